@@ -1,0 +1,1 @@
+//! The DynamoDB and DynamoDB Streams wire protocol, and the HTTP server.

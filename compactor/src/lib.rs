@@ -1,0 +1,1 @@
+//! Rolls cold data into Parquet.

@@ -1,0 +1,1 @@
+//! How readings enter: MQTT, NATS, routes, quarantine.

@@ -1,0 +1,20 @@
+//! The data model: attribute values, 38-digit numbers, keys and their order-preserving encoding, table schema,
+//! expressions, events and their codec.
+//!
+//! Everything here is a pure function of its arguments. This crate must not know disks, sockets, clocks, or the JSON of
+//! any protocol.
+
+pub mod event;
+pub mod expression;
+mod item;
+pub mod key;
+mod number;
+pub mod table;
+mod value;
+
+pub use event::{Actor, Change, Event, Old, SequenceNumber, ShardId};
+pub use item::{CodecError, Collision, Image, Item};
+pub use key::{Key, KeyError, Slot};
+pub use number::{Number, NumberError};
+pub use table::{KeyAttribute, KeyType, Stream, StreamView, Table, TableId};
+pub use value::Value;

@@ -1,0 +1,47 @@
+//! Settings of the store.
+
+/// When an acknowledgement may leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// After the frame is synced to stable storage.
+    #[default]
+    Fsync,
+    /// After the frame is handed to the operating system: a power cut loses acknowledged writes.
+    Memory,
+}
+
+/// Settings, checked once at open.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// When an acknowledgement may leave. Default: after the sync.
+    pub durability: Durability,
+    /// Shards of a new data directory, 1..=64; an existing one keeps its own. Default 4.
+    pub shards: u16,
+    /// Size of one log segment file, zeroed ahead. Default 64 MiB.
+    pub segment_bytes: u64,
+    /// A set of memtables is sealed when its images and keys reach this. Default 64 MiB.
+    pub memtable_bytes_max: usize,
+    /// Sealed sets that may wait for the compactor before writers wait. Default 4.
+    pub sealed_max: usize,
+    /// Bytes of writes admitted and not yet answered; more wait. Default 64 MiB.
+    pub admission_bytes_max: usize,
+    /// Events of one frame, in encoded bytes. Default 8 MiB.
+    pub frame_bytes_max: usize,
+    /// Partitions whose greatest sort key is remembered, so that newer keys need no look-up. Default 1,000,000.
+    pub high_keys_max: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            durability: Durability::Fsync,
+            shards: 4,
+            segment_bytes: 64 << 20,
+            memtable_bytes_max: 64 << 20,
+            sealed_max: 4,
+            admission_bytes_max: 64 << 20,
+            frame_bytes_max: 8 << 20,
+            high_keys_max: 1_000_000,
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Why the store could not answer.
+
+use std::io;
+
+/// A failure of the store; a refused write is not one (see [`crate::write::Rejection`]).
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// An operation on the disk failed.
+    #[error("{operation} {path}: {source}")]
+    Io {
+        /// What was tried.
+        operation: &'static str,
+        /// On what, relative to the data directory.
+        path: String,
+        /// What the system said.
+        source: std::sync::Arc<io::Error>,
+    },
+    /// Stored bytes are not what was written.
+    #[error("{path} is corrupt at byte {offset}: {what}")]
+    Corrupt {
+        /// The file, relative to the data directory.
+        path: String,
+        /// Where in it.
+        offset: u64,
+        /// What is wrong.
+        what: String,
+    },
+    /// The directory was written by a newer Thalweg.
+    #[error("{path} has format {found}, this version reads up to {supported}: use a newer thalweg")]
+    NewerFormat {
+        /// The file that says so.
+        path: String,
+        /// Its format.
+        found: u32,
+        /// Ours.
+        supported: u32,
+    },
+    /// Another process serves this directory.
+    #[error("data directory {path} is in use by another thalweg process")]
+    InUse {
+        /// The directory.
+        path: String,
+    },
+    /// A write or sync of the log failed: writes have stopped, and whether this one was stored is unknown. Retryable
+    /// after a restart.
+    #[error("the log has failed ({cause}); writes have stopped and the outcome of this one is unknown")]
+    Poisoned {
+        /// The first failure.
+        cause: String,
+    },
+    /// The store is shutting down; nothing was stored. Retryable.
+    #[error("shutting down")]
+    Closed,
+    /// The position is before the trim point.
+    #[error("the log before frame {trim_point} has been trimmed")]
+    Trimmed {
+        /// First frame still kept.
+        trim_point: u64,
+    },
+}
+
+impl Error {
+    /// Names the operation and path of an I/O failure.
+    pub fn io(operation: &'static str, path: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
+        let path = path.into();
+        move |source| Error::Io { operation, path, source: std::sync::Arc::new(source) }
+    }
+}

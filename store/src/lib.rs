@@ -1,0 +1,24 @@
+//! Shards, log, memtable, manifest, cache and cold reads: what makes an acknowledged write durable and findable.
+//!
+//! A write passes [`plan`] (pure), [`log`] (one frame, one sync), and apply into the [`memtable`]; then its awaited call
+//! returns. A read takes one [`view`] and asks memtables first, cold files after. This crate must not know MQTT, HTTP or SQL.
+
+pub mod cache;
+pub mod catalog;
+mod config;
+pub mod env;
+mod error;
+pub mod files;
+pub mod log;
+pub mod manifest;
+pub mod memtable;
+mod read;
+mod store;
+pub mod view;
+pub mod write;
+
+pub use catalog::Catalog;
+pub use config::{Config, Durability};
+pub use error::Error;
+pub use read::{Direction, Page, PageLimit, SortRange};
+pub use store::Store;

@@ -1,0 +1,1 @@
+//! Frames in segment files on one disk.

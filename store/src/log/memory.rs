@@ -1,0 +1,1 @@
+//! Frames in memory, for tests and for the simulator.

@@ -1,0 +1,1 @@
+//! One consistent set of places to look for a row.

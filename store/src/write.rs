@@ -1,0 +1,95 @@
+//! What a caller hands in, and what it gets back.
+
+use std::sync::Arc;
+
+use item::{Actor, Item, Key, SequenceNumber, Stream, Table, expression::Condition};
+
+/// One requested change of one item. It is a request, not an event: planning decides what, if anything, changes.
+#[derive(Clone, Debug)]
+pub struct Write {
+    /// The table, as the caller saw it. Its id and version are checked when planning.
+    pub table: Arc<Table>,
+    /// The item's key.
+    pub key: Key,
+    /// What to do.
+    pub action: Action,
+    /// Must hold for the item as it is, else [`Rejection::ConditionFailed`].
+    pub condition: Option<Arc<Condition>>,
+    /// Answer the item as it was before.
+    pub return_old: bool,
+    /// Who asks.
+    pub actor: Actor,
+}
+
+/// What to do to the item.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Replace it.
+    Put(Item),
+    /// Unite its top-level attributes with these (key attributes included); see DESIGN §9, same device and time.
+    Merge(Item),
+    /// Remove it.
+    Remove,
+}
+
+/// What a write did.
+#[derive(Clone, Debug, Default)]
+pub struct Written {
+    /// The event's number; none if nothing changed.
+    pub sequence: Option<SequenceNumber>,
+    /// The item before, if asked for and there was one.
+    pub old: Option<Item>,
+    /// Attributes whose stored value a merge replaced.
+    pub collisions: Vec<String>,
+}
+
+/// Why a write was refused. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Rejection {
+    /// The table is gone, or has another key schema by now.
+    #[error("table not found")]
+    TableNotFound,
+    /// The condition does not hold; the item as it is, if there is one.
+    #[error("the conditional request failed")]
+    ConditionFailed {
+        /// The item that failed it.
+        old: Option<Item>,
+    },
+    /// A merged item would be over the size limit.
+    #[error("item size {bytes} exceeds {bytes_max}")]
+    TooLarge {
+        /// Size it would have.
+        bytes: usize,
+        /// 400 KB.
+        bytes_max: usize,
+    },
+}
+
+/// Answers of one batch, in its order.
+pub type Answers = Vec<Result<Written, Rejection>>;
+
+/// A change of the catalogue.
+#[derive(Clone, Debug)]
+pub enum TableWrite {
+    /// Make a table. Its id, version, creation time and stream label are assigned by the store.
+    Create(Table),
+    /// Remove a table by name.
+    Delete(String),
+    /// Turn the stream on or off.
+    SetStream(String, Option<Stream>),
+}
+
+/// Why a table change was refused.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum TableRejection {
+    /// A table of that name exists.
+    #[error("table already exists")]
+    Exists(Arc<Table>),
+    /// There is no such table.
+    #[error("table not found")]
+    NotFound,
+    /// It is protected against deletion.
+    #[error("deletion protection is enabled")]
+    Protected,
+}
+
