@@ -1,1 +1,17 @@
-//! How readings enter: MQTT, NATS, routes, quarantine.
+//! How readings enter: listeners and sources take them off sockets, rules map them to puts, the store makes them durable.
+//!
+//! Data flows through [`Ingest::receive`]: a batch of [`Received`] readings is mapped by pure rules, written in one
+//! call of the store, and what could not be mapped goes to the quarantine in the same call. The awaited call returning
+//! is the permission to acknowledge. This crate must not know how the store stores.
+
+mod config;
+mod error;
+mod ingest;
+pub mod mqtt;
+pub mod nats;
+mod received;
+
+pub use config::{Config, Limits, Route, Secret, Settings, Source, SourceKind};
+pub use error::Error;
+pub use ingest::Ingest;
+pub use received::{Entrance, Received, StoredTime};

@@ -1,0 +1,1 @@
+//! MQTT: the embedded listener and the client of an external broker.
