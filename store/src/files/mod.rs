@@ -1,11 +1,21 @@
 //! Cold files: Parquet, read back into rows exactly as they were written.
+//!
+//! [`ColumnTypes`] say what columns a table has. A [`FileWriter`] takes rows in key order and makes a file; a
+//! [`ColdFile`] finds rows in it by key, through the [`crate::cache::Cache`]. Every file tells its own columns, key
+//! attributes and key index in its footer, so reading needs no manifest. A [`FileSet`] is all files of one view.
 
-use std::sync::Arc;
+mod cold_file;
+mod decimal;
+mod names;
+mod set;
+mod types;
 
-use bytes::Bytes;
-use item::{Image, Key, SequenceNumber, ShardId, TableId};
+use item::{Image, Item, Key, SequenceNumber};
 
-use crate::{Direction, Error, cache::Cache};
+pub use cold_file::ColdFile;
+pub use names::{DELETED_COLUMN, RESIDUAL_COLUMN, SEQUENCE_COLUMN};
+pub use set::FileSet;
+pub use types::{COLUMNS_MAX, Column, ColumnType, ColumnTypes, TimeUnit};
 
 /// A data file's number. Never reused within a data directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -22,6 +32,17 @@ pub struct Row {
     pub image: Option<Image>,
 }
 
+/// A row with its item decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ItemRow {
+    /// The key.
+    pub key: Key,
+    /// The event that made this state.
+    pub sequence: SequenceNumber,
+    /// The item; none if the event removed it.
+    pub item: Option<Item>,
+}
+
 /// Keys `from <= key < until`, by (partition, sort); none means unbounded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyRange {
@@ -30,53 +51,3 @@ pub struct KeyRange {
     /// First key past the range.
     pub until: Option<Key>,
 }
-
-/// An open cold file. It stays readable while anyone holds it, even after it was retired and unlinked.
-pub struct ColdFile {
-    /// Its number.
-    pub id: FileId,
-    /// The table whose rows it holds.
-    pub table: TableId,
-    /// The shard whose rows it holds.
-    pub shard: ShardId,
-    /// Least key in it.
-    pub min_key: Key,
-    /// Greatest key in it.
-    pub max_key: Key,
-}
-
-impl ColdFile {
-    /// The row of `key`, if the file has one.
-    pub async fn get(&self, key: &Key, cache: &Cache) -> Result<Option<Row>, Error> {
-        let _ = (key, cache);
-        todo!()
-    }
-
-    /// The first rows of `range` in `direction`, at most `rows_max`; fewer only if the range has no more.
-    pub async fn scan(&self, range: &KeyRange, direction: Direction, rows_max: usize, cache: &Cache) -> Result<Vec<Row>, Error> {
-        let _ = (range, direction, rows_max, cache);
-        todo!()
-    }
-}
-
-/// The files of one view: per (table, shard), oldest first. A later file's row of a key is newer.
-#[derive(Clone, Default)]
-pub struct FileSet {
-    by_table: std::collections::BTreeMap<(TableId, ShardId), Vec<Arc<ColdFile>>>,
-}
-
-impl FileSet {
-    /// Files of a table in a shard, oldest first.
-    pub fn files(&self, table: TableId, shard: ShardId) -> &[Arc<ColdFile>] {
-        self.by_table.get(&(table, shard)).map_or(&[], Vec::as_slice)
-    }
-
-    /// Adds a file that is newer than all others of its table and shard.
-    pub fn push(&mut self, file: Arc<ColdFile>) {
-        self.by_table.entry((file.table, file.shard)).or_default().push(file);
-    }
-}
-
-/// Placeholder so that the module compiles while its parts are written.
-#[doc(hidden)]
-pub type Encoded = Bytes;

@@ -1,0 +1,66 @@
+//! Numbers as scaled integers: what decimal and time columns hold.
+
+use item::Number;
+
+use super::types::{ColumnType, TimeUnit};
+
+/// Digits that an 8-byte decimal holds.
+pub(super) const NARROW_DIGITS: u8 = 18;
+/// Digits that a 16-byte decimal holds.
+pub(super) const WIDE_DIGITS: u8 = 38;
+
+/// The type of a number column, `before` so far, that holds `number` too; none if there is no such type.
+pub(super) fn widened(before: Option<ColumnType>, number: &Number) -> Option<ColumnType> {
+    if let Some(ColumnType::Time(before)) = before {
+        let unit = match number.scale() {
+            0 => TimeUnit::Millis,
+            1..=3 => TimeUnit::Micros,
+            4..=6 => TimeUnit::Nanos,
+            _ => return None,
+        };
+        let unit = unit.max(before);
+        return to_time(number, unit).map(|_| ColumnType::Time(unit));
+    }
+    let (integer_digits, scale) = match before {
+        Some(ColumnType::Decimal { integer_digits, scale }) => (integer_digits, scale),
+        _ => (0, 0),
+    };
+    let integer_digits = u8::try_from(number.integer_digits()).ok()?.max(integer_digits);
+    let scale = u8::try_from(number.scale()).ok()?.max(scale);
+    precision(integer_digits, scale).map(|_| ColumnType::Decimal { integer_digits, scale })
+}
+
+/// The precision that the column is declared with; none if no decimal has so many digits.
+pub(super) fn precision(integer_digits: u8, scale: u8) -> Option<u8> {
+    match integer_digits.checked_add(scale)? {
+        0..=NARROW_DIGITS => Some(NARROW_DIGITS),
+        0..=WIDE_DIGITS => Some(WIDE_DIGITS),
+        _ => None,
+    }
+}
+
+/// `number` times `10^scale`, if a decimal column of that shape holds it.
+pub(super) fn to_decimal(number: &Number, integer_digits: u8, scale: u8) -> Option<i128> {
+    if number.integer_digits() > u32::from(integer_digits) {
+        return None;
+    }
+    number.unscaled(scale)
+}
+
+/// Milliseconds as a count of `unit`, if it is a whole one that fits.
+pub(super) fn to_time(milliseconds: &Number, unit: TimeUnit) -> Option<i64> {
+    i64::try_from(milliseconds.unscaled(scale_of(unit))?).ok()
+}
+
+/// A count of `unit` as milliseconds.
+pub(super) fn from_time(count: i64, unit: TimeUnit) -> Number {
+    Number::from_unscaled(i128::from(count), scale_of(unit)).expect("19 digits at this scale are a number")
+}
+
+fn scale_of(unit: TimeUnit) -> u8 {
+    match unit {
+        TimeUnit::Millis => 0,
+        TimeUnit::Micros => 3,
+        TimeUnit::Nanos => 6,
+    }
+}
