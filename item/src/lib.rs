@@ -4,17 +4,21 @@
 //! Everything here is a pure function of its arguments. This crate must not know disks, sockets, clocks, or the JSON of
 //! any protocol.
 
+mod codec;
 pub mod event;
 pub mod expression;
+mod image;
 mod item;
 pub mod key;
 mod number;
 pub mod table;
 mod value;
 
+pub use codec::CodecError;
 pub use event::{Actor, Change, Event, Old, SequenceNumber, ShardId};
-pub use item::{CodecError, Collision, Image, Item};
+pub use image::Image;
+pub use item::{Collision, Item, ItemError};
 pub use key::{Key, KeyError, Slot};
 pub use number::{Number, NumberError};
-pub use table::{KeyAttribute, KeyType, Stream, StreamView, Table, TableId};
+pub use table::{KeyAttribute, KeyType, Stream, StreamView, Table, TableError, TableId};
 pub use value::Value;

@@ -1,4 +1,12 @@
-//! Decimal numbers of up to 38 significant digits.
+//! Decimal numbers of up to 38 significant digits, exact, as DynamoDB's `N`.
+//!
+//! A number has one form only (digits end in a non-zero digit, zero is positive with exponent 0), so that equality,
+//! hashing and every encoding of ours agree with numeric equality.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::ops::Neg;
+use std::str::FromStr;
 
 /// A decimal: sign, up to 38 digits without trailing zeros, and a power of ten; zero has one form.
 /// Range as DynamoDB: magnitude 1E-130 to 9.9999999999999999999999999999999999999E+125.
@@ -25,3 +33,281 @@ pub enum NumberError {
     #[error("magnitude too small")]
     Underflow,
 }
+
+impl Number {
+    /// Zero.
+    pub const ZERO: Number = Number { negative: false, exponent: 0, digits: 0 };
+    /// The most significant digits that a number has.
+    pub const PRECISION_MAX: u32 = 38;
+    /// The least power of ten that a number's first digit can stand for.
+    pub const MAGNITUDE_MIN: i32 = -130;
+    /// The greatest power of ten that a number's first digit can stand for.
+    pub const MAGNITUDE_MAX: i32 = 125;
+
+    /// The number `digits * 10^exponent`, negated if `negative`. Trailing zeros of `digits` do not count as precision.
+    pub fn from_parts(negative: bool, digits: u128, exponent: i32) -> Result<Number, NumberError> {
+        if digits == 0 {
+            return Ok(Number::ZERO);
+        }
+        let (mut digits, mut exponent) = (digits, i64::from(exponent));
+        while digits.is_multiple_of(10) {
+            digits /= 10;
+            exponent += 1;
+        }
+        let precision = count_digits(digits);
+        if precision > Number::PRECISION_MAX {
+            return Err(NumberError::TooPrecise);
+        }
+        let magnitude = exponent + i64::from(precision) - 1;
+        if magnitude > i64::from(Number::MAGNITUDE_MAX) {
+            return Err(NumberError::Overflow);
+        }
+        if magnitude < i64::from(Number::MAGNITUDE_MIN) {
+            return Err(NumberError::Underflow);
+        }
+        let exponent = i16::try_from(exponent).expect("a magnitude of -130..=125 less 38 digits fits");
+        Ok(Number { negative, exponent, digits })
+    }
+
+    /// The number `unscaled / 10^scale`.
+    pub fn from_unscaled(unscaled: i128, scale: u8) -> Result<Number, NumberError> {
+        Number::from_parts(unscaled < 0, unscaled.unsigned_abs(), -i32::from(scale))
+    }
+
+    /// This number times `10^scale`, if that is a whole number that fits.
+    pub fn unscaled(&self, scale: u8) -> Option<i128> {
+        if self.is_zero() {
+            return Some(0);
+        }
+        let power = u32::try_from(i32::from(self.exponent) + i32::from(scale)).ok()?;
+        let magnitude = self.digits.checked_mul(10u128.checked_pow(power)?)?;
+        let magnitude = i128::try_from(magnitude).ok()?;
+        Some(if self.negative { -magnitude } else { magnitude })
+    }
+
+    /// Is it below zero?
+    pub fn is_negative(&self) -> bool {
+        self.negative
+    }
+
+    /// Is it zero?
+    pub fn is_zero(&self) -> bool {
+        self.digits == 0
+    }
+
+    /// The significant digits as a whole number, without trailing zeros; zero for zero.
+    pub fn digits(&self) -> u128 {
+        self.digits
+    }
+
+    /// The power of ten that [`Number::digits`] is multiplied by.
+    pub fn exponent(&self) -> i16 {
+        self.exponent
+    }
+
+    /// How many significant digits there are, 0 to 38; none for zero.
+    pub fn precision(&self) -> u32 {
+        count_digits(self.digits)
+    }
+
+    /// How many digits stand before the decimal point; none below one.
+    pub fn integer_digits(&self) -> u32 {
+        if self.is_zero() { 0 } else { u32::try_from(self.magnitude() + 1).unwrap_or(0) }
+    }
+
+    /// How many digits stand after the decimal point; none in whole numbers.
+    pub fn scale(&self) -> u32 {
+        u32::try_from(-i32::from(self.exponent)).unwrap_or(0)
+    }
+
+    /// The power of ten that the first digit stands for; of zero, 0.
+    pub fn magnitude(&self) -> i32 {
+        if self.is_zero() { 0 } else { i32::from(self.exponent) + self.precision() as i32 - 1 }
+    }
+
+    /// The exact sum, if 38 digits hold it.
+    pub fn checked_add(self, other: Number) -> Result<Number, NumberError> {
+        if self.is_zero() {
+            return Ok(other);
+        }
+        if other.is_zero() {
+            return Ok(self);
+        }
+        let (high, low) = if self.exponent >= other.exponent { (self, other) } else { (other, self) };
+        // Where this overflows, the exponents differ. So the sum ends in the last digit of `low`, which is not zero,
+        // and is at least 2^128 - 10^38 > 10^38: it has more than 38 significant digits.
+        let shift = u32::from((high.exponent - low.exponent).unsigned_abs());
+        let high_digits = 10u128.checked_pow(shift).and_then(|power| high.digits.checked_mul(power));
+        let high_digits = high_digits.ok_or(NumberError::TooPrecise)?;
+        let (negative, digits) = if high.negative == low.negative {
+            (high.negative, high_digits.checked_add(low.digits).ok_or(NumberError::TooPrecise)?)
+        } else if high_digits >= low.digits {
+            (high.negative, high_digits - low.digits)
+        } else {
+            (low.negative, low.digits - high_digits)
+        };
+        Number::from_parts(negative, digits, i32::from(low.exponent))
+    }
+
+    /// The exact difference, if 38 digits hold it.
+    pub fn checked_sub(self, other: Number) -> Result<Number, NumberError> {
+        self.checked_add(-other)
+    }
+
+    /// The digits scaled up to exactly 38, so that numbers of one magnitude compare by them.
+    fn aligned_digits(&self) -> u128 {
+        self.digits * 10u128.pow(Number::PRECISION_MAX - self.precision())
+    }
+}
+
+/// How many decimal digits `digits` has; none for zero.
+fn count_digits(digits: u128) -> u32 {
+    digits.checked_ilog10().map_or(0, |log| log + 1)
+}
+
+impl Neg for Number {
+    type Output = Number;
+
+    fn neg(self) -> Number {
+        Number { negative: !self.negative && !self.is_zero(), ..self }
+    }
+}
+
+impl Ord for Number {
+    fn cmp(&self, other: &Number) -> Ordering {
+        let sign = |number: &Number| match (number.is_zero(), number.negative) {
+            (true, _) => 0,
+            (false, false) => 1,
+            (false, true) => -1,
+        };
+        let by_sign = sign(self).cmp(&sign(other));
+        if by_sign.is_ne() || self.is_zero() {
+            return by_sign;
+        }
+        let by_size = self.magnitude().cmp(&other.magnitude());
+        let by_size = by_size.then_with(|| self.aligned_digits().cmp(&other.aligned_digits()));
+        if self.negative { by_size.reverse() } else { by_size }
+    }
+}
+
+impl PartialOrd for Number {
+    fn partial_cmp(&self, other: &Number) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl From<u64> for Number {
+    fn from(whole: u64) -> Number {
+        Number::from_parts(false, u128::from(whole), 0).expect("20 digits fit into 38")
+    }
+}
+
+impl From<i64> for Number {
+    fn from(whole: i64) -> Number {
+        Number::from_parts(whole < 0, u128::from(whole.unsigned_abs()), 0).expect("19 digits fit into 38")
+    }
+}
+
+/// Plain decimal notation without exponent, as DynamoDB answers.
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.negative {
+            f.write_str("-")?;
+        }
+        let digits = self.digits.to_string();
+        match (digits.len()).checked_sub(self.scale() as usize) {
+            None | Some(0) => write!(f, "0.{digits:0>width$}", width = self.scale() as usize),
+            Some(point) if point < digits.len() => write!(f, "{}.{}", &digits[..point], &digits[point..]),
+            Some(_) => write!(f, "{digits:0<width$}", width = (digits.len()).max(self.integer_digits() as usize)),
+        }
+    }
+}
+
+/// Reads an optional sign, digits with an optional point, and an optional exponent; nothing around them.
+impl FromStr for Number {
+    type Err = NumberError;
+
+    fn from_str(text: &str) -> Result<Number, NumberError> {
+        let (negative, unsigned) = split_sign(text.as_bytes());
+        let (mantissa, exponent) = match unsigned.iter().position(|byte| matches!(byte, b'e' | b'E')) {
+            Some(at) => (&unsigned[..at], parse_exponent(&unsigned[at + 1..])?),
+            None => (unsigned, 0),
+        };
+        let mantissa = Mantissa::parse(mantissa)?;
+        if mantissa.digits == 0 {
+            return Ok(Number::ZERO);
+        }
+        if mantissa.precision > Number::PRECISION_MAX as usize {
+            return Err(NumberError::TooPrecise);
+        }
+        let exponent = exponent.saturating_add(mantissa.exponent);
+        let exponent = exponent.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32;
+        Number::from_parts(negative, mantissa.digits, exponent)
+    }
+}
+
+/// What stands before the exponent: `digits * 10^exponent`.
+struct Mantissa {
+    /// Without leading and trailing zeros; meaningless where `precision` is over 38.
+    digits: u128,
+    exponent: i64,
+    precision: usize,
+}
+
+impl Mantissa {
+    fn parse(text: &[u8]) -> Result<Mantissa, NumberError> {
+        let mut mantissa = Mantissa { digits: 0, exponent: 0, precision: 0 };
+        // Zeros wait until a digit follows them: only then are they significant.
+        let mut zeros = 0usize;
+        let mut point_seen = false;
+        let mut digit_seen = false;
+        for &byte in text {
+            match byte {
+                b'.' if !point_seen => {
+                    point_seen = true;
+                    continue;
+                }
+                b'0' if mantissa.precision > 0 => zeros += 1,
+                b'0' => {}
+                b'1'..=b'9' => {
+                    mantissa.precision += zeros + 1;
+                    if mantissa.precision <= Number::PRECISION_MAX as usize {
+                        let power = 10u128.pow(zeros as u32 + 1);
+                        mantissa.digits = mantissa.digits * power + u128::from(byte - b'0');
+                    }
+                    zeros = 0;
+                }
+                _ => return Err(NumberError::Malformed),
+            }
+            digit_seen = true;
+            mantissa.exponent -= i64::from(point_seen);
+        }
+        if !digit_seen {
+            return Err(NumberError::Malformed);
+        }
+        mantissa.exponent += zeros as i64;
+        Ok(mantissa)
+    }
+}
+
+fn split_sign(text: &[u8]) -> (bool, &[u8]) {
+    match text {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] => (false, rest),
+        _ => (false, text),
+    }
+}
+
+/// An exponent of any length; one beyond `i64` saturates, which is out of range anyway.
+fn parse_exponent(text: &[u8]) -> Result<i64, NumberError> {
+    let (negative, digits) = split_sign(text);
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(NumberError::Malformed);
+    }
+    let magnitude =
+        digits.iter().fold(0i64, |sum, digit| sum.saturating_mul(10).saturating_add(i64::from(digit - b'0')));
+    Ok(if negative { -magnitude } else { magnitude })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,25 @@
-//! Table schema.
+//! Table schema, its checks and its encoding.
+//!
+//! Inside an event or the manifest, with the primitives of [`crate::Image`]:
+//!
+//! ```text
+//! table      id: varint | name: text | version: varint | flags: varint
+//!            | partition key: attribute | sort key: attribute, if flag 1
+//!            | stream view: 1 byte, stream enabled_at_us: varint, if flag 4
+//!            | created_at_us: varint
+//!            | read units: varint, write units: varint, if flag 8
+//! attribute  name: text | type: 1 byte
+//!
+//! flags      1 sort key | 2 the sort key is a time | 4 stream | 8 provisioned | 16 deletion protection
+//! ```
 
 use std::fmt;
+
+use bytes::Bytes;
+
+use crate::codec::{CodecError, Reader, put_bytes, put_varint};
+
+pub mod system;
 
 /// A table's number. Never reused; a name is never a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,13 +47,20 @@ pub enum KeyType {
     B = 3,
 }
 
-impl fmt::Display for KeyType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl KeyType {
+    /// DynamoDB's name of the type.
+    pub fn name(self) -> &'static str {
+        match self {
             KeyType::S => "S",
             KeyType::N => "N",
             KeyType::B => "B",
-        })
+        }
+    }
+}
+
+impl fmt::Display for KeyType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -45,6 +71,13 @@ pub struct KeyAttribute {
     pub name: String,
     /// Its type.
     pub key_type: KeyType,
+}
+
+impl KeyAttribute {
+    /// The key attribute `name` of type `key_type`.
+    pub fn new(name: impl Into<String>, key_type: KeyType) -> KeyAttribute {
+        KeyAttribute { name: name.into(), key_type }
+    }
 }
 
 /// What a stream record shows. Numbers are persisted: never renumber.
@@ -108,3 +141,194 @@ pub struct Table {
     /// DeleteTable is refused while set.
     pub deletion_protection: bool,
 }
+
+/// Why a table cannot be as asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TableError {
+    /// Not 3 to 255 characters.
+    #[error("table name {name:?} has {length} characters, not 3 to 255")]
+    NameLength {
+        /// The name.
+        name: String,
+        /// Its length in bytes.
+        length: usize,
+    },
+    /// A character outside `[a-zA-Z0-9_.-]`.
+    #[error("table name {name:?} has the character {character:?}, which is not one of a-z, A-Z, 0-9, _, . and -")]
+    NameCharacter {
+        /// The name.
+        name: String,
+        /// The first such character.
+        character: char,
+    },
+    /// Not 1 to 255 bytes.
+    #[error("key attribute name {name:?} has {bytes} bytes, not 1 to 255")]
+    KeyNameLength {
+        /// The name.
+        name: String,
+        /// Its length.
+        bytes: usize,
+    },
+    /// One attribute as both keys.
+    #[error("partition key and sort key are both {name:?}")]
+    SameKeys {
+        /// The attribute.
+        name: String,
+    },
+    /// A sort key that is a time must be a number.
+    #[error("the sort key cannot be a time: it is no number")]
+    TimeIsNoNumber,
+}
+
+/// Checks a user table's name: 3 to 255 of `[a-zA-Z0-9_.-]`. So `...` is legal: a name is never a path.
+pub fn check_name(name: &str) -> Result<(), TableError> {
+    let legal = |character: char| character.is_ascii_alphanumeric() || matches!(character, '_' | '.' | '-');
+    if let Some(character) = name.chars().find(|character| !legal(*character)) {
+        return Err(TableError::NameCharacter { name: name.to_owned(), character });
+    }
+    if !(3..=255).contains(&name.len()) {
+        return Err(TableError::NameLength { name: name.to_owned(), length: name.len() });
+    }
+    Ok(())
+}
+
+const SORT_KEY: u32 = 1;
+const SORT_KEY_IS_TIME: u32 = 2;
+const STREAM: u32 = 4;
+const PROVISIONED: u32 = 8;
+const DELETION_PROTECTION: u32 = 16;
+const FLAGS_ALL: u32 = 31;
+
+impl Table {
+    /// Checks names and keys. A system table's name is `$` and a legal name.
+    pub fn check(&self) -> Result<(), TableError> {
+        let name = match self.name.strip_prefix('$') {
+            Some(name) if self.id.is_system() => name,
+            _ => &self.name,
+        };
+        check_name(name)?;
+        for KeyAttribute { name, .. } in std::iter::once(&self.partition_key).chain(&self.sort_key) {
+            if !(1..=255).contains(&name.len()) {
+                return Err(TableError::KeyNameLength { name: name.clone(), bytes: name.len() });
+            }
+        }
+        if self.sort_key.as_ref().is_some_and(|sort_key| sort_key.name == self.partition_key.name) {
+            return Err(TableError::SameKeys { name: self.partition_key.name.clone() });
+        }
+        if self.sort_key_is_time && self.sort_key.as_ref().is_none_or(|sort_key| sort_key.key_type != KeyType::N) {
+            return Err(TableError::TimeIsNoNumber);
+        }
+        Ok(())
+    }
+
+    /// Is `name` the partition key or the sort key?
+    pub fn is_key(&self, name: &str) -> bool {
+        self.partition_key.name == name || self.sort_key.as_ref().is_some_and(|sort_key| sort_key.name == name)
+    }
+
+    /// Appends this schema's encoding, which is self-delimiting, to `out`.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let flag = |set: bool, flag: u32| if set { flag } else { 0 };
+        let flags = flag(self.sort_key.is_some(), SORT_KEY)
+            | flag(self.sort_key_is_time, SORT_KEY_IS_TIME)
+            | flag(self.stream.is_some(), STREAM)
+            | flag(self.billing != Billing::OnDemand, PROVISIONED)
+            | flag(self.deletion_protection, DELETION_PROTECTION);
+        put_varint(u128::from(self.id.0), out);
+        put_bytes(self.name.as_bytes(), out);
+        put_varint(u128::from(self.version), out);
+        put_varint(u128::from(flags), out);
+        for attribute in std::iter::once(&self.partition_key).chain(&self.sort_key) {
+            put_bytes(attribute.name.as_bytes(), out);
+            out.push(attribute.key_type as u8);
+        }
+        if let Some(stream) = &self.stream {
+            out.push(stream.view as u8);
+            put_varint(u128::from(stream.enabled_at_us), out);
+        }
+        put_varint(u128::from(self.created_at_us), out);
+        if let Billing::Provisioned { read_units, write_units } = self.billing {
+            put_varint(u128::from(read_units), out);
+            put_varint(u128::from(write_units), out);
+        }
+    }
+
+    /// Decodes the schema at `offset`, which moves behind it.
+    pub fn decode(bytes: &Bytes, offset: &mut usize) -> Result<Table, CodecError> {
+        let mut reader = Reader::new(bytes, *offset);
+        let table = Table::read(&mut reader)?;
+        *offset = reader.offset();
+        Ok(table)
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Table, CodecError> {
+        let start = reader.offset();
+        let id = TableId(reader.number("a table id")?);
+        let name = reader.text("a table name")?.to_owned();
+        let version = reader.number("a schema version")?;
+        let flags_start = reader.offset();
+        let flags: u32 = reader.number("table flags")?;
+        if flags > FLAGS_ALL {
+            return reader.error(flags_start, "known table flags");
+        }
+        let partition_key = KeyAttribute::read(reader)?;
+        let sort_key = if flags & SORT_KEY != 0 { Some(KeyAttribute::read(reader)?) } else { None };
+        let stream = if flags & STREAM != 0 { Some(Stream::read(reader)?) } else { None };
+        let created_at_us = reader.number("a time")?;
+        let billing = if flags & PROVISIONED != 0 {
+            Billing::Provisioned {
+                read_units: reader.number("capacity units")?,
+                write_units: reader.number("capacity units")?,
+            }
+        } else {
+            Billing::OnDemand
+        };
+        let table = Table {
+            id,
+            name,
+            version,
+            partition_key,
+            sort_key,
+            sort_key_is_time: flags & SORT_KEY_IS_TIME != 0,
+            stream,
+            created_at_us,
+            billing,
+            deletion_protection: flags & DELETION_PROTECTION != 0,
+        };
+        if table.check().is_err() {
+            return reader.error(start, "a table with legal names and keys");
+        }
+        Ok(table)
+    }
+}
+
+impl KeyAttribute {
+    fn read(reader: &mut Reader<'_>) -> Result<KeyAttribute, CodecError> {
+        let name = reader.text("a key attribute name")?.to_owned();
+        let start = reader.offset();
+        let key_type = match reader.byte("a key type")? {
+            1 => KeyType::S,
+            2 => KeyType::N,
+            3 => KeyType::B,
+            _ => return reader.error(start, "a known key type"),
+        };
+        Ok(KeyAttribute { name, key_type })
+    }
+}
+
+impl Stream {
+    fn read(reader: &mut Reader<'_>) -> Result<Stream, CodecError> {
+        let start = reader.offset();
+        let view = match reader.byte("a stream view")? {
+            1 => StreamView::KeysOnly,
+            2 => StreamView::NewImage,
+            3 => StreamView::OldImage,
+            4 => StreamView::NewAndOldImages,
+            _ => return reader.error(start, "a known stream view"),
+        };
+        Ok(Stream { view, enabled_at_us: reader.number("a time")? })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,264 @@
+//! The compact encoding of an item: what the log and the memtable hold.
+//!
+//! An item has one encoding, so two images are equal exactly when their items are. `varint` is an unsigned LEB128
+//! number in its shortest form; there are no multi-byte integers besides, so there is no byte order.
+//!
+//! ```text
+//! image      count: varint | count x (name: text | value)          names strictly ascending
+//! value      tag: 1 byte | payload by tag
+//! text       length: varint | length bytes of UTF-8
+//! binary     length: varint | length bytes
+//! number     head: varint = zigzag(exponent) * 2 + (1 if negative) | digits: varint, not ending in a decimal 0
+//!
+//! tag  type     payload
+//!   0  NULL     -
+//!   1  BOOL     - (false)
+//!   2  BOOL     - (true)
+//!   3  S        text
+//!   4  N        number
+//!   5  B        binary
+//!   6  L        count: varint | count x value
+//!   7  M        count: varint | count x (name: text | value)       names strictly ascending
+//!   8  SS       count: varint | count x text                       strictly ascending
+//!   9  NS       count: varint | count x number                     strictly ascending
+//!  10  BS       count: varint | count x binary                     strictly ascending
+//! ```
+//!
+//! Tags are persisted: never renumber. Lists and maps nest at most [`Value::DEPTH_MAX`] deep.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+
+use crate::codec::{CodecError, Reader, put_bytes, put_varint};
+use crate::{Item, Number, Value};
+
+const NULL: u8 = 0;
+const FALSE: u8 = 1;
+const TRUE: u8 = 2;
+const STRING: u8 = 3;
+const NUMBER: u8 = 4;
+const BINARY: u8 = 5;
+const LIST: u8 = 6;
+const MAP: u8 = 7;
+const STRING_SET: u8 = 8;
+const NUMBER_SET: u8 = 9;
+const BINARY_SET: u8 = 10;
+
+const COUNT: &str = "a count";
+const NAME: &str = "an attribute name";
+const ORDER: &str = "strictly ascending names or elements";
+
+/// An encoded item: what the log and the memtable hold. Cloning shares the bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image(Bytes);
+
+impl Image {
+    /// Encodes an item, which must have passed [`Item::check`]: an image that nests too deep does not decode.
+    pub fn encode(item: &Item) -> Image {
+        let mut out = Vec::with_capacity(item.size() + 4 * item.len() + 8);
+        put_attributes(&item.0, &mut out);
+        Image(Bytes::from(out))
+    }
+
+    /// Takes bytes that `bytes()` gave.
+    pub fn from_bytes(bytes: Bytes) -> Image {
+        Image(bytes)
+    }
+
+    /// Decodes the item. Binary values share the image's memory.
+    pub fn decode(&self) -> Result<Item, CodecError> {
+        let mut reader = Reader::new(&self.0, 0);
+        let attributes = read_attributes(&mut reader, Value::DEPTH_MAX)?;
+        if !reader.is_done() {
+            return reader.error(reader.offset(), "the end of the item");
+        }
+        Ok(Item(attributes))
+    }
+
+    /// Decodes one top-level attribute and skips the others; looks no further than the attribute.
+    pub fn attribute(&self, name: &str) -> Result<Option<Value>, CodecError> {
+        let mut reader = Reader::new(&self.0, 0);
+        for _ in 0..reader.number::<usize>(COUNT)? {
+            let here = reader.text(NAME)?;
+            if here == name {
+                return read_value(&mut reader, Value::DEPTH_MAX).map(Some);
+            }
+            if here > name {
+                return Ok(None);
+            }
+            skip_value(&mut reader, Value::DEPTH_MAX)?;
+        }
+        Ok(None)
+    }
+
+    /// The encoded bytes.
+    pub fn bytes(&self) -> &Bytes {
+        &self.0
+    }
+}
+
+fn put_attributes(attributes: &BTreeMap<String, Value>, out: &mut Vec<u8>) {
+    put_varint(attributes.len() as u128, out);
+    for (name, value) in attributes {
+        put_bytes(name.as_bytes(), out);
+        put_value(value, out);
+    }
+}
+
+fn put_value(value: &Value, out: &mut Vec<u8>) {
+    match value {
+        Value::Null => out.push(NULL),
+        Value::Bool(false) => out.push(FALSE),
+        Value::Bool(true) => out.push(TRUE),
+        Value::String(text) => {
+            out.push(STRING);
+            put_bytes(text.as_bytes(), out);
+        }
+        Value::Number(number) => {
+            out.push(NUMBER);
+            put_number(number, out);
+        }
+        Value::Binary(bytes) => {
+            out.push(BINARY);
+            put_bytes(bytes, out);
+        }
+        Value::List(values) => {
+            out.push(LIST);
+            put_varint(values.len() as u128, out);
+            values.iter().for_each(|value| put_value(value, out));
+        }
+        Value::Map(values) => {
+            out.push(MAP);
+            put_attributes(values, out);
+        }
+        Value::StringSet(texts) => put_set(STRING_SET, texts, |text, out| put_bytes(text.as_bytes(), out), out),
+        Value::NumberSet(numbers) => put_set(NUMBER_SET, numbers, put_number, out),
+        Value::BinarySet(blobs) => put_set(BINARY_SET, blobs, |bytes, out| put_bytes(bytes, out), out),
+    }
+}
+
+fn put_set<T>(tag: u8, set: &BTreeSet<T>, put: impl Fn(&T, &mut Vec<u8>), out: &mut Vec<u8>) {
+    out.push(tag);
+    put_varint(set.len() as u128, out);
+    set.iter().for_each(|element| put(element, out));
+}
+
+fn put_number(number: &Number, out: &mut Vec<u8>) {
+    let exponent = i32::from(number.exponent());
+    let zigzag = ((exponent << 1) ^ (exponent >> 31)) as u32;
+    put_varint(u128::from(zigzag << 1 | u32::from(number.is_negative())), out);
+    put_varint(number.digits(), out);
+}
+
+/// `depth` is how many more levels of lists and maps may open within.
+fn read_attributes(reader: &mut Reader<'_>, depth: usize) -> Result<BTreeMap<String, Value>, CodecError> {
+    let mut attributes = BTreeMap::new();
+    for _ in 0..reader.number::<usize>(COUNT)? {
+        let start = reader.offset();
+        let name = reader.text(NAME)?;
+        if attributes.last_key_value().is_some_and(|(last, _): (&String, _)| last.as_str() >= name) {
+            return reader.error(start, ORDER);
+        }
+        attributes.insert(name.to_owned(), read_value(reader, depth)?);
+    }
+    Ok(attributes)
+}
+
+fn read_value(reader: &mut Reader<'_>, depth: usize) -> Result<Value, CodecError> {
+    let start = reader.offset();
+    Ok(match reader.byte("a type tag")? {
+        NULL => Value::Null,
+        FALSE => Value::Bool(false),
+        TRUE => Value::Bool(true),
+        STRING => Value::String(read_text(reader)?),
+        NUMBER => Value::Number(read_number(reader)?),
+        BINARY => Value::Binary(reader.blob("bytes")?),
+        LIST => {
+            let depth = descend(reader, start, depth)?;
+            let mut values = Vec::new();
+            for _ in 0..reader.number::<usize>(COUNT)? {
+                values.push(read_value(reader, depth)?);
+            }
+            Value::List(values)
+        }
+        MAP => {
+            let depth = descend(reader, start, depth)?;
+            Value::Map(read_attributes(reader, depth)?)
+        }
+        STRING_SET => Value::StringSet(read_set(reader, read_text)?),
+        NUMBER_SET => Value::NumberSet(read_set(reader, read_number)?),
+        BINARY_SET => Value::BinarySet(read_set(reader, |reader| reader.blob("bytes"))?),
+        _ => return reader.error(start, "a known type tag"),
+    })
+}
+
+fn descend(reader: &Reader<'_>, start: usize, depth: usize) -> Result<usize, CodecError> {
+    depth.checked_sub(1).map_or_else(|| reader.error(start, "at most 32 levels of lists and maps"), Ok)
+}
+
+fn read_text(reader: &mut Reader<'_>) -> Result<String, CodecError> {
+    reader.text("text").map(str::to_owned)
+}
+
+fn read_set<T: Ord>(
+    reader: &mut Reader<'_>,
+    read: impl Fn(&mut Reader<'_>) -> Result<T, CodecError>,
+) -> Result<BTreeSet<T>, CodecError> {
+    let mut set = BTreeSet::new();
+    for _ in 0..reader.number::<usize>(COUNT)? {
+        let start = reader.offset();
+        let element = read(reader)?;
+        if set.last().is_some_and(|last| *last >= element) {
+            return reader.error(start, ORDER);
+        }
+        set.insert(element);
+    }
+    Ok(set)
+}
+
+fn read_number(reader: &mut Reader<'_>) -> Result<Number, CodecError> {
+    const WHAT: &str = "a number";
+    let start = reader.offset();
+    let head: u32 = reader.number(WHAT)?;
+    let digits = reader.varint(WHAT)?;
+    let zigzag = head >> 1;
+    let exponent = (zigzag >> 1) as i32 ^ -((zigzag & 1) as i32);
+    let negative = head & 1 == 1;
+    match Number::from_parts(negative, digits, exponent) {
+        // Only the one form that we write, so that equal items have equal images.
+        Ok(number)
+            if number.digits() == digits
+                && i32::from(number.exponent()) == exponent
+                && number.is_negative() == negative =>
+        {
+            Ok(number)
+        }
+        _ => reader.error(start, WHAT),
+    }
+}
+
+fn skip_value(reader: &mut Reader<'_>, depth: usize) -> Result<(), CodecError> {
+    let start = reader.offset();
+    match reader.byte("a type tag")? {
+        NULL | FALSE | TRUE => Ok(()),
+        STRING | BINARY => reader.slice("text or bytes").map(|_| ()),
+        NUMBER => read_number(reader).map(|_| ()),
+        tag @ (LIST | MAP) => {
+            let depth = descend(reader, start, depth)?;
+            (0..reader.number::<usize>(COUNT)?).try_for_each(|_| {
+                if tag == MAP {
+                    reader.slice(NAME)?;
+                }
+                skip_value(reader, depth)
+            })
+        }
+        tag @ (STRING_SET | NUMBER_SET | BINARY_SET) => {
+            (0..reader.number::<usize>(COUNT)?).try_for_each(|_| match tag {
+                NUMBER_SET => read_number(reader).map(|_| ()),
+                _ => reader.slice("text or bytes").map(|_| ()),
+            })
+        }
+        _ => reader.error(start, "a known type tag"),
+    }
+}
