@@ -1,1 +1,45 @@
-fn main() {}
+//! The `thalweg` binary: command line, configuration, composition, shutdown, telemetry.
+//!
+//! [`cli`] says what can be asked, [`command`] does it, one command a file. `serve` composes the server's parts.
+
+mod cli;
+mod client;
+mod command;
+mod config;
+mod shutdown;
+mod telemetry;
+mod text;
+
+use std::process::ExitCode;
+
+use anyhow::bail;
+use clap::Parser;
+
+use crate::{
+    cli::{Cli, Command},
+    command::Output,
+};
+
+fn main() -> ExitCode {
+    let mut cli = Cli::parse();
+    if cli.command.is_none() {
+        // Without a command `serve` runs; its settings come from THALWEG_* variables.
+        cli.command = Cli::parse_from(["thalweg", "serve"]).command;
+    }
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("thalweg: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    let Some(command) = cli.command else { bail!("no command") };
+    let output = if cli.json { Output::Json } else { Output::Text };
+    let level = if matches!(command, Command::Serve(_)) { "info" } else { "warn" };
+    telemetry::start_logs(level)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(command::run(command, output))
+}

@@ -1,0 +1,171 @@
+//! The command line: what can be asked, and nothing that does not work.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{HttpAddress, MqttAddress};
+
+/// An event-sourced database for IoT telemetry.
+///
+/// Devices publish over MQTT or NATS, applications read with any DynamoDB SDK, everyone reads the Parquet files.
+/// Without a command, `serve` runs.
+#[derive(Debug, Parser)]
+#[command(name = "thalweg", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// Print JSON instead of text.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the server.
+    Serve(ServeArguments),
+    /// Show a simulated fleet publishing over MQTT, on a running server or on one of its own.
+    Demo(DemoArguments),
+    /// Import a CSV or JSON lines file; importing it twice changes nothing.
+    Import(ImportArguments),
+    /// Print the changes of a table as JSON lines, as they happen.
+    Tail(TailArguments),
+    /// Write everything acknowledged so far to Parquet, merged, and wait for it.
+    Compact(CompactArguments),
+    /// Check a data directory that no server uses: log, manifest and Parquet files agree, checksums are good.
+    Verify(VerifyArguments),
+    /// What runs, how much, how far behind.
+    Status(ServerArguments),
+    /// The configuration.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// What was received and could not be stored as an item.
+    Quarantine {
+        #[command(subcommand)]
+        command: QuarantineCommand,
+    },
+}
+
+/// Where the server is.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ServerArguments {
+    /// Address of the running server's HTTP listener.
+    #[arg(long, env = "THALWEG_HTTP", default_value = "127.0.0.1:8000", value_name = "ADDRESS")]
+    pub(crate) http: String,
+}
+
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct ServeArguments {
+    /// Configuration file (TOML). Flags win over THALWEG_* variables, which win over the file.
+    #[arg(long, env = "THALWEG_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Directory of the log and of everything made from it [default: ./thalweg-data]
+    #[arg(long, env = "THALWEG_DATA_DIR", value_name = "DIRECTORY")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Where to listen for DynamoDB and admin requests; port 0 takes a free one [default: 127.0.0.1:8000]
+    #[arg(long, env = "THALWEG_HTTP", value_name = "ADDRESS")]
+    pub(crate) http: Option<HttpAddress>,
+    /// Where to listen for MQTT, or `off`; port 0 takes a free one [default: 127.0.0.1:1883]
+    #[arg(long, env = "THALWEG_MQTT", value_name = "ADDRESS|off")]
+    pub(crate) mqtt: Option<MqttAddress>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DemoArguments {
+    #[command(flatten)]
+    pub(crate) server: ServerArguments,
+    /// End after so many seconds; without it, Ctrl-C ends the demo.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) seconds: Option<u64>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ImportArguments {
+    /// The file: `.csv` with a header line, or `.jsonl`/`.ndjson` with one object a line.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) server: ServerArguments,
+    /// The table; it is made, with keys `device_id` and `ts`, if it does not exist.
+    #[arg(long, value_name = "TABLE")]
+    pub(crate) table: String,
+    #[command(flatten)]
+    pub(crate) device: DeviceArguments,
+    /// The column that holds the time: a number (seconds to nanoseconds, told apart by size) or a date and time.
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) time: String,
+    /// Zone of times that have no offset of their own, such as `Europe/Berlin` [default: UTC]
+    #[arg(long, value_name = "ZONE")]
+    pub(crate) zone: Option<String>,
+    /// Go on where an interrupted import of this file ended.
+    #[arg(long)]
+    pub(crate) resume: bool,
+}
+
+/// Whose readings the rows are: exactly one of the two.
+#[derive(Args, Clone, Debug)]
+#[group(required = true, multiple = false)]
+pub(crate) struct DeviceArguments {
+    /// The column that names the device.
+    #[arg(long = "device", value_name = "COLUMN")]
+    pub(crate) column: Option<String>,
+    /// The device of every row.
+    #[arg(long = "device-id", value_name = "ID")]
+    pub(crate) id: Option<String>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct TailArguments {
+    /// The table.
+    #[arg(value_name = "TABLE")]
+    pub(crate) table: String,
+    #[command(flatten)]
+    pub(crate) server: ServerArguments,
+    /// Where to begin: `trim-horizon`, `latest`, a position that an earlier line named, or a time.
+    #[arg(long, default_value = "latest", value_name = "PLACE")]
+    pub(crate) from: String,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct CompactArguments {
+    #[command(flatten)]
+    pub(crate) server: ServerArguments,
+    /// Only this table.
+    #[arg(long, value_name = "TABLE")]
+    pub(crate) table: Option<String>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct VerifyArguments {
+    /// The data directory.
+    #[arg(long, env = "THALWEG_DATA_DIR", default_value = "./thalweg-data", value_name = "DIRECTORY")]
+    pub(crate) data_dir: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Read the configuration as `serve` would, and say what it amounts to.
+    Check(ServeArguments),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum QuarantineCommand {
+    /// The newest entries, without their payloads.
+    List(ServerArguments),
+    /// One entry with its payload.
+    Show {
+        /// Its id, as `list` prints it.
+        id: String,
+        #[command(flatten)]
+        server: ServerArguments,
+    },
+    /// Map entries again, by the rules of now; what can be stored leaves the quarantine.
+    Replay {
+        /// Only this entry; without it, all.
+        id: Option<String>,
+        #[command(flatten)]
+        server: ServerArguments,
+    },
+}

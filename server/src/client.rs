@@ -1,0 +1,199 @@
+//! The commands' way to a running server: HTTP on loopback.
+
+use std::{collections::VecDeque, time::Duration};
+
+use anyhow::{Context, anyhow, bail};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{Method, Request, StatusCode, Uri, body::Incoming, header};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+
+/// A line of a followed stream may be so long; an item is at most 400 KB, and JSON at most six times its text, twice.
+const LINE_BYTES_MAX: usize = 16 << 20;
+
+/// Everything but what needs no escape in a path or a query.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// A server, by its address.
+#[derive(Clone, Debug)]
+pub(crate) struct Server {
+    address: String,
+    client: Client<HttpConnector, Full<Bytes>>,
+}
+
+/// The server answered, but not with what was asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("{message} (HTTP {status})")]
+pub(crate) struct Refused {
+    /// The status.
+    pub(crate) status: StatusCode,
+    /// What the server said.
+    pub(crate) message: String,
+}
+
+impl Server {
+    /// The server at `address`: `host:port`, with or without `http://`.
+    pub(crate) fn new(address: &str) -> anyhow::Result<Server> {
+        let address = address.trim_end_matches('/').trim_start_matches("http://").to_owned();
+        let uri: Uri = format!("http://{address}/").parse().with_context(|| format!("--http {address}"))?;
+        if uri.port_u16().is_none() {
+            bail!("--http {address}: a host and a port are needed, such as 127.0.0.1:8000");
+        }
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(Duration::from_secs(5)));
+        connector.set_nodelay(true);
+        Ok(Server { address, client: Client::builder(TokioExecutor::new()).build(connector) })
+    }
+
+    /// `host:port`.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Asks for a JSON answer.
+    pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Value> {
+        self.json(Method::GET, path, Bytes::new()).await
+    }
+
+    /// Sends `body` and asks for a JSON answer.
+    pub(crate) async fn post(&self, path: &str, body: Bytes) -> anyhow::Result<Value> {
+        self.json(Method::POST, path, body).await
+    }
+
+    /// Sends one DynamoDB operation.
+    pub(crate) async fn dynamodb(&self, operation: &str, body: &Value) -> anyhow::Result<Value> {
+        let request = Request::post(self.uri("/"))
+            .header("x-amz-target", format!("DynamoDB_20120810.{operation}"))
+            .header(header::CONTENT_TYPE, "application/x-amz-json-1.0")
+            .body(Full::new(Bytes::from(body.to_string())))
+            .context("request")?;
+        whole(self.send(request).await?).await
+    }
+
+    /// Opens an answer of JSON lines that may never end.
+    pub(crate) async fn lines(&self, path: &str) -> anyhow::Result<Lines> {
+        let request = Request::get(self.uri(path)).body(Full::default()).context("request")?;
+        let body = self.send(request).await?;
+        Ok(Lines { body, partial: Vec::new(), ready: VecDeque::new() })
+    }
+
+    async fn json(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<Value> {
+        let request = Request::builder()
+            .method(method)
+            .uri(self.uri(path))
+            .header(header::CONTENT_TYPE, "application/x-ndjson")
+            .body(Full::new(body))
+            .context("request")?;
+        whole(self.send(request).await?).await
+    }
+
+    fn uri(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// The body of a good answer.
+    async fn send(&self, request: Request<Full<Bytes>>) -> anyhow::Result<Incoming> {
+        let response = self.client.request(request).await.map_err(|error| {
+            if error.is_connect() {
+                anyhow!(error).context(format!(
+                    "no thalweg server answers at {}: start one with `thalweg serve`, or name its address with --http",
+                    self.address
+                ))
+            } else {
+                anyhow!(error).context(format!("the connection to {} broke", self.address))
+            }
+        })?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response.into_body());
+        }
+        let body = response.into_body().collect().await.context("the server's refusal")?.to_bytes();
+        Err(Refused { status, message: message_of(&body) }.into())
+    }
+}
+
+/// `text` as one segment of a path, or one value of a query.
+pub(crate) fn escape(text: &str) -> String {
+    utf8_percent_encode(text, ESCAPED).to_string()
+}
+
+async fn whole(body: Incoming) -> anyhow::Result<Value> {
+    let bytes = body.collect().await.context("the server's answer")?.to_bytes();
+    serde_json::from_slice(&bytes).context("the server's answer is not JSON")
+}
+
+/// The sentence in a refusal: `message` or `error` of a JSON object, else the text itself.
+fn message_of(body: &[u8]) -> String {
+    let said = serde_json::from_slice::<Value>(body).ok();
+    let said = said
+        .as_ref()
+        .and_then(|said| ["message", "Message", "error"].iter().find_map(|name| said.get(*name)?.as_str()));
+    said.map_or_else(|| String::from_utf8_lossy(body).trim().to_owned(), str::to_owned)
+}
+
+/// Lines of an answer, as they arrive.
+pub(crate) struct Lines {
+    body: Incoming,
+    partial: Vec<u8>,
+    ready: VecDeque<String>,
+}
+
+impl Lines {
+    /// The next line without its end; none when the server has ended the answer.
+    pub(crate) async fn next(&mut self) -> anyhow::Result<Option<String>> {
+        loop {
+            if let Some(line) = self.ready.pop_front() {
+                return Ok(Some(line));
+            }
+            let Some(frame) = self.body.frame().await else { return Ok(None) };
+            let Ok(data) = frame.context("the stream broke")?.into_data() else { continue };
+            self.take(&data)?;
+        }
+    }
+
+    fn take(&mut self, data: &[u8]) -> anyhow::Result<()> {
+        let mut pieces = data.split(|byte| *byte == b'\n');
+        if let Some(first) = pieces.next() {
+            self.partial.extend_from_slice(first);
+        }
+        for piece in pieces {
+            let line = std::mem::replace(&mut self.partial, piece.to_vec());
+            let line = String::from_utf8(line).context("a line of the stream is not UTF-8")?;
+            if !line.trim().is_empty() {
+                self.ready.push_back(line);
+            }
+        }
+        if self.partial.len() > LINE_BYTES_MAX {
+            bail!("a line of the stream is longer than {LINE_BYTES_MAX} bytes");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_told_in_the_servers_words() {
+        assert_eq!(message_of(br#"{"__type":"X","message":"table not found"}"#), "table not found");
+        assert_eq!(message_of(b" plain words\n"), "plain words");
+    }
+
+    #[test]
+    fn names_are_escaped() {
+        assert_eq!(escape("a/b c?&=%"), "a%2Fb%20c%3F%26%3D%25");
+        assert_eq!(escape("readings-1_x.y"), "readings-1_x.y");
+    }
+
+    #[test]
+    fn an_address_needs_a_port() {
+        assert!(Server::new("localhost").is_err());
+        assert_eq!(Server::new("http://127.0.0.1:8000/").unwrap().address(), "127.0.0.1:8000");
+    }
+}

@@ -1,0 +1,42 @@
+//! The commands, one a file. Each takes its arguments and answers when it is done.
+
+mod compact;
+mod config_check;
+mod import;
+mod quarantine;
+mod status;
+mod tail;
+
+use crate::cli::{Command, ConfigCommand};
+
+/// How answers are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Output {
+    /// For people.
+    Text,
+    /// For programs: one JSON value a line.
+    Json,
+}
+
+impl Output {
+    /// Prints an answer.
+    fn print(self, answer: &serde_json::Value) {
+        match self {
+            Output::Text => print!("{}", crate::text::of(answer)),
+            Output::Json => println!("{answer}"),
+        }
+    }
+}
+
+/// Runs what the command line asks for.
+pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<()> {
+    match command {
+        Command::Serve(_) | Command::Demo(_) | Command::Verify(_) => anyhow::bail!("not composed"),
+        Command::Import(arguments) => import::run(arguments, output).await,
+        Command::Tail(arguments) => tail::run(&arguments).await,
+        Command::Compact(arguments) => compact::run(&arguments, output).await,
+        Command::Status(arguments) => status::run(&arguments, output).await,
+        Command::Config { command: ConfigCommand::Check(arguments) } => config_check::run(&arguments, output),
+        Command::Quarantine { command } => quarantine::run(command, output).await,
+    }
+}

@@ -1,0 +1,39 @@
+//! Logs to standard error, metrics to the recorder that `/metrics` shows.
+
+use std::{io::IsTerminal, time::Duration};
+
+use anyhow::Context;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tokio::task::JoinHandle;
+use tracing_subscriber::EnvFilter;
+
+/// How often histograms are folded, so that they do not grow between two scrapes.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Sends logs to standard error. `THALWEG_LOG` (such as `debug` or `ingest=debug,info`) wins over `level`.
+pub(crate) fn start_logs(level: &str) -> anyhow::Result<()> {
+    let filter = match std::env::var("THALWEG_LOG") {
+        Ok(text) => EnvFilter::try_new(&text).with_context(|| format!("THALWEG_LOG = `{text}`"))?,
+        Err(_) => EnvFilter::new(level),
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+    Ok(())
+}
+
+/// Installs the process's metrics recorder; the task keeps it small and is ended with the server.
+pub(crate) fn start_metrics() -> anyhow::Result<(PrometheusHandle, JoinHandle<()>)> {
+    let handle = PrometheusBuilder::new().install_recorder().context("metrics recorder")?;
+    let upkept = handle.clone();
+    let upkeep = tokio::spawn(async move {
+        let mut interval = tokio::time::interval(UPKEEP_INTERVAL);
+        loop {
+            interval.tick().await;
+            upkept.run_upkeep();
+        }
+    });
+    Ok((handle, upkeep))
+}
