@@ -1,0 +1,257 @@
+//! Key conditions: which partition a query looks at, and which range of it.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::{
+    ExpressionError, Kind, Path, Substitutions,
+    lex::Tokens,
+    parse::{self, Comparator, Operand as Written, Postfix, Test as WrittenTest},
+    resolve::{self, Operand, Test},
+};
+use crate::{
+    KeyAttribute, KeyError, Table, Value,
+    key::{after_prefix, encode_partition, encode_sort, encode_sort_prefix},
+};
+
+/// A parsed key condition: one partition, and a range of encoded sort keys `[from, until)`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeyCondition {
+    /// Encoded partition key.
+    pub partition: Bytes,
+    /// Least encoded sort key (inclusive); empty means from the first.
+    pub from: Bytes,
+    /// First encoded sort key that is past the range; none means to the end.
+    pub until: Option<Bytes>,
+}
+
+impl KeyCondition {
+    /// Parses a KeyConditionExpression against the table's key.
+    pub fn parse(
+        text: &str,
+        table: &Table,
+        substitutions: &mut Substitutions,
+    ) -> Result<KeyCondition, ExpressionError> {
+        KeyTerms::parse(text, substitutions)?.bind(table)
+    }
+}
+
+/// A key condition before it is known which table it is for: what a request can be refused for without its table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeyTerms {
+    /// One or two, by attribute.
+    terms: BTreeMap<String, Term>,
+}
+
+/// What is asked of one key attribute.
+#[derive(Clone, Debug, PartialEq)]
+enum Term {
+    Compare(Comparator, Value),
+    Between(Value, Value),
+    BeginsWith(Value),
+}
+
+impl KeyTerms {
+    /// Parses a KeyConditionExpression.
+    pub fn parse(text: &str, substitutions: &mut Substitutions) -> Result<KeyTerms, ExpressionError> {
+        let kind = Kind::KeyCondition;
+        let written = parse::condition(Tokens::cut(kind, text)?)?;
+        let operators = written.iter().rev().find_map(|step| match step {
+            Postfix::Not => Some("NOT"),
+            Postfix::Or => Some("OR"),
+            Postfix::And | Postfix::Test(_) => None,
+        });
+        let faults: Vec<Option<ExpressionError>> = written
+            .iter()
+            .filter_map(|step| if let Postfix::Test(test) = step { Some(written_fault(test)) } else { None })
+            .collect();
+        // Faults that any expression can have come before those that only a key condition has.
+        let resolved = resolve::condition(kind, written, substitutions)?;
+        if let Some(operator) = operators {
+            return Err(unsupported(operator));
+        }
+        let tests = resolved.into_iter().filter_map(|s| if let Postfix::Test(test) = s { Some(test) } else { None });
+        let mut terms = BTreeMap::new();
+        for (test, fault) in tests.zip(faults) {
+            if let Some(fault) = fault {
+                return Err(fault);
+            }
+            let (path, term) = term(test)?;
+            if terms.insert(path.attribute().to_owned(), term).is_some() {
+                return Err(refuse("KeyConditionExpressions must only contain one condition per key"));
+            }
+        }
+        if terms.len() > 2 {
+            return Err(refuse("Conditions can be of length 1 or 2 only"));
+        }
+        Ok(KeyTerms { terms })
+    }
+
+    /// Applies the terms to the key of `table`.
+    pub fn bind(mut self, table: &Table) -> Result<KeyCondition, ExpressionError> {
+        if table.sort_key.is_none() && self.terms.len() > 1 {
+            return Err(refuse("Query key condition not supported"));
+        }
+        let missed = |name: &str| refuse(&format!("Query condition missed key schema element: {name}"));
+        let partition_key = &table.partition_key;
+        let partition = self.terms.remove(&partition_key.name).ok_or_else(|| missed(&partition_key.name))?;
+        let sort_term = match &table.sort_key {
+            Some(sort_key) if !self.terms.is_empty() => {
+                let term = self.terms.remove(&sort_key.name).ok_or_else(|| missed(&sort_key.name))?;
+                Some((sort_key, term))
+            }
+            _ => None,
+        };
+        let types_match = partition.values().all(|value| has_type(value, partition_key))
+            && sort_term.iter().all(|(key, term)| term.values().all(|value| has_type(value, key)));
+        if !types_match {
+            return Err(refuse(
+                "One or more parameter values were invalid: Condition parameter type does not match schema type",
+            ));
+        }
+        let Term::Compare(Comparator::Equal, value) = partition else {
+            return Err(refuse("Query key condition not supported"));
+        };
+        let partition = encode_partition(table, &value).map_err(|error| key_error(&error, true))?;
+        let (from, until) = match sort_term {
+            Some((key, term)) => term.range(key).map_err(|error| key_error(&error, false))?,
+            None => (Bytes::new(), None),
+        };
+        Ok(KeyCondition { partition, from, until })
+    }
+}
+
+impl Term {
+    fn values(&self) -> impl Iterator<Item = &Value> {
+        let (one, other) = match self {
+            Term::Compare(_, value) | Term::BeginsWith(value) => (value, None),
+            Term::Between(low, high) => (low, Some(high)),
+        };
+        [one].into_iter().chain(other)
+    }
+
+    /// The encoded sort keys that satisfy it. Encodings are self-delimiting, so the first key past one is the first
+    /// byte string that does not begin with it.
+    fn range(&self, key: &KeyAttribute) -> Result<(Bytes, Option<Bytes>), KeyError> {
+        let after = |encoded: &Bytes| after_prefix(encoded).map(Bytes::from);
+        Ok(match self {
+            Term::BeginsWith(prefix) => {
+                let prefix = encode_sort_prefix(key, prefix)?;
+                (prefix.clone(), after(&prefix))
+            }
+            Term::Between(low, high) => (encode_sort(key, low)?, after(&encode_sort(key, high)?)),
+            Term::Compare(comparator, value) => {
+                let encoded = encode_sort(key, value)?;
+                match comparator {
+                    Comparator::Equal | Comparator::NotEqual => (encoded.clone(), after(&encoded)),
+                    Comparator::Less => (Bytes::new(), Some(encoded)),
+                    Comparator::LessOrEqual => (Bytes::new(), after(&encoded)),
+                    Comparator::Greater => match after(&encoded) {
+                        Some(from) => (from, None),
+                        None => (encoded.clone(), Some(encoded)),
+                    },
+                    Comparator::GreaterOrEqual => (encoded, None),
+                }
+            }
+        })
+    }
+}
+
+/// What a key condition may not have, seen from its text alone.
+fn written_fault(test: &WrittenTest<'_>) -> Option<ExpressionError> {
+    let is_path = |operand: &Written<'_>| matches!(operand, Written::Path(_));
+    let first = |operator: &str| {
+        refuse(&format!(
+            "Invalid condition in KeyConditionExpression: {operator} operator must have the key attribute as its \
+             first operand"
+        ))
+    };
+    let operands: Vec<&Written<'_>> = match test {
+        WrittenTest::In(..) => return Some(unsupported("IN")),
+        WrittenTest::Compare(_, Comparator::NotEqual, _) => return Some(unsupported("<>")),
+        WrittenTest::Call(call) if call.function != "begins_with" => return Some(unsupported(call.function)),
+        WrittenTest::Call(call) if !call.arguments.first().is_some_and(is_path) => return Some(first("begins_with")),
+        WrittenTest::Between(value, ..) if !is_path(value) => return Some(first("BETWEEN")),
+        WrittenTest::Compare(left, _, right) => vec![left, right],
+        WrittenTest::Between(value, low, high) => vec![value, low, high],
+        WrittenTest::Call(call) => call.arguments.iter().collect(),
+    };
+    let mut seen_path = false;
+    for operand in operands {
+        match operand {
+            Written::Call(_) => return Some(refuse("KeyConditionExpressions cannot contain nested operations")),
+            Written::Value(_) => {}
+            Written::Path(_) if seen_path => {
+                return Some(refuse(
+                    "Invalid condition in KeyConditionExpression: Multiple attribute names used in one condition",
+                ));
+            }
+            Written::Path(elements) if elements.len() > 1 => {
+                return Some(refuse("KeyConditionExpressions cannot have conditions on nested attributes"));
+            }
+            Written::Path(_) => seen_path = true,
+        }
+    }
+    (!seen_path).then(no_key)
+}
+
+/// The attribute and term of a test in which [`written_fault`] found nothing; the attribute is put left.
+fn term(test: Test) -> Result<(Path, Term), ExpressionError> {
+    match test {
+        Test::Compare(Operand::Path(path), comparator, Operand::Value(value)) => {
+            Ok((path, Term::Compare(comparator, value)))
+        }
+        Test::Compare(Operand::Value(value), comparator, Operand::Path(path)) => {
+            let turned = match comparator {
+                Comparator::Less => Comparator::Greater,
+                Comparator::LessOrEqual => Comparator::GreaterOrEqual,
+                Comparator::Greater => Comparator::Less,
+                Comparator::GreaterOrEqual => Comparator::LessOrEqual,
+                Comparator::Equal | Comparator::NotEqual => comparator,
+            };
+            Ok((path, Term::Compare(turned, value)))
+        }
+        Test::Between(Operand::Path(path), Operand::Value(low), Operand::Value(high)) => {
+            Ok((path, Term::Between(low, high)))
+        }
+        Test::BeginsWith(Operand::Path(path), Operand::Value(prefix)) => Ok((path, Term::BeginsWith(prefix))),
+        _ => Err(no_key()),
+    }
+}
+
+fn has_type(value: &Value, key: &KeyAttribute) -> bool {
+    value.type_name() == key.key_type.to_string()
+}
+
+fn key_error(error: &KeyError, is_partition: bool) -> ExpressionError {
+    match error {
+        KeyError::Empty { name } => refuse(&format!(
+            "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an \
+             empty string value. Key: {name}"
+        )),
+        KeyError::TooLong { .. } if is_partition => refuse(
+            "One or more parameter values were invalid: Size of hashkey has exceeded the maximum size limit of2048 \
+             bytes",
+        ),
+        KeyError::TooLong { .. } => refuse(
+            "One or more parameter values were invalid: Aggregated size of all range keys has exceeded the size limit \
+             of 1024 bytes",
+        ),
+        other => refuse(&format!("One or more parameter values were invalid: {other}")),
+    }
+}
+
+fn unsupported(operator: &str) -> ExpressionError {
+    refuse(&format!("Invalid operator used in KeyConditionExpression: {operator}"))
+}
+
+fn no_key() -> ExpressionError {
+    refuse("Invalid condition in KeyConditionExpression: No key attribute specified")
+}
+
+/// Most refusals that only key conditions have do not begin with the parameter's name.
+fn refuse(message: &str) -> ExpressionError {
+    ExpressionError(message.to_owned())
+}
+

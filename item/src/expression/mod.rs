@@ -1,0 +1,85 @@
+//! DynamoDB expressions: conditions, filters, projections and key conditions.
+//!
+//! A text passes three rooms: [`lex`] cuts it into tokens, [`parse`] gives it a shape, and [`resolve`] puts names and
+//! values in the place of `#name` and `:value` and checks operands. What is left ([`Condition`], [`Projection`],
+//! [`KeyCondition`]) is evaluated without looking at text again. Nothing here recurses deeper than a few calls, whatever
+//! the input: conditions are kept in postfix order, and paths are flat.
+//!
+//! Refusals read as DynamoDB's do, because clients match on them. Where its wording is not public the fact is said in the
+//! same form.
+
+mod condition;
+mod evaluate;
+mod key_condition;
+mod lex;
+mod parse;
+mod path;
+mod projection;
+mod reserved;
+mod resolve;
+mod substitutions;
+
+use std::fmt;
+
+pub use condition::Condition;
+pub use key_condition::{KeyCondition, KeyTerms};
+pub use path::{Path, Step};
+pub use projection::Projection;
+pub use substitutions::Substitutions;
+
+/// Longest expression text, in bytes.
+pub const EXPRESSION_BYTES_MAX: usize = 4096;
+/// Most operators and functions in one expression.
+pub const OPERATORS_MAX: usize = 300;
+/// Most operands in the list of one `IN`.
+pub const IN_OPERANDS_MAX: usize = 100;
+
+/// Which parameter of a request an expression came in; refusals name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Must hold for a write to happen.
+    Condition,
+    /// Must hold for a found item to be answered.
+    Filter,
+    /// Which attributes to answer.
+    Projection,
+    /// Which items a query looks at.
+    KeyCondition,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Condition => "ConditionExpression",
+            Kind::Filter => "FilterExpression",
+            Kind::Projection => "ProjectionExpression",
+            Kind::KeyCondition => "KeyConditionExpression",
+        })
+    }
+}
+
+impl Kind {
+    /// The refusal of an expression of this kind because of `detail`.
+    fn refuse(self, detail: impl fmt::Display) -> ExpressionError {
+        ExpressionError(format!("Invalid {self}: {detail}"))
+    }
+
+    /// Refuses what is empty or too long before anything looks at it.
+    fn check_size(self, text: &str) -> Result<(), ExpressionError> {
+        if text.trim().is_empty() {
+            return Err(self.refuse("The expression can not be empty;"));
+        }
+        if text.len() > EXPRESSION_BYTES_MAX {
+            return Err(self.refuse(format_args!(
+                "Expression size has exceeded the maximum allowed size; expression size: {}",
+                text.len()
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// Why an expression, or the substitutions it uses, is refused: the whole sentence that a client sees.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ExpressionError(pub String);

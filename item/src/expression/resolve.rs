@@ -1,0 +1,360 @@
+//! From the shape of an expression to its meaning: substitutions put in, operands checked.
+//!
+//! Checks run in DynamoDB's order: over the whole expression function names, misplaced functions, reserved words; then
+//! test by test undefined substitutions, numbers of operands, operand types.
+
+use super::{
+    ExpressionError, IN_OPERANDS_MAX, Kind, Path, Step, Substitutions,
+    parse::{Call, Comparator, Element, Operand as Written, Postfix, Test as WrittenTest, misused},
+    reserved::is_reserved,
+};
+use crate::{Number, Value};
+
+/// Something that has a value once an item is given.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Operand {
+    Path(Path),
+    /// `size(path)`.
+    Size(Path),
+    Value(Value),
+}
+
+/// Something that is true or false once an item is given.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Test {
+    Compare(Operand, Comparator, Operand),
+    Between(Operand, Operand, Operand),
+    In(Operand, Vec<Operand>),
+    Exists(Path),
+    NotExists(Path),
+    /// The path's value has the type of this name.
+    HasType(Path, String),
+    BeginsWith(Operand, Operand),
+    Contains(Operand, Operand),
+}
+
+impl Comparator {
+    fn is_ordering(self) -> bool {
+        !matches!(self, Comparator::Equal | Comparator::NotEqual)
+    }
+}
+
+const FUNCTIONS: [&str; 6] =
+    ["attribute_exists", "attribute_not_exists", "attribute_type", "begins_with", "contains", "size"];
+
+/// Type names that `attribute_type` takes.
+const TYPE_NAMES: [&str; 10] = ["B", "NULL", "SS", "BOOL", "L", "BS", "N", "NS", "S", "M"];
+
+/// Resolves a whole condition.
+pub(super) fn condition(
+    kind: Kind,
+    written: Vec<Postfix<WrittenTest<'_>>>,
+    substitutions: &mut Substitutions,
+) -> Result<Vec<Postfix<Test>>, ExpressionError> {
+    check_words(kind, &written)?;
+    let mut resolver = Resolver { kind, substitutions };
+    written
+        .into_iter()
+        .map(|step| {
+            Ok(match step {
+                Postfix::Test(written) => Postfix::Test(resolver.test(written)?),
+                Postfix::Not => Postfix::Not,
+                Postfix::And => Postfix::And,
+                Postfix::Or => Postfix::Or,
+            })
+        })
+        .collect()
+}
+
+/// Resolves the paths of a projection.
+pub(super) fn projection(
+    kind: Kind,
+    written: Vec<Vec<Element<'_>>>,
+    substitutions: &mut Substitutions,
+) -> Result<Vec<Path>, ExpressionError> {
+    if let Some(word) = written.iter().flatten().find_map(reserved_word) {
+        return Err(kind.refuse(reserved(word)));
+    }
+    let mut resolver = Resolver { kind, substitutions };
+    written.into_iter().map(|elements| resolver.path(elements)).collect()
+}
+
+/// The first fault of each class that is looked for in the whole expression.
+#[derive(Default)]
+struct Words<'a> {
+    unknown: Option<&'a str>,
+    misused: Option<&'a str>,
+    reserved: Option<&'a str>,
+}
+
+fn check_words(kind: Kind, written: &[Postfix<WrittenTest<'_>>]) -> Result<(), ExpressionError> {
+    let mut words = Words::default();
+    for step in written {
+        let Postfix::Test(test) = step else { continue };
+        match test {
+            WrittenTest::Compare(left, _, right) => [left, right].into_iter().for_each(|o| words.visit(o)),
+            WrittenTest::Between(value, low, high) => [value, low, high].into_iter().for_each(|o| words.visit(o)),
+            WrittenTest::In(value, list) => [value].into_iter().chain(list).for_each(|o| words.visit(o)),
+            WrittenTest::Call(call) => words.visit_call(call, |function| function == "size"),
+        }
+    }
+    if let Some(function) = words.unknown {
+        return Err(kind.refuse(format_args!("Invalid function name; function: {function}")));
+    }
+    if let Some(function) = words.misused {
+        return Err(kind.refuse(misused(function)));
+    }
+    words.reserved.map_or(Ok(()), |word| Err(kind.refuse(reserved(word))))
+}
+
+impl<'a> Words<'a> {
+    fn visit(&mut self, operand: &Written<'a>) {
+        match operand {
+            Written::Path(elements) => {
+                self.reserved = self.reserved.or_else(|| elements.iter().find_map(reserved_word));
+            }
+            Written::Value(_) => {}
+            Written::Call(call) => self.visit_call(call, |function| function != "size"),
+        }
+    }
+
+    fn visit_call(&mut self, call: &Call<'a>, is_misused: impl Fn(&str) -> bool) {
+        if !FUNCTIONS.contains(&call.function) {
+            self.unknown.get_or_insert(call.function);
+        } else if is_misused(call.function) {
+            self.misused.get_or_insert(call.function);
+        }
+        call.arguments.iter().for_each(|argument| self.visit(argument));
+    }
+}
+
+fn reserved_word<'a>(element: &Element<'a>) -> Option<&'a str> {
+    match element {
+        Element::Word(word) if is_reserved(word) => Some(word),
+        _ => None,
+    }
+}
+
+fn reserved(word: &str) -> String {
+    format!("Attribute name is a reserved keyword; reserved keyword: {word}")
+}
+
+struct Resolver<'s> {
+    kind: Kind,
+    substitutions: &'s mut Substitutions,
+}
+
+impl Resolver<'_> {
+    fn test(&mut self, written: WrittenTest<'_>) -> Result<Test, ExpressionError> {
+        match written {
+            WrittenTest::Compare(left, comparator, right) => {
+                let (left, right) = (self.operand(left)?, self.operand(right)?);
+                self.check_distinct(comparator.symbol(), &left, &right)?;
+                if comparator.is_ordering() {
+                    self.check_orderable(comparator.symbol(), &[&left, &right])?;
+                }
+                Ok(Test::Compare(left, comparator, right))
+            }
+            WrittenTest::Between(value, low, high) => {
+                let (value, low, high) = (self.operand(value)?, self.operand(low)?, self.operand(high)?);
+                self.check_orderable("BETWEEN", &[&value, &low, &high])?;
+                self.check_bounds(&low, &high)?;
+                Ok(Test::Between(value, low, high))
+            }
+            WrittenTest::In(value, list) => {
+                let value = self.operand(value)?;
+                let list = list.into_iter().map(|operand| self.operand(operand)).collect::<Result<Vec<_>, _>>()?;
+                if list.len() > IN_OPERANDS_MAX {
+                    return Err(self.kind.refuse(format_args!(
+                        "The IN operator is provided with too many operands; number of operands: {}",
+                        list.len()
+                    )));
+                }
+                Ok(Test::In(value, list))
+            }
+            WrittenTest::Call(call) => self.call(call),
+        }
+    }
+
+    /// A function that is a test; which one it is was checked before.
+    fn call(&mut self, call: Call<'_>) -> Result<Test, ExpressionError> {
+        let function = call.function;
+        let arguments = call.arguments.into_iter().map(|a| self.operand(a)).collect::<Result<Vec<_>, _>>()?;
+        let expected = if matches!(function, "attribute_exists" | "attribute_not_exists") { 1 } else { 2 };
+        self.check_count(function, arguments.len(), expected)?;
+        let mut arguments = arguments.into_iter();
+        let (Some(first), second) = (arguments.next(), arguments.next()) else {
+            return Err(self.count(function, 0));
+        };
+        let Some(second) = second else {
+            let path = self.as_path(function, first)?;
+            let exists = function == "attribute_exists";
+            return Ok(if exists { Test::Exists(path) } else { Test::NotExists(path) });
+        };
+        self.check_distinct(function, &first, &second)?;
+        match function {
+            "attribute_type" => self.has_type(first, second),
+            "begins_with" => {
+                for operand in [&first, &second] {
+                    if let Some(name) = type_name(operand).filter(|name| !matches!(*name, "S" | "B")) {
+                        return Err(self.wrong_type(function, name));
+                    }
+                }
+                Ok(Test::BeginsWith(first, second))
+            }
+            _ => Ok(Test::Contains(first, second)),
+        }
+    }
+
+    fn has_type(&self, first: Operand, second: Operand) -> Result<Test, ExpressionError> {
+        let name = match second {
+            Operand::Value(Value::String(name)) => name,
+            Operand::Path(_) => {
+                return Err(self.wrong_type("attribute_type", &format!("{{{}}}", TYPE_NAMES.join(","))));
+            }
+            other => return Err(self.wrong_type("attribute_type", type_name(&other).unwrap_or("N"))),
+        };
+        if !TYPE_NAMES.contains(&name.as_str()) {
+            return Err(self.kind.refuse(format_args!(
+                "Invalid attribute type name found; type: {name}, valid types: {{{}}}",
+                TYPE_NAMES.join(",")
+            )));
+        }
+        Ok(Test::HasType(self.as_path("attribute_type", first)?, name))
+    }
+
+    fn operand(&mut self, written: Written<'_>) -> Result<Operand, ExpressionError> {
+        match written {
+            Written::Path(elements) => Ok(Operand::Path(self.path(elements)?)),
+            Written::Value(token) => match self.substitutions.value(token) {
+                Some(value) => Ok(Operand::Value(value.clone())),
+                None => Err(self.kind.refuse(format_args!(
+                    "An expression attribute value used in expression is not defined; attribute value: {token}"
+                ))),
+            },
+            Written::Call(call) => {
+                let arguments = call.arguments.into_iter().map(|a| self.operand(a)).collect::<Result<Vec<_>, _>>()?;
+                self.check_count(call.function, arguments.len(), 1)?;
+                match arguments.into_iter().next() {
+                    Some(Operand::Path(path)) => Ok(Operand::Size(path)),
+                    Some(Operand::Value(value)) => match size(&value) {
+                        Some(size) => Ok(Operand::Value(Value::Number(size))),
+                        None => Err(self.wrong_type(call.function, value.type_name())),
+                    },
+                    _ => Err(self.wrong_type(call.function, "N")),
+                }
+            }
+        }
+    }
+
+    fn path(&mut self, elements: Vec<Element<'_>>) -> Result<Path, ExpressionError> {
+        let mut names = elements.into_iter().map(|element| match element {
+            Element::Word(word) => Ok(Step::Name(word.to_owned())),
+            Element::Index(index) => Ok(Step::Index(index)),
+            Element::Name(token) => match self.substitutions.name(token) {
+                Some(name) => Ok(Step::Name(name.to_owned())),
+                None => Err(self.kind.refuse(format_args!(
+                    "An expression attribute name used in the document path is not defined; attribute name: {token}"
+                ))),
+            },
+        });
+        let attribute = match names.next().transpose()? {
+            Some(Step::Name(name)) => name,
+            Some(Step::Index(_)) | None => String::new(), // The parser begins every path with a name.
+        };
+        Ok(Path::new(attribute, names.collect::<Result<_, _>>()?))
+    }
+
+    fn as_path(&self, function: &str, operand: Operand) -> Result<Path, ExpressionError> {
+        match operand {
+            Operand::Path(path) => Ok(path),
+            Operand::Size(_) | Operand::Value(_) => Err(self.kind.refuse(format_args!(
+                "Operator or function requires a document path; operator or function: {function}"
+            ))),
+        }
+    }
+
+    fn check_count(&self, function: &str, count: usize, expected: usize) -> Result<(), ExpressionError> {
+        if count == expected { Ok(()) } else { Err(self.count(function, count)) }
+    }
+
+    fn count(&self, function: &str, count: usize) -> ExpressionError {
+        self.kind.refuse(format_args!(
+            "Incorrect number of operands for operator or function; operator or function: {function}, \
+             number of operands: {count}"
+        ))
+    }
+
+    fn wrong_type(&self, function: &str, type_name: &str) -> ExpressionError {
+        self.kind.refuse(format_args!(
+            "Incorrect operand type for operator or function; operator or function: {function}, \
+             operand type: {type_name}"
+        ))
+    }
+
+    fn check_distinct(&self, operator: &str, first: &Operand, second: &Operand) -> Result<(), ExpressionError> {
+        match (first, second) {
+            (Operand::Path(one), Operand::Path(other)) if one == other => Err(self.kind.refuse(format_args!(
+                "The first operand must be distinct from the remaining operands for this operator or function; \
+                 operator: {operator}, first operand: {one}"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_orderable(&self, operator: &str, operands: &[&Operand]) -> Result<(), ExpressionError> {
+        let wrong = operands.iter().filter_map(|o| type_name(o)).find(|name| !matches!(*name, "S" | "N" | "B"));
+        wrong.map_or(Ok(()), |name| Err(self.wrong_type(operator, name)))
+    }
+
+    fn check_bounds(&self, low: &Operand, high: &Operand) -> Result<(), ExpressionError> {
+        let (Operand::Value(low), Operand::Value(high)) = (low, high) else { return Ok(()) };
+        let fault = if low.type_name() != high.type_name() {
+            "requires same data type for lower and upper bounds"
+        } else if super::evaluate::order(low, high).is_some_and(|order| order.is_gt()) {
+            "requires upper bound to be greater than or equal to lower bound"
+        } else {
+            return Ok(());
+        };
+        Err(self.kind.refuse(format_args!(
+            "The BETWEEN operator {fault}; lower bound operand: {}, upper bound operand: {}",
+            bound(low),
+            bound(high)
+        )))
+    }
+}
+
+/// The type that an operand has whatever the item.
+fn type_name(operand: &Operand) -> Option<&'static str> {
+    match operand {
+        Operand::Path(_) => None,
+        Operand::Size(_) => Some("N"),
+        Operand::Value(value) => Some(value.type_name()),
+    }
+}
+
+/// A bound as refusals show it.
+fn bound(value: &Value) -> String {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        Value::Binary(bytes) => format!("{} bytes", bytes.len()),
+        _ => "...".to_owned(),
+    };
+    format!("AttributeValue: {{{}:{text}}}", value.type_name())
+}
+
+/// What `size` says: bytes of text and binary, elements of everything that has elements; none for the other types.
+pub(super) fn size(value: &Value) -> Option<Number> {
+    let size = match value {
+        Value::String(text) => text.len(),
+        Value::Binary(bytes) => bytes.len(),
+        Value::List(values) => values.len(),
+        Value::Map(values) => values.len(),
+        Value::StringSet(texts) => texts.len(),
+        Value::NumberSet(numbers) => numbers.len(),
+        Value::BinarySet(blobs) => blobs.len(),
+        Value::Number(_) | Value::Bool(_) | Value::Null => return None,
+    };
+    Some(Number::from(size as u64))
+}
