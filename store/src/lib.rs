@@ -1,18 +1,29 @@
 //! Shards, log, memtable, manifest, cache and cold reads: what makes an acknowledged write durable and findable.
 //!
-//! A write passes [`plan`] (pure), [`log`] (one frame, one sync), and apply into the [`memtable`]; then its awaited call
+//! A write passes `plan` (pure), [`log`] (one frame, one sync), and apply into the [`memtable`]; then its awaited call
 //! returns. A read takes one [`view`] and asks memtables first, cold files after. This crate must not know MQTT, HTTP or SQL.
 
+mod apply;
+mod batch;
 pub mod cache;
 pub mod catalog;
 mod config;
+mod core;
+mod drive;
 pub mod env;
 mod error;
 pub mod files;
+mod high_keys;
+mod inbox;
 pub mod log;
 pub mod manifest;
 pub mod memtable;
+mod overlay;
+mod park;
+mod plan;
 mod read;
+mod recover;
+mod stepper;
 mod store;
 pub mod view;
 pub mod write;
@@ -21,4 +32,5 @@ pub use catalog::Catalog;
 pub use config::{Config, Durability};
 pub use error::Error;
 pub use read::{Direction, Page, PageLimit, SortRange};
+pub use stepper::Stepper;
 pub use store::Store;

@@ -1,7 +1,17 @@
-//! Reading: one view, memtables first, cold files after, merged by key.
+//! Reading: one view, memtables first, cold files after, merged by key; the greatest sequence number wins.
+
+use std::{collections::VecDeque, ops::Range, sync::Arc};
 
 use bytes::Bytes;
-use item::{Item, Key};
+use item::{CodecError, Item, Key, ShardId, Slot, Table, TableId, key::SLOTS};
+
+use crate::{
+    Error,
+    cache::Cache,
+    files::{ColdFile, KeyRange, Row},
+    memtable::Memtable,
+    view::{View, shard_of, shard_of_key},
+};
 
 /// Ascending or descending by key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +45,7 @@ pub struct Page {
 /// Where a page ends.
 #[derive(Clone, Copy, Debug)]
 pub struct PageLimit {
-    /// Items at most.
+    /// Items at most, 1 or more.
     pub items: usize,
     /// The page ends with the item that reaches this size. 1 MB on the DynamoDB wire.
     pub bytes: usize,
@@ -44,5 +54,237 @@ pub struct PageLimit {
 impl Default for PageLimit {
     fn default() -> Self {
         PageLimit { items: usize::MAX, bytes: 1 << 20 }
+    }
+}
+
+/// The row of `key`, if any tier knows it.
+pub(crate) async fn get(view: &View, cache: &Cache, table: TableId, key: &Key) -> Result<Option<Row>, Error> {
+    let shard = shard_of_key(key, view.shards());
+    for memtable in view.memtables(shard) {
+        if let Some(state) = memtable.get(table, key) {
+            return Ok(Some(Row { key: key.clone(), sequence: state.sequence, image: state.image }));
+        }
+    }
+    for file in view.files.files(table, shard).iter().rev() {
+        if file.min_key <= *key
+            && *key <= file.max_key
+            && let Some(row) = file.get(key, cache).await?
+        {
+            return Ok(Some(row));
+        }
+    }
+    Ok(None)
+}
+
+/// The greatest sort key of a partition in any tier, removed rows included.
+pub(crate) async fn greatest_sort(
+    view: &View,
+    cache: &Cache,
+    table: TableId,
+    key: &Key,
+) -> Result<Option<Bytes>, Error> {
+    let shard = shard_of_key(key, view.shards());
+    let partition = &key.partition;
+    let mut high = view.memtables(shard).filter_map(|memtable| memtable.greatest_sort(table, partition)).max();
+    let range = partition_range(partition, &SortRange::default());
+    for file in view.files.files(table, shard) {
+        if file.min_key.partition <= *partition && *partition <= file.max_key.partition {
+            let last = file.scan(&range, Direction::Backward, 1, cache).await?;
+            high = high.into_iter().chain(last.into_iter().map(|row| row.key.sort)).max();
+        }
+    }
+    Ok(high)
+}
+
+/// One page of a partition.
+pub(crate) async fn query(
+    view: &View,
+    cache: &Cache,
+    table: &Table,
+    partition: &[u8],
+    range: &SortRange,
+    direction: Direction,
+    after: Option<&Key>,
+    limit: PageLimit,
+) -> Result<Page, Error> {
+    let mut range = partition_range(&Bytes::copy_from_slice(partition), range);
+    match (direction, after) {
+        (_, None) => {}
+        (Direction::Forward, Some(after)) => range.from = range.from.max(Some(successor(after))),
+        (Direction::Backward, Some(after)) => range.until = range.until.min(Some(after.clone())),
+    }
+    let shard = shard_of(item::key::slot(partition), view.shards());
+    let mut page = Page::default();
+    fill(&mut page, view, cache, table, shard, range, direction, limit, |_| true).await?;
+    Ok(page)
+}
+
+/// One page of all items whose slot is in `slots`.
+pub(crate) async fn scan(
+    view: &View,
+    cache: &Cache,
+    table: &Table,
+    slots: Range<u16>,
+    after: Option<&Key>,
+    limit: PageLimit,
+) -> Result<Page, Error> {
+    let mut page = Page::default();
+    if slots.is_empty() {
+        return Ok(page);
+    }
+    let first = after.map_or(shard_of(Slot(slots.start), view.shards()), |after| shard_of_key(after, view.shards()));
+    let last = shard_of(Slot((slots.end - 1).min(SLOTS - 1)), view.shards());
+    for shard in (first.0..=last.0).map(ShardId) {
+        let from = after.filter(|_| shard == first).map(successor);
+        let range = KeyRange { from, until: None };
+        let inside = |key: &Key| slots.contains(&key.slot().0);
+        fill(&mut page, view, cache, table, shard, range, Direction::Forward, limit, inside).await?;
+        if page.last_key.is_some() {
+            break;
+        }
+    }
+    Ok(page)
+}
+
+/// Adds the live items of one shard's `range` to `page` until its limit.
+async fn fill(
+    page: &mut Page,
+    view: &View,
+    cache: &Cache,
+    table: &Table,
+    shard: ShardId,
+    range: KeyRange,
+    direction: Direction,
+    limit: PageLimit,
+    wanted: impl Fn(&Key) -> bool,
+) -> Result<(), Error> {
+    let block_rows = limit.items.saturating_add(1).clamp(BLOCK_ROWS_MIN, BLOCK_ROWS_MAX);
+    let mut rows = Merge::new(view, table.id, shard, range, direction, block_rows);
+    while let Some(row) = rows.next(cache).await? {
+        let Some(image) = row.image else { continue };
+        if !wanted(&row.key) {
+            continue;
+        }
+        let item = image.decode().map_err(|error| corrupt(table, &error))?;
+        page.bytes += item.size();
+        page.items.push(item);
+        if page.items.len() >= limit.items || page.bytes >= limit.bytes {
+            page.last_key = Some(row.key);
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// An image that does not decode: its frame or file was checked, so this is our fault, not the disk's.
+pub(crate) fn corrupt(table: &Table, error: &CodecError) -> Error {
+    Error::Corrupt { path: format!("table {}", table.name), offset: error.offset as u64, what: error.what.to_owned() }
+}
+
+/// The keys of one partition whose sort key is in `range`.
+fn partition_range(partition: &Bytes, range: &SortRange) -> KeyRange {
+    let until = match &range.until {
+        Some(until) => Key { partition: partition.clone(), sort: until.clone() },
+        // Encoded partitions are self-delimiting: no other one has this one as its prefix.
+        None => Key { partition: with_zero(partition), sort: Bytes::new() },
+    };
+    KeyRange { from: Some(Key { partition: partition.clone(), sort: range.from.clone() }), until: Some(until) }
+}
+
+/// The least key after `key`.
+fn successor(key: &Key) -> Key {
+    Key { partition: key.partition.clone(), sort: with_zero(&key.sort) }
+}
+
+fn with_zero(bytes: &[u8]) -> Bytes {
+    [bytes, &[0]].concat().into()
+}
+
+/// Rows taken from one place at a time.
+const BLOCK_ROWS_MIN: usize = 16;
+const BLOCK_ROWS_MAX: usize = 1024;
+
+/// Rows of a shard in key order, each key once, from every place that may have one.
+struct Merge<'a> {
+    sources: Vec<Source<'a>>,
+    table: TableId,
+    direction: Direction,
+    block_rows: usize,
+}
+
+struct Source<'a> {
+    place: Place<'a>,
+    /// What is left to read.
+    range: KeyRange,
+    block: VecDeque<Row>,
+    exhausted: bool,
+}
+
+enum Place<'a> {
+    Memory(&'a Memtable),
+    Cold(&'a Arc<ColdFile>),
+}
+
+impl<'a> Merge<'a> {
+    fn new(
+        view: &'a View,
+        table: TableId,
+        shard: ShardId,
+        range: KeyRange,
+        direction: Direction,
+        block_rows: usize,
+    ) -> Merge<'a> {
+        let overlaps = |file: &ColdFile| {
+            range.from.as_ref().is_none_or(|from| *from <= file.max_key)
+                && range.until.as_ref().is_none_or(|until| file.min_key < *until)
+        };
+        let memory = view.memtables(shard).map(Place::Memory);
+        let cold = view.files.files(table, shard).iter().filter(|file| overlaps(file)).map(Place::Cold);
+        let sources = memory
+            .chain(cold)
+            .map(|place| Source { place, range: range.clone(), block: VecDeque::new(), exhausted: false })
+            .collect();
+        Merge { sources, table, direction, block_rows }
+    }
+
+    async fn next(&mut self, cache: &Cache) -> Result<Option<Row>, Error> {
+        for source in &mut self.sources {
+            source.refill(self.table, self.direction, self.block_rows, cache).await?;
+        }
+        let heads = self.sources.iter().filter_map(|source| source.block.front()).map(|row| &row.key);
+        let first = match self.direction {
+            Direction::Forward => heads.min(),
+            Direction::Backward => heads.max(),
+        };
+        let Some(first) = first.cloned() else { return Ok(None) };
+        let same = self.sources.iter_mut().filter_map(|source| source.block.pop_front_if(|row| row.key == first));
+        Ok(same.max_by_key(|row| row.sequence))
+    }
+}
+
+impl Source<'_> {
+    async fn refill(
+        &mut self,
+        table: TableId,
+        direction: Direction,
+        rows_max: usize,
+        cache: &Cache,
+    ) -> Result<(), Error> {
+        if self.exhausted || !self.block.is_empty() {
+            return Ok(());
+        }
+        let rows = match self.place {
+            Place::Memory(memtable) => memtable.scan(table, &self.range, direction, rows_max),
+            Place::Cold(file) => file.scan(&self.range, direction, rows_max, cache).await?,
+        };
+        self.exhausted = rows.len() < rows_max;
+        if let Some(last) = rows.last() {
+            match direction {
+                Direction::Forward => self.range.from = Some(successor(&last.key)),
+                Direction::Backward => self.range.until = Some(last.key.clone()),
+            }
+        }
+        self.block = rows.into();
+        Ok(())
     }
 }

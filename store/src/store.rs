@@ -1,51 +1,149 @@
 //! The handle that everyone else holds.
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::Range,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread::JoinHandle,
+};
 
 use item::{Item, Key, Table};
-use tokio::sync::watch;
+use tokio::{
+    runtime::Handle,
+    sync::{Semaphore, oneshot, watch},
+};
 
 use crate::{
     Catalog, Config, Direction, Error, Page, PageLimit, SortRange,
+    batch::Reply,
     cache::Cache,
+    core::{Ask, Core},
+    drive,
     env::{Clock, Disk},
+    files::ColdFile,
+    inbox::{Inbox, Signal},
     log::{FrameNumber, Log},
+    manifest::{Edit, Manifest},
+    park::{Fetch, Fetched},
+    plan::Request,
+    read, recover,
+    stepper::Stepper,
+    view::{CurrentView, View},
     write::{Answers, TableRejection, TableWrite, Write},
 };
 
 /// An open store. Cloning shares it.
 #[derive(Clone)]
-pub struct Store {}
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    shared: Arc<Shared>,
+    /// The core's thread, until it is joined.
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What the handle, the threads and the look-ups share.
+pub(crate) struct Shared {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) cache: Cache,
+    pub(crate) view: Arc<CurrentView>,
+    pub(crate) inbox: Arc<Inbox>,
+    manifest: Mutex<Arc<Manifest>>,
+    tail: watch::Receiver<FrameNumber>,
+    admission: Arc<Semaphore>,
+    admission_bytes_max: usize,
+}
 
 impl Store {
-    /// Opens or makes the data directory `disk`, replays the log, and starts the planner and log threads.
+    /// Opens or makes the data directory `disk`, replays the log, and starts the planner and log threads. Look-ups run on
+    /// the calling tokio runtime.
     pub fn open(disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, config: Config, cache: Cache) -> Result<Store, Error> {
-        let _ = (disk, clock, config, cache);
-        todo!()
+        let (core, shared) = Self::recover(disk, clock, &config, cache)?;
+        let thread = drive::start(core, shared.clone(), Handle::current())?;
+        Ok(Store(Arc::new(Inner { shared, thread: Mutex::new(Some(thread)) })))
+    }
+
+    /// Opens like [`Store::open`], but nothing happens on its own: the caller drives every step. For the simulator.
+    pub fn open_stepped(disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, config: Config) -> Result<(Store, Stepper), Error> {
+        let (core, shared) = Self::recover(disk, clock, &config, Cache::Off)?;
+        let stepper = Stepper::new(core, shared.clone());
+        Ok((Store(Arc::new(Inner { shared, thread: Mutex::new(None) })), stepper))
+    }
+
+    fn recover(
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        config: &Config,
+        cache: Cache,
+    ) -> Result<(Core, Arc<Shared>), Error> {
+        let recovered = recover::recover(&disk, clock.as_ref(), config)?;
+        let view = Arc::new(recovered.view);
+        let (tail_sender, tail) = watch::channel(FrameNumber(recovered.applied.frame.0 + 1));
+        let core = Core::new(recovered.applied, recovered.last_committed_at_us, view.clone(), tail_sender, config);
+        let shared = Arc::new(Shared {
+            disk,
+            clock,
+            log: recovered.log,
+            cache,
+            view,
+            inbox: Arc::default(),
+            manifest: Mutex::new(Arc::new(recovered.manifest)),
+            tail,
+            admission: Arc::new(Semaphore::new(config.admission_bytes_max)),
+            admission_bytes_max: config.admission_bytes_max,
+        });
+        Ok((core, shared))
     }
 
     /// Plans, logs, syncs and applies `batch`; each write is on its own. Waits while too much is admitted.
     /// An error means that nothing of it may be assumed: it may or may not have been stored.
     pub async fn write(&self, batch: Vec<Write>) -> Result<Answers, Error> {
-        let _ = batch;
-        todo!()
+        let shared = &self.0.shared;
+        let requests: Vec<Request> = batch.into_iter().map(Request::new).collect();
+        let bytes = requests.iter().map(Request::bytes).sum::<usize>().min(shared.admission_bytes_max);
+        let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let permit = shared.admission.clone().acquire_many_owned(permits).await.map_err(|_| Error::Closed)?;
+        let (sender, answers) = oneshot::channel();
+        shared.inbox.ask(Ask::Write(requests, Reply { sender, permit: Some(permit) }))?;
+        answers.await.unwrap_or(Err(Error::Closed))
+    }
+
+    /// Hands `batch` in without waiting for room or answers. For the simulator, which drives the steps itself.
+    pub fn submit(&self, batch: Vec<Write>) -> Result<oneshot::Receiver<Result<Answers, Error>>, Error> {
+        let (sender, answers) = oneshot::channel();
+        let requests = batch.into_iter().map(Request::new).collect();
+        self.0.shared.inbox.ask(Ask::Write(requests, Reply { sender, permit: None }))?;
+        Ok(answers)
     }
 
     /// Makes, changes or removes a table, durably; answers its schema as it is (or was, if removed).
     pub async fn change_table(&self, change: TableWrite) -> Result<Result<Arc<Table>, TableRejection>, Error> {
-        let _ = change;
-        todo!()
+        self.submit_table(change)?.await.unwrap_or(Err(Error::Closed))
+    }
+
+    /// Hands a table change in without waiting for its answer. For the simulator.
+    #[expect(clippy::type_complexity, reason = "the answer of change_table, once it is there")]
+    pub fn submit_table(
+        &self,
+        change: TableWrite,
+    ) -> Result<oneshot::Receiver<Result<Result<Arc<Table>, TableRejection>, Error>>, Error> {
+        let (sender, answer) = oneshot::channel();
+        self.0.shared.inbox.ask(Ask::Table(change, sender))?;
+        Ok(answer)
     }
 
     /// The tables, as applied.
     pub fn catalog(&self) -> Arc<Catalog> {
-        todo!()
+        self.view().catalog.clone()
     }
 
     /// The item of `key`; linearizable.
     pub async fn get(&self, table: &Table, key: &Key) -> Result<Option<Item>, Error> {
-        let _ = (table, key);
-        todo!()
+        let view = self.view();
+        let row = read::get(&view, &self.0.shared.cache, table.id, key).await?;
+        let image = row.and_then(|row| row.image);
+        image.map(|image| image.decode().map_err(|error| read::corrupt(table, &error))).transpose()
     }
 
     /// Items of one partition whose sort key is in `range`, after `after` (exclusive) if given.
@@ -58,38 +156,125 @@ impl Store {
         after: Option<&Key>,
         limit: PageLimit,
     ) -> Result<Page, Error> {
-        let _ = (table, partition, range, direction, after, limit);
-        todo!()
+        read::query(&self.view(), &self.0.shared.cache, table, partition, range, direction, after, limit).await
     }
 
     /// Items whose slot is in `slots`, by shard, then key, after `after` (exclusive) if given.
-    pub async fn scan(&self, table: &Table, slots: Range<u16>, after: Option<&Key>, limit: PageLimit) -> Result<Page, Error> {
-        let _ = (table, slots, after, limit);
-        todo!()
+    pub async fn scan(
+        &self,
+        table: &Table,
+        slots: Range<u16>,
+        after: Option<&Key>,
+        limit: PageLimit,
+    ) -> Result<Page, Error> {
+        read::scan(&self.view(), &self.0.shared.cache, table, slots, after, limit).await
+    }
+
+    /// Live rows and their bytes, approximately: superseded and removed rows count until they are merged.
+    pub fn approximate_size(&self, table: &Table) -> (u64, u64) {
+        self.view().approximate_size(table)
     }
 
     /// How many shards there are.
     pub fn shards(&self) -> u16 {
-        todo!()
+        self.view().shards()
     }
 
     /// The log, for readers. Frames at or past [`Store::applied`] are not to be shown yet.
     pub fn log(&self) -> &Arc<dyn Log> {
-        todo!()
+        &self.0.shared.log
     }
 
     /// The first frame that is not yet applied; changes as writes are applied.
     pub fn applied(&self) -> watch::Receiver<FrameNumber> {
-        todo!()
+        self.0.shared.tail.clone()
     }
 
     /// The clock.
     pub fn clock(&self) -> &Arc<dyn Clock> {
-        todo!()
+        &self.0.shared.clock
     }
 
-    /// Stops taking writes, waits for those taken, records the tail.
+    /// The disk.
+    pub fn disk(&self) -> &Arc<dyn Disk> {
+        &self.0.shared.disk
+    }
+
+    /// The cache of cold pages.
+    pub fn cache(&self) -> &Cache {
+        &self.0.shared.cache
+    }
+
+    /// Where to look for rows, as of now.
+    pub fn view(&self) -> Arc<View> {
+        self.0.shared.view.get()
+    }
+
+    /// What is flushed, as of now.
+    pub fn manifest(&self) -> Arc<Manifest> {
+        self.0.shared.lock_manifest().clone()
+    }
+
+    /// Seals the active memtables at a frame: afterwards every write answered before is in a sealed set or in files.
+    pub async fn seal(&self) -> Result<(), Error> {
+        self.submit_seal().await.unwrap_or(Err(Error::Closed))
+    }
+
+    /// Asks for a seal without waiting for it. For the simulator.
+    pub fn submit_seal(&self) -> oneshot::Receiver<Result<(), Error>> {
+        let (sender, done) = oneshot::channel();
+        self.0.shared.inbox.signal(Signal::Seal(sender));
+        done
+    }
+
+    /// Publishes the manifest after `edit`, then lets readers see it: `added` are the opened files that it adds; sealed
+    /// sets that it flushed go. Blocks on the disk. One at a time.
+    pub fn commit(&self, edit: &Edit, added: Vec<Arc<ColdFile>>) -> Result<(), Error> {
+        let shared = &self.0.shared;
+        let mut manifest = shared.lock_manifest();
+        let next = manifest.apply(edit);
+        next.publish(shared.disk.as_ref())?;
+        shared.view.change(|view| {
+            view.files = Arc::new(view.files.edited(&next, added));
+            view.sealed.retain(|sealed| sealed.through > next.flushed);
+        });
+        *manifest = Arc::new(next);
+        drop(manifest);
+        shared.inbox.signal(Signal::Committed);
+        Ok(())
+    }
+
+    /// Stops taking writes, waits for those taken, and records the tail.
     pub async fn close(&self) -> Result<(), Error> {
-        todo!()
+        self.0.shared.inbox.close();
+        let thread = self.0.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let joined = tokio::task::spawn_blocking(move || thread.join().is_ok()).await;
+            if !matches!(joined, Ok(true)) {
+                return Err(Error::Poisoned { cause: "the core thread panicked".to_owned() });
+            }
+        }
+        self.0.shared.log.close()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Whoever forgot to close must not leave threads behind.
+        self.shared.inbox.close();
+    }
+}
+
+impl Shared {
+    /// What planning parked for: the key's item, and how far its partition goes, in a view of this moment.
+    pub(crate) async fn fetch(&self, fetch: &Fetch) -> Result<Fetched, Error> {
+        let view = self.view.get();
+        let row = read::get(&view, &self.cache, fetch.table, &fetch.key).await?;
+        let high = read::greatest_sort(&view, &self.cache, fetch.table, &fetch.key).await?;
+        Ok(Fetched { fetch: fetch.clone(), image: row.and_then(|row| row.image), high })
+    }
+
+    fn lock_manifest(&self) -> MutexGuard<'_, Arc<Manifest>> {
+        self.manifest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,1 +1,108 @@
 //! One consistent set of places to look for a row.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use item::{Key, SequenceNumber, ShardId, Slot, Table, key::SLOTS};
+
+use crate::{Catalog, files::FileSet, log::FrameNumber, memtable::Memtable};
+
+/// Everything a reader needs, as of one moment. Parts are shared; a change makes a new view.
+#[derive(Clone)]
+pub struct View {
+    /// Per shard, the memtable that apply writes to.
+    pub active: Arc<Vec<Memtable>>,
+    /// Sealed sets that wait for the compactor, oldest first.
+    pub sealed: Vec<Arc<Sealed>>,
+    /// Flushed files.
+    pub files: Arc<FileSet>,
+    /// Tables.
+    pub catalog: Arc<Catalog>,
+}
+
+/// The memtables of all shards after exactly the frames up to one; nothing writes to them any more.
+pub struct Sealed {
+    /// Per shard.
+    pub memtables: Arc<Vec<Memtable>>,
+    /// The last frame in them.
+    pub through: FrameNumber,
+    /// Per shard, the number of its last event up to that frame.
+    pub sequences: Vec<SequenceNumber>,
+    /// Tables after that frame.
+    pub catalog: Arc<Catalog>,
+    /// The next table number to give out after that frame.
+    pub next_table: u32,
+    /// When it was sealed, microseconds since 1970.
+    pub sealed_at_us: u64,
+}
+
+impl Sealed {
+    /// Memory taken, approximately, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.memtables.iter().map(Memtable::bytes).sum()
+    }
+}
+
+impl View {
+    /// Memtables of a shard, newest first.
+    pub fn memtables(&self, shard: ShardId) -> impl Iterator<Item = &Memtable> {
+        let at = usize::from(shard.0);
+        std::iter::once(&self.active[at]).chain(self.sealed.iter().rev().map(move |sealed| &sealed.memtables[at]))
+    }
+
+    /// How many shards there are.
+    pub fn shards(&self) -> u16 {
+        u16::try_from(self.active.len()).expect("shards are at most 64")
+    }
+
+    /// Rows and bytes of a table, approximately: superseded and removed rows count until they are merged.
+    pub fn approximate_size(&self, table: &Table) -> (u64, u64) {
+        let mut rows = 0;
+        let mut bytes = 0;
+        for shard in (0..self.shards()).map(ShardId) {
+            for memtable in self.memtables(shard) {
+                let (memtable_rows, memtable_bytes) = memtable.size(table.id);
+                rows += memtable_rows;
+                bytes += memtable_bytes;
+            }
+            for file in self.files.files(table.id, shard) {
+                rows += file.rows;
+                bytes += file.bytes;
+            }
+        }
+        (rows, bytes)
+    }
+}
+
+/// The shard of a slot where `shards` equal ranges cover all slots.
+pub fn shard_of(slot: Slot, shards: u16) -> ShardId {
+    let at = u32::from(slot.0) * u32::from(shards) / u32::from(SLOTS);
+    ShardId(u16::try_from(at).expect("below the number of shards"))
+}
+
+/// The shard of a key where `shards` equal ranges cover all slots.
+pub fn shard_of_key(key: &Key, shards: u16) -> ShardId {
+    shard_of(key.slot(), shards)
+}
+
+/// The current view, swapped whole. Locks are held only to clone or replace one pointer.
+pub struct CurrentView(RwLock<Arc<View>>);
+
+impl CurrentView {
+    /// Starts with `view`.
+    pub fn new(view: View) -> CurrentView {
+        CurrentView(RwLock::new(Arc::new(view)))
+    }
+
+    /// The view of this moment.
+    pub fn get(&self) -> Arc<View> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Replaces the view by what `change` makes of it. Changes are one at a time.
+    pub fn change(&self, change: impl FnOnce(&mut View)) {
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut view = View::clone(&current);
+        change(&mut view);
+        *current = Arc::new(view);
+    }
+}

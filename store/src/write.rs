@@ -77,6 +77,8 @@ pub enum TableWrite {
     Delete(String),
     /// Turn the stream on or off.
     SetStream(String, Option<Stream>),
+    /// Protect a table against deletion, or no longer.
+    SetDeletionProtection(String, bool),
 }
 
 /// Why a table change was refused.
@@ -92,4 +94,3 @@ pub enum TableRejection {
     #[error("deletion protection is enabled")]
     Protected,
 }
-

@@ -1,0 +1,80 @@
+//! Apply: durable events move the memtables and the catalogue. Replay is the same code.
+
+use std::sync::Arc;
+
+use item::{Change, Event, SequenceNumber};
+
+use crate::{
+    Catalog,
+    log::FrameNumber,
+    memtable::{Memtable, State},
+    view::{CurrentView, Sealed},
+};
+
+/// How far the log is applied, and what that made of the counters.
+pub(crate) struct Applied {
+    /// The last applied frame.
+    pub(crate) frame: FrameNumber,
+    /// Per shard, the number that its next event gets.
+    pub(crate) next_sequences: Vec<SequenceNumber>,
+    /// The next table number to give out.
+    pub(crate) next_table: u32,
+    /// The last frame that is in a sealed set or in files.
+    pub(crate) sealed_through: FrameNumber,
+}
+
+impl Applied {
+    /// Applies the events of `frame` to the active memtables and the catalogue of `view`.
+    pub(crate) fn apply(&mut self, view: &CurrentView, frame: FrameNumber, events: &[Event]) {
+        let current = view.get();
+        let mut catalog: Option<Catalog> = None;
+        for event in events {
+            let shard = usize::from(event.shard.0);
+            debug_assert_eq!(self.next_sequences[shard], event.sequence, "events of a shard have no gaps");
+            self.next_sequences[shard] = SequenceNumber(event.sequence.0 + 1);
+            let memtable = &current.active[shard];
+            match &event.change {
+                Change::Put { key, new, .. } => {
+                    let state = State { sequence: event.sequence, image: Some(new.clone()) };
+                    memtable.insert(event.table, key.clone(), state);
+                }
+                Change::Remove { key, .. } => {
+                    let state = State { sequence: event.sequence, image: None };
+                    memtable.insert(event.table, key.clone(), state);
+                }
+                Change::PutTable(table) => {
+                    self.next_table = self.next_table.max(table.id.0 + 1);
+                    catalog.get_or_insert_with(|| Catalog::clone(&current.catalog)).put(table.clone());
+                }
+                Change::DeleteTable => {
+                    memtable.remove_table(event.table);
+                    catalog.get_or_insert_with(|| Catalog::clone(&current.catalog)).remove(event.table);
+                }
+            }
+        }
+        if let Some(catalog) = catalog {
+            view.change(|view| view.catalog = Arc::new(catalog));
+        }
+        self.frame = frame;
+    }
+
+    /// Seals the active memtables after the last applied frame and starts new ones. Nothing applied since: nothing done.
+    pub(crate) fn seal(&mut self, view: &CurrentView, now_us: u64) {
+        if self.frame <= self.sealed_through {
+            return;
+        }
+        self.sealed_through = self.frame;
+        let sequences = self.next_sequences.iter().map(|next| SequenceNumber(next.0 - 1)).collect();
+        view.change(|view| {
+            let fresh = Arc::new(view.active.iter().map(|_| Memtable::default()).collect());
+            view.sealed.push(Arc::new(Sealed {
+                memtables: std::mem::replace(&mut view.active, fresh),
+                through: self.frame,
+                sequences,
+                catalog: view.catalog.clone(),
+                next_table: self.next_table,
+                sealed_at_us: now_us,
+            }));
+        });
+    }
+}

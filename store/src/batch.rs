@@ -1,0 +1,115 @@
+//! Batches that wait for their answers.
+
+use std::collections::BTreeMap;
+
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use crate::{
+    Error,
+    overlay::Ordinal,
+    write::{Answers, Rejection, Written},
+};
+
+/// Tells the batches of one run apart.
+pub(crate) type BatchId = u64;
+
+/// A write's place in its batch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) batch: BatchId,
+    pub(crate) at: usize,
+}
+
+/// Where a batch's answers go. The permit is its share of what is admitted, given back when it is answered.
+pub(crate) struct Reply {
+    pub(crate) sender: oneshot::Sender<Result<Answers, Error>>,
+    pub(crate) permit: Option<OwnedSemaphorePermit>,
+}
+
+struct Waiting {
+    reply: Reply,
+    answers: Vec<Option<Result<Written, Rejection>>>,
+    missing: usize,
+    /// The newest draft that an answer was planned against.
+    after: Ordinal,
+}
+
+/// Batches whose answers are not all planned, or planned against drafts that are not yet applied.
+#[derive(Default)]
+pub(crate) struct Batches {
+    last_id: BatchId,
+    waiting: BTreeMap<BatchId, Waiting>,
+    /// Completely planned batches, by the draft that they wait for.
+    planned: BTreeMap<Ordinal, Vec<BatchId>>,
+    /// Every draft up to this one is applied.
+    applied: Ordinal,
+}
+
+impl Batches {
+    /// Registers a batch of `len` writes.
+    pub(crate) fn open(&mut self, len: usize, reply: Reply) -> BatchId {
+        self.last_id += 1;
+        let id = self.last_id;
+        if len == 0 {
+            // Nobody may be waiting any more; then the answer is for no one.
+            drop(reply.sender.send(Ok(Vec::new())));
+            return id;
+        }
+        let answers = (0..len).map(|_| None).collect();
+        self.waiting.insert(id, Waiting { reply, answers, missing: len, after: 0 });
+        id
+    }
+
+    /// Notes one answer; the batch's answers leave once all are there and draft `after` is applied.
+    pub(crate) fn answer(&mut self, place: Place, answer: Result<Written, Rejection>, after: Ordinal) {
+        let Some(waiting) = self.waiting.get_mut(&place.batch) else { return };
+        waiting.after = waiting.after.max(after);
+        if waiting.answers[place.at].replace(answer).is_none() {
+            waiting.missing -= 1;
+        }
+        if waiting.missing == 0 {
+            let after = waiting.after;
+            if after <= self.applied {
+                self.send(place.batch);
+            } else {
+                self.planned.entry(after).or_default().push(place.batch);
+            }
+        }
+    }
+
+    /// Every draft up to `ordinal` is applied: what waited for it leaves.
+    pub(crate) fn applied(&mut self, ordinal: Ordinal) {
+        self.applied = ordinal;
+        let later = self.planned.split_off(&(ordinal + 1));
+        for batch in std::mem::replace(&mut self.planned, later).into_values().flatten() {
+            self.send(batch);
+        }
+    }
+
+    /// Answers every waiting batch with `error`.
+    pub(crate) fn fail(&mut self, error: &Error) {
+        self.planned.clear();
+        for waiting in std::mem::take(&mut self.waiting).into_values() {
+            drop(waiting.reply.sender.send(Err(error.clone())));
+        }
+    }
+
+    /// Answers one batch with `error`.
+    pub(crate) fn fail_one(&mut self, batch: BatchId, error: &Error) {
+        if let Some(waiting) = self.waiting.remove(&batch) {
+            drop(waiting.reply.sender.send(Err(error.clone())));
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    fn send(&mut self, batch: BatchId) {
+        if let Some(waiting) = self.waiting.remove(&batch) {
+            let answers = waiting.answers.into_iter().flatten().collect();
+            drop(waiting.reply.permit);
+            drop(waiting.reply.sender.send(Ok(answers)));
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! The core: planner, one frame in flight, apply. A synchronous state machine; threads or the simulator drive it.
+//!
+//! ```text
+//!   admit -> plan -> (take_draft) -> log -> (appended) -> apply -> answers leave
+//!               \-> (take_fetches) -> cold read -> (fetched) -> plan
+//! ```
+//! While a frame is with the log, later requests are planned against the overlay into the next one. An answer leaves when
+//! the newest draft that it was planned against is applied.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+use item::{Event, SequenceNumber, Table};
+use tokio::sync::{oneshot, watch};
+
+use crate::{
+    Config, Error,
+    apply::Applied,
+    batch::{Batches, Place, Reply},
+    log::{Draft, FrameNumber},
+    overlay::Ordinal,
+    park::{Fetch, Fetched},
+    plan::{Planner, Request},
+    view::CurrentView,
+    write::{TableRejection, TableWrite},
+};
+
+/// What a change of the catalogue is answered with.
+pub(crate) type TableReply = oneshot::Sender<Result<Result<Arc<Table>, TableRejection>, Error>>;
+
+/// What callers ask of the core.
+pub(crate) enum Ask {
+    Write(Vec<Request>, Reply),
+    Table(TableWrite, TableReply),
+}
+
+/// A frame that the log has and has not yet answered.
+struct InFlight {
+    ordinal: Ordinal,
+    events: Vec<Event>,
+}
+
+pub(crate) struct Core {
+    planner: Planner,
+    batches: Batches,
+    table_replies: BTreeMap<Ordinal, Vec<(TableReply, Result<Arc<Table>, TableRejection>)>>,
+    applied: Applied,
+    in_flight: Option<InFlight>,
+    /// Per shard, the number of the first event after the last draft.
+    draft_sequences: Vec<SequenceNumber>,
+    last_committed_at_us: u64,
+    poison: Option<Error>,
+    view: Arc<CurrentView>,
+    tail: watch::Sender<FrameNumber>,
+    memtable_bytes_max: usize,
+    sealed_max: usize,
+    frame_bytes_max: usize,
+}
+
+impl Core {
+    /// Goes on after `applied`; `tail` is told the first frame that is not yet applied.
+    pub(crate) fn new(
+        applied: Applied,
+        last_committed_at_us: u64,
+        view: Arc<CurrentView>,
+        tail: watch::Sender<FrameNumber>,
+        config: &Config,
+    ) -> Core {
+        let catalog = crate::Catalog::clone(&view.get().catalog);
+        let next_sequences = applied.next_sequences.clone();
+        Core {
+            planner: Planner::new(next_sequences.clone(), catalog, applied.next_table, config.high_keys_max),
+            batches: Batches::default(),
+            table_replies: BTreeMap::new(),
+            applied,
+            in_flight: None,
+            draft_sequences: next_sequences,
+            last_committed_at_us,
+            poison: None,
+            view,
+            tail,
+            memtable_bytes_max: config.memtable_bytes_max,
+            sealed_max: config.sealed_max,
+            frame_bytes_max: config.frame_bytes_max,
+        }
+    }
+
+    /// May more be admitted? Not while the next frame is full, or memory waits for the compactor.
+    pub(crate) fn can_admit(&self) -> bool {
+        if self.planner.open_bytes() >= self.frame_bytes_max {
+            return false;
+        }
+        let view = self.view.get();
+        view.sealed.len() < self.sealed_max || !self.is_full(&view.active)
+    }
+
+    /// Takes a request: plans it, parks it, or refuses it.
+    pub(crate) fn admit(&mut self, ask: Ask, now_us: u64) {
+        match ask {
+            Ask::Write(requests, reply) => self.write(requests, reply),
+            Ask::Table(change, reply) => self.change_table(change, reply, now_us),
+        }
+    }
+
+    fn write(&mut self, requests: Vec<Request>, reply: Reply) {
+        if let Some(poison) = &self.poison {
+            drop(reply.sender.send(Err(poison.clone())));
+            return;
+        }
+        let batch = self.batches.open(requests.len(), reply);
+        let view = self.view.get();
+        for (at, request) in requests.into_iter().enumerate() {
+            let place = Place { batch, at };
+            if let Some(planning) = self.planner.write(place, request, &view) {
+                self.batches.answer(place, planning.answer, planning.after);
+            }
+        }
+    }
+
+    fn change_table(&mut self, change: TableWrite, reply: TableReply, now_us: u64) {
+        if let Some(poison) = &self.poison {
+            drop(reply.send(Err(poison.clone())));
+            return;
+        }
+        let planning = self.planner.table(change, now_us);
+        self.table_replies.entry(planning.after).or_default().push((reply, planning.answer));
+        self.answer_tables(self.applied_ordinal());
+    }
+
+    /// The next frame, unless one is in flight or nothing is planned.
+    pub(crate) fn take_draft(&mut self, now_us: u64) -> Option<Draft> {
+        if self.in_flight.is_some() {
+            return None;
+        }
+        let (ordinal, events) = self.planner.take_events()?;
+        let mut body = Vec::new();
+        for event in &events {
+            event.encode(&mut body);
+        }
+        let first_sequences = std::mem::replace(&mut self.draft_sequences, self.planner.next_sequences().to_vec());
+        self.in_flight = Some(InFlight { ordinal, events });
+        // Time never goes back in the log, whatever the clock does.
+        self.last_committed_at_us = self.last_committed_at_us.max(now_us);
+        Some(Draft { committed_at_us: self.last_committed_at_us, first_sequences, body: Bytes::from(body) })
+    }
+
+    /// The log's answer for the draft in flight.
+    pub(crate) fn appended(&mut self, result: Result<FrameNumber, Error>, now_us: u64) {
+        let Some(InFlight { ordinal, events }) = self.in_flight.take() else { return };
+        let frame = match result {
+            Ok(frame) => frame,
+            Err(error) => return self.abandon(&error),
+        };
+        self.applied.apply(&self.view, frame, &events);
+        self.tail.send_replace(FrameNumber(frame.0 + 1));
+        self.planner.applied(ordinal, &events);
+        self.batches.applied(ordinal);
+        self.answer_tables(ordinal);
+        self.seal_if_full(now_us);
+    }
+
+    /// Look-ups that planning asked for since the last call. Each must see a view taken from now on.
+    pub(crate) fn take_fetches(&mut self) -> Vec<Fetch> {
+        self.planner.take_fetches()
+    }
+
+    /// A look-up's answer. A failed one fails the batches that wait for it.
+    pub(crate) fn fetched(&mut self, fetch: &Fetch, result: Result<Fetched, Error>) {
+        let view = self.view.get();
+        match result {
+            Ok(fetched) => {
+                for (place, planning) in self.planner.fetched(fetched, &view) {
+                    self.batches.answer(place, planning.answer, planning.after);
+                }
+            }
+            Err(error) => {
+                for place in self.planner.fetch_failed(fetch) {
+                    self.batches.fail_one(place.batch, &error);
+                }
+            }
+        }
+    }
+
+    /// Nothing in flight, parked, planned or unanswered.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.in_flight.is_none()
+            && !self.planner.is_parked()
+            && self.batches.is_empty()
+            && self.table_replies.is_empty()
+    }
+
+    /// Seals the active memtables, if anything was applied since the last seal.
+    pub(crate) fn seal(&mut self, now_us: u64) {
+        self.applied.seal(&self.view, now_us);
+    }
+
+    /// Seals when the active memtables are full and there is room for one more sealed set.
+    pub(crate) fn seal_if_full(&mut self, now_us: u64) {
+        let view = self.view.get();
+        if view.sealed.len() < self.sealed_max && self.is_full(&view.active) {
+            self.applied.seal(&self.view, now_us);
+        }
+    }
+
+    fn is_full(&self, active: &[crate::memtable::Memtable]) -> bool {
+        active.iter().map(crate::memtable::Memtable::bytes).sum::<usize>() >= self.memtable_bytes_max
+    }
+
+    /// The last draft that is applied: everything before the one in flight.
+    fn applied_ordinal(&self) -> Ordinal {
+        self.in_flight.as_ref().map_or(self.planner.ordinal(), |in_flight| in_flight.ordinal) - 1
+    }
+
+    fn answer_tables(&mut self, applied: Ordinal) {
+        let later = self.table_replies.split_off(&(applied + 1));
+        for (reply, answer) in std::mem::replace(&mut self.table_replies, later).into_values().flatten() {
+            drop(reply.send(Ok(answer)));
+        }
+    }
+
+    /// The log refused a frame: nothing planned will be, and everyone who waits is told.
+    fn abandon(&mut self, error: &Error) {
+        if matches!(error, Error::Poisoned { .. }) {
+            tracing::error!(%error, "writes have stopped");
+            self.poison = Some(error.clone());
+        } else {
+            tracing::warn!(%error, "a frame was refused");
+        }
+        let catalog = crate::Catalog::clone(&self.view.get().catalog);
+        self.planner.abandon(self.applied.next_sequences.clone(), catalog, self.applied.next_table);
+        self.draft_sequences = self.applied.next_sequences.clone();
+        self.batches.fail(error);
+        for (reply, _) in std::mem::take(&mut self.table_replies).into_values().flatten() {
+            drop(reply.send(Err(error.clone())));
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! The two threads of an open store: one plans and applies, one writes the log. Both end when the inbox closes and
+//! everything taken is answered.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, mpsc},
+    thread::{self, JoinHandle},
+};
+
+use tokio::runtime::Handle;
+
+use crate::{
+    Error,
+    core::{Ask, Core},
+    inbox::{Inbox, Signal},
+    log::Draft,
+    park::Fetch,
+    store::Shared,
+};
+
+/// Starts both threads. Look-ups run as tasks of `runtime`. Joining the answered handle waits for both.
+pub(crate) fn start(core: Core, shared: Arc<Shared>, runtime: Handle) -> Result<JoinHandle<()>, Error> {
+    let (drafts, to_write) = mpsc::sync_channel::<Draft>(1);
+    let log = shared.log.clone();
+    let inbox = shared.inbox.clone();
+    let writer = thread::Builder::new()
+        .name("log".to_owned())
+        .spawn(move || {
+            for draft in to_write {
+                inbox.signal(Signal::Appended(log.append(draft)));
+            }
+        })
+        .map_err(Error::io("start", "log thread"))?;
+    thread::Builder::new()
+        .name("core".to_owned())
+        .spawn(move || {
+            run(core, &shared, &drafts, &runtime);
+            drop(drafts);
+            if writer.join().is_err() {
+                tracing::error!("the log thread panicked");
+            }
+        })
+        .map_err(Error::io("start", "core thread"))
+}
+
+fn run(mut core: Core, shared: &Arc<Shared>, drafts: &mpsc::SyncSender<Draft>, runtime: &Handle) {
+    let mut waiting: VecDeque<Ask> = VecDeque::new();
+    loop {
+        let can_admit = core.can_admit();
+        let (asks, signals, closing) = if can_admit && !waiting.is_empty() {
+            shared.inbox.take()
+        } else {
+            shared.inbox.wait(can_admit, core.is_idle() && waiting.is_empty())
+        };
+        waiting.extend(asks);
+        for signal in signals {
+            take(&mut core, signal, shared.clock.now_us());
+        }
+        while core.can_admit() {
+            let Some(ask) = waiting.pop_front() else { break };
+            core.admit(ask, shared.clock.now_us());
+        }
+        if let Some(draft) = core.take_draft(shared.clock.now_us()) {
+            // The channel has room: one draft is in flight at a time.
+            if drafts.send(draft).is_err() {
+                let cause = "the log thread has ended".to_owned();
+                core.appended(Err(Error::Poisoned { cause }), shared.clock.now_us());
+            }
+        }
+        for fetch in core.take_fetches() {
+            runtime.spawn(answer(fetch, shared.clone()));
+        }
+        if closing && core.is_idle() && waiting.is_empty() {
+            return;
+        }
+    }
+}
+
+/// Hands a signal to the core.
+pub(crate) fn take(core: &mut Core, signal: Signal, now_us: u64) {
+    match signal {
+        Signal::Appended(result) => core.appended(result, now_us),
+        Signal::Fetched(fetch, result) => core.fetched(&fetch, result),
+        Signal::Committed => core.seal_if_full(now_us),
+        Signal::Seal(reply) => {
+            core.seal(now_us);
+            drop(reply.send(Ok(())));
+        }
+    }
+}
+
+/// Looks a fetch up in the newest view and hands the result to the core.
+pub(crate) async fn answer(fetch: Fetch, shared: Arc<Shared>) {
+    let result = shared.fetch(&fetch).await;
+    let inbox: &Inbox = &shared.inbox;
+    inbox.signal(Signal::Fetched(fetch, result));
+}

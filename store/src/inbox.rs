@@ -1,0 +1,90 @@
+//! What waits for the core's thread.
+
+use std::{
+    collections::VecDeque,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::oneshot;
+
+use crate::{
+    Error,
+    core::Ask,
+    log::FrameNumber,
+    park::{Fetch, Fetched},
+};
+
+/// What the core takes at any time, however much is admitted: completed work, and what frees memory.
+pub(crate) enum Signal {
+    /// The log's answer for the draft in flight.
+    Appended(Result<FrameNumber, Error>),
+    /// A look-up's answer.
+    Fetched(Fetch, Result<Fetched, Error>),
+    /// The manifest moved on: sealed sets may be gone.
+    Committed,
+    /// Seal the active memtables; answered once done.
+    Seal(oneshot::Sender<Result<(), Error>>),
+}
+
+/// Requests are bounded by what the store admits, signals by what the core handed out.
+#[derive(Default)]
+pub(crate) struct Inbox {
+    state: Mutex<State>,
+    arrived: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    asks: VecDeque<Ask>,
+    signals: VecDeque<Signal>,
+    closing: bool,
+}
+
+impl Inbox {
+    /// Hands in a request; refused once closing.
+    pub(crate) fn ask(&self, ask: Ask) -> Result<(), Error> {
+        let mut state = self.lock();
+        if state.closing {
+            return Err(Error::Closed);
+        }
+        state.asks.push_back(ask);
+        drop(state);
+        self.arrived.notify_one();
+        Ok(())
+    }
+
+    /// Hands in a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.lock().signals.push_back(signal);
+        self.arrived.notify_one();
+    }
+
+    /// Refuses requests from now on.
+    pub(crate) fn close(&self) {
+        self.lock().closing = true;
+        self.arrived.notify_one();
+    }
+
+    /// Takes everything that is here; answers also whether the inbox is closing.
+    pub(crate) fn take(&self) -> (VecDeque<Ask>, VecDeque<Signal>, bool) {
+        Self::take_from(&mut self.lock())
+    }
+
+    /// Waits until something is here or the inbox is closing, then takes it. `asks_wanted`: do requests end the wait?
+    pub(crate) fn wait(&self, asks_wanted: bool, closing_wanted: bool) -> (VecDeque<Ask>, VecDeque<Signal>, bool) {
+        let mut state = self.lock();
+        while state.signals.is_empty() && !(asks_wanted && !state.asks.is_empty()) && !(closing_wanted && state.closing)
+        {
+            state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        Self::take_from(&mut state)
+    }
+
+    fn take_from(state: &mut State) -> (VecDeque<Ask>, VecDeque<Signal>, bool) {
+        (std::mem::take(&mut state.asks), std::mem::take(&mut state.signals), state.closing)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,54 @@
+//! Planned, not yet durable: only planners see it.
+
+use std::{collections::BTreeMap, ops::Bound};
+
+use bytes::Bytes;
+use item::{Image, Key, TableId};
+
+/// Counts drafts handed to the log (or to be handed next), from 1. Answers wait for one of these.
+pub(crate) type Ordinal = u64;
+
+/// The state that a key will have once draft `ordinal` is durable.
+#[derive(Clone, Debug)]
+pub(crate) struct Planned {
+    pub(crate) image: Option<Image>,
+    pub(crate) ordinal: Ordinal,
+}
+
+/// The newest planned state of every key with changes in flight.
+#[derive(Debug, Default)]
+pub(crate) struct Overlay(BTreeMap<(TableId, Key), Planned>);
+
+impl Overlay {
+    pub(crate) fn get(&self, table: TableId, key: &Key) -> Option<&Planned> {
+        // The map is small: what is in flight.
+        self.0.get(&(table, key.clone()))
+    }
+
+    pub(crate) fn put(&mut self, table: TableId, key: Key, planned: Planned) {
+        self.0.insert((table, key), planned);
+    }
+
+    /// Forgets a key whose draft `ordinal` was applied, unless a later draft changes it again.
+    pub(crate) fn applied(&mut self, table: TableId, key: &Key, ordinal: Ordinal) {
+        let place = (table, key.clone());
+        if self.0.get(&place).is_some_and(|planned| planned.ordinal == ordinal) {
+            self.0.remove(&place);
+        }
+    }
+
+    /// The greatest planned sort key of a partition.
+    pub(crate) fn greatest_sort(&self, table: TableId, partition: &Bytes) -> Option<Bytes> {
+        let from = (table, Key { partition: partition.clone(), sort: Bytes::new() });
+        self.0
+            .range((Bound::Included(from), Bound::Unbounded))
+            .take_while(|((in_table, key), _)| *in_table == table && key.partition == *partition)
+            .last()
+            .map(|((_, key), _)| key.sort.clone())
+    }
+
+    /// Drops everything: what was planned will not be.
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+}

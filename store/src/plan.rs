@@ -1,0 +1,470 @@
+//! The planner: requests in, events and answers out. Pure: no disk, no clock, no waiting.
+//!
+//! A request whose old item is not known in memory is *parked*: its key is pinned, a fetch is asked for, and later
+//! requests on the same key queue behind it while all others pass. Sequence numbers are given out here; a frame takes
+//! whatever was planned since the one before.
+
+use std::sync::Arc;
+
+use item::{
+    Actor, Change, Event, Image, Item, Key, Old, SequenceNumber, ShardId, Table, TableId, expression::Condition,
+};
+
+use crate::{
+    Catalog,
+    batch::Place,
+    high_keys::HighKeys,
+    overlay::{Ordinal, Overlay, Planned},
+    park::{Fetch, Fetched, Park},
+    view::{View, shard_of_key},
+    write::{Action, Rejection, TableRejection, TableWrite, Write, Written},
+};
+
+/// Items are at most 400 KB (DynamoDB's limit); reserved system tables hold what does not fit there.
+pub(crate) const ITEM_BYTES_MAX: usize = 400 << 10;
+
+/// A write, made ready by the caller's thread.
+#[derive(Debug)]
+pub(crate) struct Request {
+    table: TableId,
+    key: Key,
+    action: Prepared,
+    condition: Option<Arc<Condition>>,
+    return_old: bool,
+    actor: Actor,
+}
+
+#[derive(Debug)]
+enum Prepared {
+    Put(Image),
+    Merge(Item),
+    Remove,
+}
+
+impl Request {
+    pub(crate) fn new(write: Write) -> Request {
+        let action = match write.action {
+            Action::Put(item) => Prepared::Put(Image::encode(&item)),
+            Action::Merge(item) => Prepared::Merge(item),
+            Action::Remove => Prepared::Remove,
+        };
+        Request {
+            table: write.table.id,
+            key: write.key,
+            action,
+            condition: write.condition,
+            return_old: write.return_old,
+            actor: write.actor,
+        }
+    }
+
+    pub(crate) fn table(&self) -> TableId {
+        self.table
+    }
+
+    pub(crate) fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// Memory that it holds until it is answered, approximately, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        let action = match &self.action {
+            Prepared::Put(image) => image.bytes().len(),
+            Prepared::Merge(item) => item.size(),
+            Prepared::Remove => 0,
+        };
+        // The event holds the old image too, and the overlay, the key again.
+        256 + 2 * (self.key.partition.len() + self.key.sort.len() + action)
+    }
+}
+
+/// An answer, and the draft that must be durable before it may leave (0: none).
+pub(crate) struct Planning<T> {
+    pub(crate) answer: T,
+    pub(crate) after: Ordinal,
+}
+
+type Answer = Planning<Result<Written, Rejection>>;
+
+/// What planning knows of a key's item.
+enum Known {
+    /// Its state, which is durable once the ordinal is.
+    State(Option<Image>, Ordinal),
+    /// Nobody needs it for this request.
+    NotNeeded,
+}
+
+/// All shards' planners. They share one frame, so that a frame is one sync for everybody.
+pub(crate) struct Planner {
+    next_sequences: Vec<SequenceNumber>,
+    /// Tables once everything planned is applied.
+    catalog: Catalog,
+    next_table: u32,
+    overlay: Overlay,
+    high_keys: HighKeys,
+    park: Park,
+    /// Events of the next frame.
+    open: Vec<Event>,
+    open_bytes: usize,
+    /// The next frame's ordinal.
+    ordinal: Ordinal,
+}
+
+impl Planner {
+    pub(crate) fn new(
+        next_sequences: Vec<SequenceNumber>,
+        catalog: Catalog,
+        next_table: u32,
+        high_keys_max: usize,
+    ) -> Planner {
+        Planner {
+            next_sequences,
+            catalog,
+            next_table,
+            overlay: Overlay::default(),
+            high_keys: HighKeys::new(high_keys_max),
+            park: Park::default(),
+            open: Vec::new(),
+            open_bytes: 0,
+            ordinal: 1,
+        }
+    }
+
+    /// Plans one write of a batch; none if it is parked (its answer comes from [`Planner::fetched`]).
+    pub(crate) fn write(&mut self, place: Place, request: Request, view: &View) -> Option<Answer> {
+        let Some(table) = self.catalog.by_id(request.table).cloned() else {
+            return Some(Planning { answer: Err(Rejection::TableNotFound), after: 0 });
+        };
+        if self.park.is_pinned(request.table, &request.key) {
+            self.park.queue(place, request);
+            return None;
+        }
+        match self.look_up(&table, &request, view) {
+            Some(known) => Some(self.decide(&table, request, known, view)),
+            None => {
+                let high = self.overlay.greatest_sort(table.id, &request.key.partition);
+                self.park.pin(place, request, high);
+                None
+            }
+        }
+    }
+
+    /// Goes on with the requests that wait for a fetched key, in their order.
+    pub(crate) fn fetched(&mut self, fetched: Fetched, view: &View) -> Vec<(Place, Answer)> {
+        let Fetched { fetch, image, high } = fetched;
+        let Some(pin) = self.park.unpin(&fetch) else { return Vec::new() };
+        let Some(table) = self.catalog.by_id(fetch.table).cloned() else {
+            let gone = || Planning { answer: Err(Rejection::TableNotFound), after: 0 };
+            return pin.queue.into_iter().map(|(place, _)| (place, gone())).collect();
+        };
+        if table.sort_key.is_some() && !self.high_keys.knows(table.id, &fetch.key.partition) {
+            // The fetch saw every tier after the pin; what was planned since raised the pin's own bound.
+            if let Some(high) = high.into_iter().chain(pin.high).max() {
+                self.high_keys.raise(table.id, &fetch.key.partition, &high);
+            }
+        }
+        let mut answers = Vec::new();
+        for (place, request) in pin.queue {
+            let known = match self.overlay.get(table.id, &request.key) {
+                Some(planned) => Known::State(planned.image.clone(), planned.ordinal),
+                None => Known::State(image.clone(), 0),
+            };
+            answers.push((place, self.decide(&table, request, known, view)));
+        }
+        answers
+    }
+
+    /// Gives up the requests that wait for a look-up; answers their places.
+    pub(crate) fn fetch_failed(&mut self, fetch: &Fetch) -> Vec<Place> {
+        let queue = self.park.unpin(fetch).map(|pin| pin.queue).unwrap_or_default();
+        queue.into_iter().map(|(place, _)| place).collect()
+    }
+
+    /// The fetches that parking asked for since the last call.
+    pub(crate) fn take_fetches(&mut self) -> Vec<Fetch> {
+        self.park.take_fetches()
+    }
+
+    /// Are there requests that wait for a fetch?
+    pub(crate) fn is_parked(&self) -> bool {
+        !self.park.is_empty()
+    }
+
+    /// Encoded bytes (approximately) waiting for the next frame.
+    pub(crate) fn open_bytes(&self) -> usize {
+        self.open_bytes
+    }
+
+    /// The ordinal of the frame that takes what is planned next.
+    pub(crate) fn ordinal(&self) -> Ordinal {
+        self.ordinal
+    }
+
+    /// The number that the next event of each shard gets.
+    pub(crate) fn next_sequences(&self) -> &[SequenceNumber] {
+        &self.next_sequences
+    }
+
+    /// Takes the events planned since the last call for one frame; none if there are none.
+    pub(crate) fn take_events(&mut self) -> Option<(Ordinal, Vec<Event>)> {
+        if self.open.is_empty() {
+            return None;
+        }
+        self.open_bytes = 0;
+        let ordinal = self.ordinal;
+        self.ordinal += 1;
+        Some((ordinal, std::mem::take(&mut self.open)))
+    }
+
+    /// The events of draft `ordinal` are durable and applied.
+    pub(crate) fn applied(&mut self, ordinal: Ordinal, events: &[Event]) {
+        for event in events {
+            if let Change::Put { key, .. } | Change::Remove { key, .. } = &event.change {
+                self.overlay.applied(event.table, key, ordinal);
+            }
+        }
+    }
+
+    /// Drops everything planned and not applied: the log refused it.
+    pub(crate) fn abandon(&mut self, next_sequences: Vec<SequenceNumber>, catalog: Catalog, next_table: u32) {
+        self.next_sequences = next_sequences;
+        self.catalog = catalog;
+        self.next_table = next_table;
+        self.overlay.clear();
+        self.park.clear();
+        // Bounds stay upper bounds, but a key that was planned and dropped must not count as present for ever.
+        self.high_keys.clear();
+        self.open.clear();
+        self.open_bytes = 0;
+        self.ordinal += 1;
+    }
+
+    /// Plans a change of the catalogue: one event in every shard.
+    pub(crate) fn table(&mut self, change: TableWrite, now_us: u64) -> Planning<Result<Arc<Table>, TableRejection>> {
+        match self.change_table(change, now_us) {
+            Ok((table, change)) => {
+                if let Some(change) = change {
+                    for shard in 0..self.next_sequences.len() {
+                        let shard = ShardId(u16::try_from(shard).expect("shards are at most 64"));
+                        self.push(shard, Actor::User, &table, change.clone());
+                    }
+                }
+                Planning { answer: Ok(table), after: self.newest_planned() }
+            }
+            // A refusal may rest on a table that is planned and not yet durable.
+            Err(rejection) => Planning { answer: Err(rejection), after: self.newest_planned() },
+        }
+    }
+
+    fn change_table(
+        &mut self,
+        change: TableWrite,
+        now_us: u64,
+    ) -> Result<(Arc<Table>, Option<Change>), TableRejection> {
+        match change {
+            TableWrite::Create(mut table) => {
+                if let Some(existing) = self.catalog.by_name(&table.name) {
+                    return Err(TableRejection::Exists(existing.clone()));
+                }
+                table.id = TableId(self.next_table);
+                table.version = 1;
+                table.created_at_us = now_us;
+                if let Some(stream) = &mut table.stream {
+                    stream.enabled_at_us = now_us;
+                }
+                self.next_table += 1;
+                let table = Arc::new(table);
+                self.catalog.put(table.clone());
+                Ok((table.clone(), Some(Change::PutTable(table))))
+            }
+            TableWrite::Delete(name) => {
+                let table = self.user_table(&name)?;
+                if table.deletion_protection {
+                    return Err(TableRejection::Protected);
+                }
+                self.catalog.remove(table.id);
+                Ok((table, Some(Change::DeleteTable)))
+            }
+            TableWrite::SetStream(name, stream) => self.alter(&name, |table| {
+                table.stream = stream.map(|mut stream| {
+                    stream.enabled_at_us = now_us;
+                    stream
+                });
+            }),
+            TableWrite::SetDeletionProtection(name, protected) => {
+                self.alter(&name, |table| table.deletion_protection = protected)
+            }
+        }
+    }
+
+    fn alter(
+        &mut self,
+        name: &str,
+        alter: impl FnOnce(&mut Table),
+    ) -> Result<(Arc<Table>, Option<Change>), TableRejection> {
+        let old = self.user_table(name)?;
+        let mut table = Table::clone(&old);
+        alter(&mut table);
+        if table == *old {
+            return Ok((old, None));
+        }
+        table.version += 1;
+        let table = Arc::new(table);
+        self.catalog.put(table.clone());
+        Ok((table.clone(), Some(Change::PutTable(table))))
+    }
+
+    fn user_table(&self, name: &str) -> Result<Arc<Table>, TableRejection> {
+        self.catalog.by_name(name).filter(|table| !table.id.is_system()).cloned().ok_or(TableRejection::NotFound)
+    }
+
+    /// The newest draft that holds, or will hold, anything planned.
+    fn newest_planned(&self) -> Ordinal {
+        if self.open.is_empty() { self.ordinal - 1 } else { self.ordinal }
+    }
+
+    /// What is known of the item without a disk; none if only a disk can tell.
+    fn look_up(&self, table: &Table, request: &Request, view: &View) -> Option<Known> {
+        let needed = request.condition.is_some()
+            || request.return_old
+            || table.stream.is_some()
+            || matches!(request.action, Prepared::Merge(_));
+        let key = &request.key;
+        if let Some(planned) = self.overlay.get(table.id, key) {
+            return Some(Known::State(planned.image.clone(), planned.ordinal));
+        }
+        let shard = shard_of_key(key, view.shards());
+        if self.high_keys.is_above(table.id, key) {
+            return Some(Known::State(None, 0));
+        }
+        for memtable in view.memtables(shard) {
+            if let Some(state) = memtable.get(table.id, key) {
+                return Some(Known::State(state.image, 0));
+            }
+        }
+        if !needed {
+            return Some(Known::NotNeeded);
+        }
+        let covered = view.files.files(table.id, shard).iter().any(|file| file.min_key <= *key && *key <= file.max_key);
+        if covered { None } else { Some(Known::State(None, 0)) }
+    }
+
+    fn decide(&mut self, table: &Arc<Table>, request: Request, known: Known, view: &View) -> Answer {
+        let (old, after) = match known {
+            Known::State(image, ordinal) => (Some(image), ordinal),
+            Known::NotNeeded => (None, 0),
+        };
+        match self.plan(table, request, old, view) {
+            Ok((written, true)) => Planning { answer: Ok(written), after: self.ordinal },
+            Ok((written, false)) => Planning { answer: Ok(written), after },
+            Err(rejection) => Planning { answer: Err(rejection), after },
+        }
+    }
+
+    /// Decides what changes. `old`: none if unknown, else the item's image if there is one. Answers whether an event was made.
+    fn plan(
+        &mut self,
+        table: &Arc<Table>,
+        request: Request,
+        old: Option<Option<Image>>,
+        view: &View,
+    ) -> Result<(Written, bool), Rejection> {
+        let decode = |image: &Image| image.decode().expect("our own encoding, checked by the frame's checksum");
+        let old_item = |wanted: bool| old.as_ref().filter(|_| wanted).and_then(Option::as_ref).map(decode);
+        if let Some(condition) = &request.condition {
+            let item = old_item(true);
+            let absent = Item::default();
+            if !condition.matches(item.as_ref().unwrap_or(&absent)) {
+                return Err(Rejection::ConditionFailed { old: item });
+            }
+        }
+        let mut written = Written { old: old_item(request.return_old), ..Written::default() };
+        let new = match request.action {
+            Prepared::Remove => None,
+            Prepared::Put(image) => Some(image),
+            Prepared::Merge(newer) => Some(match old_item(true) {
+                None => Image::encode(&newer),
+                Some(mut item) => {
+                    written.collisions = item.merge(newer).into_iter().map(|collision| collision.attribute).collect();
+                    let bytes = item.size();
+                    if bytes > ITEM_BYTES_MAX && !table.id.is_system() {
+                        return Err(Rejection::TooLarge { bytes, bytes_max: ITEM_BYTES_MAX });
+                    }
+                    Image::encode(&item)
+                }
+            }),
+        };
+        if old.as_ref() == Some(&new) {
+            return Ok((written, false));
+        }
+        let old = match old {
+            None => Old::Unknown,
+            Some(None) => Old::Absent,
+            Some(Some(image)) => Old::Image(image),
+        };
+        self.raise_high_key(table, &request.key, view);
+        let planned = Planned { image: new.clone(), ordinal: self.ordinal };
+        self.overlay.put(table.id, request.key.clone(), planned);
+        let shard = shard_of_key(&request.key, view.shards());
+        let change = match new {
+            Some(new) => Change::Put { key: request.key, new, old },
+            None => Change::Remove { key: request.key, old },
+        };
+        written.sequence = Some(self.push(shard, request.actor, table, change));
+        Ok((written, true))
+    }
+
+    /// Keeps the bound of the key's partition true, where it is known or can be known without a disk.
+    fn raise_high_key(&mut self, table: &Table, key: &Key, view: &View) {
+        if table.sort_key.is_none() {
+            return;
+        }
+        self.park.raise(table.id, key);
+        if self.high_keys.knows(table.id, &key.partition) {
+            self.high_keys.raise(table.id, &key.partition, &key.sort);
+            return;
+        }
+        let shard = shard_of_key(key, view.shards());
+        let partition = &key.partition;
+        let covered = view
+            .files
+            .files(table.id, shard)
+            .iter()
+            .any(|file| file.min_key.partition <= *partition && *partition <= file.max_key.partition);
+        if covered {
+            return;
+        }
+        let high = view
+            .memtables(shard)
+            .filter_map(|memtable| memtable.greatest_sort(table.id, partition))
+            .chain(self.overlay.greatest_sort(table.id, partition))
+            .chain([key.sort.clone()])
+            .max();
+        if let Some(high) = high {
+            self.high_keys.raise(table.id, partition, &high);
+        }
+    }
+
+    /// Numbers a change and adds it to the next frame.
+    fn push(&mut self, shard: ShardId, actor: Actor, table: &Arc<Table>, change: Change) -> SequenceNumber {
+        let next = &mut self.next_sequences[usize::from(shard.0)];
+        let sequence = *next;
+        next.0 += 1;
+        self.open_bytes += change_bytes(&change);
+        let schema_version = table.version;
+        self.open.push(Event { shard, sequence, actor, table: table.id, schema_version, change });
+        sequence
+    }
+}
+
+/// The encoded size of a change, approximately.
+fn change_bytes(change: &Change) -> usize {
+    let key_bytes = |key: &Key| key.partition.len() + key.sort.len();
+    let old_bytes = |old: &Old| if let Old::Image(image) = old { image.bytes().len() } else { 0 };
+    16 + match change {
+        Change::Put { key, new, old } => key_bytes(key) + new.bytes().len() + old_bytes(old),
+        Change::Remove { key, old } => key_bytes(key) + old_bytes(old),
+        Change::PutTable(table) => 64 + table.name.len(),
+        Change::DeleteTable => 0,
+    }
+}

@@ -1,0 +1,119 @@
+//! Recovery: the manifest, then the log after it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use item::{Change, Event, Image, Key, SequenceNumber, TableId};
+
+use crate::{
+    Catalog, Config, Error,
+    apply::Applied,
+    env::{Clock, Disk},
+    files::FileSet,
+    log::{FrameNumber, Log, local::LocalLog},
+    manifest::Manifest,
+    memtable::Memtable,
+    view::{CurrentView, View},
+};
+
+/// An opened directory: everything up to the log's tail is applied.
+pub(crate) struct Recovered {
+    pub(crate) manifest: Manifest,
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) view: CurrentView,
+    pub(crate) applied: Applied,
+    pub(crate) last_committed_at_us: u64,
+}
+
+/// Bytes of frames read at a time while replaying.
+const REPLAY_BYTES: usize = 8 << 20;
+
+pub(crate) fn recover(disk: &Arc<dyn Disk>, clock: &dyn Clock, config: &Config) -> Result<Recovered, Error> {
+    let manifest = match Manifest::load(disk.as_ref())? {
+        Some(manifest) => manifest,
+        None => first_manifest(disk.as_ref(), config)?,
+    };
+    let files = FileSet::open(disk.as_ref(), &manifest)?;
+    let shards = u16::try_from(manifest.flushed_sequences.len()).expect("checked when the manifest was loaded");
+    let log = LocalLog::open(disk.clone(), config, shards, manifest.flushed)?;
+    let mut catalog = manifest.catalog.clone();
+    add_system_tables(&mut catalog);
+    let view = CurrentView::new(View {
+        active: Arc::new((0..shards).map(|_| Memtable::default()).collect()),
+        sealed: Vec::new(),
+        files: Arc::new(files),
+        catalog: Arc::new(catalog),
+    });
+    let mut applied = Applied {
+        frame: manifest.flushed,
+        next_sequences: manifest.flushed_sequences.iter().map(|last| SequenceNumber(last.0 + 1)).collect(),
+        next_table: manifest.next_table.max(TableId::FIRST_USER.0),
+        sealed_through: manifest.flushed,
+    };
+    let mut last_committed_at_us = 0;
+    loop {
+        let frames = log.read(applied.frame.next(), REPLAY_BYTES)?;
+        if frames.is_empty() {
+            break;
+        }
+        for frame in frames {
+            if frame.first_sequences != applied.next_sequences {
+                let what = format!("frame {} does not follow what is flushed before it", frame.number.0);
+                return Err(Error::Corrupt { path: "log".to_owned(), offset: 0, what });
+            }
+            let events = Event::decode_all(&frame.body).map_err(|error| Error::Corrupt {
+                path: "log".to_owned(),
+                offset: error.offset as u64,
+                what: format!("frame {}: {}", frame.number.0, error.what),
+            })?;
+            let events: Vec<Event> = events.into_iter().map(detached).collect();
+            applied.apply(&view, frame.number, &events);
+            last_committed_at_us = frame.committed_at_us;
+            let bytes: usize = view.get().active.iter().map(Memtable::bytes).sum();
+            if bytes >= config.memtable_bytes_max {
+                applied.seal(&view, clock.now_us());
+            }
+        }
+    }
+    Ok(Recovered { manifest, log: Arc::new(log), view, applied, last_committed_at_us })
+}
+
+/// The manifest of a new directory: no frames, and the shards of its configuration for ever after.
+fn first_manifest(disk: &dyn Disk, config: &Config) -> Result<Manifest, Error> {
+    let mut catalog = Catalog::default();
+    add_system_tables(&mut catalog);
+    let manifest = Manifest {
+        number: 1,
+        flushed: FrameNumber(0),
+        flushed_sequences: vec![SequenceNumber(0); usize::from(config.shards.clamp(1, 64))],
+        catalog,
+        next_table: TableId::FIRST_USER.0,
+        next_file: 1,
+        ..Manifest::default()
+    };
+    manifest.publish(disk)?;
+    Ok(manifest)
+}
+
+fn add_system_tables(catalog: &mut Catalog) {
+    for table in item::table::system::tables() {
+        if catalog.by_id(table.id).is_none() {
+            catalog.put(Arc::new(table));
+        }
+    }
+}
+
+/// The same event with memory of its own: rows must not keep whole frames alive, nor old images.
+fn detached(mut event: Event) -> Event {
+    let own = |bytes: &Bytes| Bytes::copy_from_slice(bytes);
+    let own_key = |key: &Key| Key { partition: own(&key.partition), sort: own(&key.sort) };
+    match &mut event.change {
+        Change::Put { key, new, .. } => {
+            *key = own_key(key);
+            *new = Image::from_bytes(own(new.bytes()));
+        }
+        Change::Remove { key, .. } => *key = own_key(key),
+        Change::PutTable(_) | Change::DeleteTable => {}
+    }
+    event
+}
