@@ -262,3 +262,6 @@ fn skip_value(reader: &mut Reader<'_>, depth: usize) -> Result<(), CodecError> {
         _ => reader.error(start, "a known type tag"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,8 @@
 //! Everything here is a pure function of its arguments. This crate must not know disks, sockets, clocks, or the JSON of
 //! any protocol.
 
+#[cfg(any(test, feature = "arbitrary"))]
+pub mod arbitrary;
 mod codec;
 pub mod event;
 pub mod expression;

@@ -1,4 +1,7 @@
+use proptest::prelude::*;
+
 use super::*;
+use crate::arbitrary;
 
 fn number(text: &str) -> Number {
     text.parse().unwrap()
@@ -116,4 +119,77 @@ fn whole_numbers_convert() {
     assert_eq!(Number::from(i64::MIN).to_string(), i64::MIN.to_string());
     assert_eq!(Number::from(u64::MAX).to_string(), u64::MAX.to_string());
     assert_eq!(Number::from(0i64), Number::ZERO);
+}
+
+/// The order by plain decimal texts, computed without the code under test.
+fn text_order(left: &str, right: &str) -> Ordering {
+    /// Sign, and the digits written out on both sides of the point to a fixed width.
+    fn parts(text: &str) -> (bool, String) {
+        let (negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+        (negative, format!("{whole:0>130}{fraction:0<170}"))
+    }
+    match (parts(left), parts(right)) {
+        ((false, left), (false, right)) => left.cmp(&right),
+        ((true, left), (true, right)) => right.cmp(&left),
+        ((left, _), (right, _)) => right.cmp(&left),
+    }
+}
+
+proptest! {
+    #[test]
+    fn numbers_come_back_from_their_text(number in arbitrary::numbers()) {
+        prop_assert_eq!(number.to_string().parse(), Ok(number));
+        let parts = format!("{}{}E{}", if number.is_negative() { "-" } else { "" }, number.digits(), number.exponent());
+        prop_assert_eq!(parts.parse(), Ok(number));
+    }
+
+    #[test]
+    fn numbers_sort_numerically(left in arbitrary::numbers(), right in arbitrary::numbers()) {
+        let model = text_order(&left.to_string(), &right.to_string());
+        prop_assert_eq!(left.cmp(&right), model);
+        prop_assert_eq!(left == right, model.is_eq());
+        prop_assert_eq!((-left).cmp(&-right), model.reverse());
+    }
+
+    #[test]
+    fn zeros_around_a_number_change_nothing(number in arbitrary::numbers(), before in 0usize..200, after in 0usize..200) {
+        let text = number.to_string();
+        let (sign, digits) = text.strip_prefix('-').map_or(("", &text[..]), |digits| ("-", digits));
+        let point = if digits.contains('.') { "" } else { "." };
+        let padded = format!("{sign}{}{digits}{point}{}", "0".repeat(before), "0".repeat(after));
+        prop_assert_eq!(padded.parse(), Ok(number));
+    }
+
+    #[test]
+    fn any_text_reads_to_a_number_that_comes_back(text in "[-+0-9.eE]{0,12}|[0-9]{30,60}[.]?[0-9]{0,99}|\\PC{0,8}") {
+        if let Ok(number) = text.parse::<Number>() {
+            prop_assert_eq!(number.to_string().parse(), Ok(number));
+        }
+    }
+
+    #[test]
+    fn unscaled_comes_back(number in arbitrary::numbers(), scale: u8) {
+        if let Some(unscaled) = number.unscaled(scale) {
+            prop_assert_eq!(Number::from_unscaled(unscaled, scale), Ok(number));
+        }
+        if number.integer_digits() + number.scale() <= 38 {
+            prop_assert!(number.unscaled(number.scale() as u8).is_some());
+        }
+    }
+
+    #[test]
+    fn small_sums_are_those_of_integers(left in -1_000_000_000i64..1_000_000_000, right: i32, scale in 0u8..130) {
+        let number = |whole: i64| Number::from_unscaled(whole.into(), scale).unwrap();
+        let right = i64::from(right);
+        prop_assert_eq!(number(left).checked_add(number(right)), Ok(number(left + right)));
+    }
+
+    #[test]
+    fn sums_have_inverses(left in arbitrary::numbers(), right in arbitrary::numbers()) {
+        prop_assert_eq!(left.checked_add(right), right.checked_add(left));
+        if let Ok(sum) = left.checked_add(right) {
+            prop_assert_eq!(sum.checked_sub(right), Ok(left));
+        }
+    }
 }

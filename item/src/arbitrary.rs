@@ -1,0 +1,164 @@
+//! Strategies that generate the types of this crate, for property tests here and (feature `arbitrary`) elsewhere.
+//!
+//! They favour small and awkward cases: neighbours in order, zero bytes, empty texts, numbers at their limits.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use proptest::collection::{btree_map, btree_set, vec};
+use proptest::option;
+use proptest::prelude::*;
+
+use crate::table::{Billing, Stream, StreamView};
+use crate::{
+    Actor, Change, Event, Image, Item, Key, KeyAttribute, KeyType, Number, Old, SequenceNumber, ShardId, Table,
+    TableId, Value,
+};
+
+/// Numbers over the whole range and of every precision, small ones and neighbours often.
+pub fn numbers() -> impl Strategy<Value = Number> {
+    let digits =
+        prop_oneof![0..20u128, 0..100_000u128, (any::<u128>(), 0..128u32).prop_map(|(digits, shift)| digits >> shift)];
+    let exponent = prop_oneof![-3..3i32, Number::MAGNITUDE_MIN..=Number::MAGNITUDE_MAX];
+    (any::<bool>(), digits, exponent).prop_map(|(negative, digits, exponent)| {
+        // The first 38 digits, moved into range.
+        let excess = digits.checked_ilog10().unwrap_or(0).saturating_sub(Number::PRECISION_MAX - 1);
+        let digits = digits / 10u128.pow(excess);
+        let length = digits.checked_ilog10().unwrap_or(0) as i32;
+        let exponent = exponent.clamp(Number::MAGNITUDE_MIN - length, Number::MAGNITUDE_MAX - length);
+        Number::from_parts(negative, digits, exponent).expect("digits and exponent were moved into range")
+    })
+}
+
+/// Texts, among them empty ones, zero bytes and every plane of Unicode.
+pub fn texts() -> impl Strategy<Value = String> {
+    prop_oneof![3 => "[a\0b\u{1}]{0,4}", 2 => "[a-z_]{1,8}", 1 => "\\PC{0,12}", 1 => any::<String>()]
+}
+
+/// Byte strings, among them empty ones, zeros and ones.
+pub fn blobs() -> impl Strategy<Value = Bytes> {
+    let awkward = vec(prop_oneof![Just(0x00), Just(0x01), Just(0x02), Just(0xfe), Just(0xff)], 0..5);
+    prop_oneof![awkward, vec(any::<u8>(), 0..24)].prop_map(Bytes::from)
+}
+
+/// Values of all ten types, nested a few levels.
+pub fn values() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        3 => texts().prop_map(Value::String),
+        3 => numbers().prop_map(Value::Number),
+        1 => blobs().prop_map(Value::Binary),
+        1 => any::<bool>().prop_map(Value::Bool),
+        1 => Just(Value::Null),
+        1 => btree_set(texts(), 1..4).prop_map(Value::StringSet),
+        1 => btree_set(numbers(), 1..4).prop_map(Value::NumberSet),
+        1 => btree_set(blobs(), 1..4).prop_map(Value::BinarySet),
+    ];
+    leaf.prop_recursive(4, 24, 4, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..4).prop_map(Value::List),
+            btree_map(names(), inner, 0..4).prop_map(Value::Map),
+        ]
+    })
+}
+
+/// Attribute names.
+pub fn names() -> impl Strategy<Value = String> {
+    prop_oneof!["[a-c]", "[a-z_]{1,12}", "\\PC{1,12}"]
+}
+
+/// Items that pass [`Item::check`].
+pub fn items() -> impl Strategy<Value = Item> {
+    btree_map(names(), values(), 0..6).prop_map(Item)
+}
+
+/// Values that a key attribute of a type may have.
+pub fn key_values(key_type: KeyType) -> BoxedStrategy<Value> {
+    match key_type {
+        KeyType::S => {
+            texts().prop_filter("a key is not empty", |text| !text.is_empty()).prop_map(Value::String).boxed()
+        }
+        KeyType::N => numbers().prop_map(Value::Number).boxed(),
+        KeyType::B => {
+            blobs().prop_filter("a key is not empty", |blob| !blob.is_empty()).prop_map(Value::Binary).boxed()
+        }
+    }
+}
+
+/// The types that a key attribute may have.
+pub fn key_types() -> impl Strategy<Value = KeyType> {
+    prop_oneof![Just(KeyType::S), Just(KeyType::N), Just(KeyType::B)]
+}
+
+/// User tables that pass [`Table::check`], keyed by `pk` and perhaps `sk`.
+pub fn tables() -> impl Strategy<Value = Table> {
+    let view = prop_oneof![
+        Just(StreamView::KeysOnly),
+        Just(StreamView::NewImage),
+        Just(StreamView::OldImage),
+        Just(StreamView::NewAndOldImages),
+    ];
+    let stream = option::of((view, any::<u64>()).prop_map(|(view, enabled_at_us)| Stream { view, enabled_at_us }));
+    let billing = prop_oneof![
+        Just(Billing::OnDemand),
+        any::<(u64, u64)>().prop_map(|(read_units, write_units)| Billing::Provisioned { read_units, write_units }),
+    ];
+    let keys = (key_types(), option::of(key_types()), any::<bool>());
+    let rest = (any::<u32>(), any::<u64>(), any::<bool>());
+    (TableId::FIRST_USER.0.., "[a-zA-Z0-9_.-]{3,20}", keys, stream, billing, rest).prop_map(
+        |(id, name, (partition, sort, is_time), stream, billing, (version, created_at_us, deletion_protection))| {
+            Table {
+                id: TableId(id),
+                name,
+                version,
+                partition_key: KeyAttribute::new("pk", partition),
+                sort_key: sort.map(|sort| KeyAttribute::new("sk", sort)),
+                sort_key_is_time: is_time && sort == Some(KeyType::N),
+                stream,
+                created_at_us,
+                billing,
+                deletion_protection,
+            }
+        },
+    )
+}
+
+/// A table and an item that has its key.
+pub fn keyed_items() -> impl Strategy<Value = (Table, Item)> {
+    tables().prop_flat_map(|table| {
+        let partition = key_values(table.partition_key.key_type);
+        let sort = key_values(table.sort_key.as_ref().map_or(KeyType::S, |sort| sort.key_type));
+        (Just(table), items(), partition, sort).prop_map(|(table, mut item, partition, sort)| {
+            item.insert(table.partition_key.name.clone(), partition);
+            if let Some(sort_key) = &table.sort_key {
+                item.insert(sort_key.name.clone(), sort);
+            }
+            (table, item)
+        })
+    })
+}
+
+/// Events of every kind, their keys and images sound.
+pub fn events() -> impl Strategy<Value = Event> {
+    let actor = prop_oneof![Just(Actor::User), Just(Actor::Ttl), Just(Actor::Import), Just(Actor::System)];
+    let old =
+        prop_oneof![Just(Old::Unknown), Just(Old::Absent), items().prop_map(|item| Old::Image(Image::encode(&item))),];
+    let item_change = (keyed_items(), old, any::<bool>()).prop_map(|((table, item), old, put)| {
+        let key = Key::of_item(&table, &item).expect("the item was given the table's key");
+        if put { Change::Put { key, new: Image::encode(&item), old } } else { Change::Remove { key, old } }
+    });
+    let change = prop_oneof![
+        8 => item_change,
+        1 => tables().prop_map(|table| Change::PutTable(Arc::new(table))),
+        1 => Just(Change::DeleteTable),
+    ];
+    (any::<u16>(), any::<u64>(), actor, any::<u32>(), any::<u32>(), change).prop_map(
+        |(shard, sequence, actor, table, schema_version, change)| Event {
+            shard: ShardId(shard),
+            sequence: SequenceNumber(sequence),
+            actor,
+            table: TableId(table),
+            schema_version,
+            change,
+        },
+    )
+}
