@@ -8,9 +8,9 @@ use item::{Change, Event, Image, Key, SequenceNumber, TableId};
 use crate::{
     Catalog, Config, Error,
     apply::Applied,
-    env::{Clock, Disk},
+    env::{Clock, DirectoryId, Disk, read_format},
     files::FileSet,
-    log::{FrameNumber, Log, local::LocalLog},
+    log::{FrameNumber, LocalLog, Log, LogConfig},
     manifest::Manifest,
     memtable::Memtable,
     view::{CurrentView, View},
@@ -35,7 +35,9 @@ pub(crate) fn recover(disk: &Arc<dyn Disk>, clock: &dyn Clock, config: &Config) 
     };
     let files = FileSet::open(disk.as_ref(), &manifest)?;
     let shards = u16::try_from(manifest.flushed_sequences.len()).expect("checked when the manifest was loaded");
-    let log = LocalLog::open(disk.clone(), config, shards, manifest.flushed)?;
+    let directory = directory_of(disk.as_ref())?;
+    let log_config = LogConfig { shards, ..LogConfig::new(config, directory) };
+    let log = LocalLog::open(disk.clone(), log_config, manifest.flushed)?;
     let mut catalog = manifest.catalog.clone();
     add_system_tables(&mut catalog);
     let view = CurrentView::new(View {
@@ -93,6 +95,12 @@ fn first_manifest(disk: &dyn Disk, config: &Config) -> Result<Manifest, Error> {
     };
     manifest.publish(disk)?;
     Ok(manifest)
+}
+
+/// Which directory this is. Whoever makes a disk gives it its `FORMAT`.
+fn directory_of(disk: &dyn Disk) -> Result<DirectoryId, Error> {
+    let missing = || Error::Corrupt { path: "FORMAT".to_owned(), offset: 0, what: "it is missing".to_owned() };
+    read_format(disk)?.ok_or_else(missing)
 }
 
 fn add_system_tables(catalog: &mut Catalog) {
