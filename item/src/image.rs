@@ -54,7 +54,7 @@ const ORDER: &str = "strictly ascending names or elements";
 pub struct Image(Bytes);
 
 impl Image {
-    /// Encodes an item, which must have passed [`Item::check`]: an image that nests too deep does not decode.
+    /// Encodes an item, which must have passed [`Item::check_shape`]: an image that nests too deep does not decode.
     pub fn encode(item: &Item) -> Image {
         let mut out = Vec::with_capacity(item.size() + 4 * item.len() + 8);
         put_attributes(&item.0, &mut out);

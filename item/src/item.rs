@@ -94,20 +94,23 @@ impl Item {
         self.0.iter().map(|(name, value)| name.len() + value.size()).sum()
     }
 
-    /// Refuses what no table may store. Whatever becomes an [`crate::Image`] must pass here first: an image that
-    /// nests too deep does not decode.
+    /// Refuses what no user's table may store: a wrong shape, or a size over the limit.
     pub fn check(&self) -> Result<(), ItemError> {
-        // First of all the depth, because everything else recurses.
+        self.check_shape()?;
+        match self.size() {
+            bytes if bytes > Item::SIZE_MAX => Err(ItemError::TooLarge { bytes, bytes_max: Item::SIZE_MAX }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses what no table at all may store: too deep nesting, empty sets, names of a wrong length. Whatever becomes
+    /// an [`crate::Image`] must pass here first, for an image that nests too deep does not decode.
+    pub fn check_shape(&self) -> Result<(), ItemError> {
         for (name, value) in &self.0 {
+            // First the depth, because the other checks recurse.
             if value.depth_exceeds(Value::DEPTH_MAX) {
                 return Err(ItemError::TooDeep { attribute: name.clone(), depth_max: Value::DEPTH_MAX });
             }
-        }
-        let bytes = self.size();
-        if bytes > Item::SIZE_MAX {
-            return Err(ItemError::TooLarge { bytes, bytes_max: Item::SIZE_MAX });
-        }
-        for (name, value) in &self.0 {
             check_name(name)?;
             check_value(name, value)?;
         }

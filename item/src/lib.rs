@@ -3,6 +3,17 @@
 //!
 //! Everything here is a pure function of its arguments. This crate must not know disks, sockets, clocks, or the JSON of
 //! any protocol.
+//!
+//! ```
+//! use item::{Image, Item, Key, Value, table::system};
+//!
+//! let item = Item::from([("topic", Value::from("room/1")), ("reading", Value::Number("21.50".parse()?))]);
+//! let key = Key::of_item(&system::retained(), &item)?;
+//! assert_eq!(key.to_item(&system::retained())?, Item::from([("topic", Value::from("room/1"))]));
+//! assert_eq!(Image::encode(&item).decode()?, item);
+//! assert_eq!(item.get("reading").map(Value::type_name), Some("N"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 #[cfg(any(test, feature = "arbitrary"))]
 pub mod arbitrary;
