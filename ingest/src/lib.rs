@@ -4,14 +4,26 @@
 //! call of the store, and what could not be mapped goes to the quarantine in the same call. The awaited call returning
 //! is the permission to acknowledge. This crate must not know how the store stores.
 
+mod arrival;
 mod config;
 mod error;
+mod format;
 mod ingest;
+pub mod metrics;
 pub mod mqtt;
 pub mod nats;
 mod received;
+mod routes;
+mod rules;
+mod template;
+mod time;
+pub mod topic;
 
-pub use config::{Config, Limits, Route, Secret, Settings, Source, SourceKind};
+pub use config::{
+    Config, Limits, OnCollision, QuarantineLimits, Route, Secret, Settings, Source, SourceKind, Times, Zone,
+};
 pub use error::Error;
+pub use format::Format;
 pub use ingest::Ingest;
 pub use received::{Entrance, Received, StoredTime};
+pub use template::{Path, Template};

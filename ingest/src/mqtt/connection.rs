@@ -1,0 +1,328 @@
+//! One connection of the listener: moves bytes between a socket, its [`Session`] and [`crate::Ingest`].
+//!
+//! 1. Read what is there; the session decodes all of it; the readings join the next batch.
+//! 2. While fewer than [`BATCHES_MAX`] batches are in flight, hand the next one to ingest.
+//! 3. When the oldest batch is durable, the session writes its PUBACKs; send what the socket takes.
+//! 4. At the end: hand over the rest, wait for all, acknowledge, say why, publish the will, close.
+//!
+//! The socket is not read while the session is full, while the readings in flight of all connections are over their budget,
+//! or while a large packet waits for its part of the other budget. So the memory of a connection is bounded by
+//! its part of the budgets and one read.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::{Buf, BytesMut};
+use futures::{
+    StreamExt,
+    future::{BoxFuture, FutureExt},
+    stream::FuturesOrdered,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpStream,
+        tcp::{ReadHalf, WriteHalf},
+    },
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch},
+    time::{Instant, sleep_until, timeout},
+};
+
+use super::{
+    Fault,
+    listener::Shared,
+    session::{Flow, Session},
+};
+use crate::{Error, Received};
+
+/// Batches of one connection that ingest has at once: one is planned while another is synced.
+const BATCHES_MAX: usize = 2;
+/// A read asks for this much at first, and for twice as much whenever it got all that it asked for.
+const READ_BYTES_MIN: usize = 4 << 10;
+const READ_BYTES_MAX: usize = 64 << 10;
+/// The last answers of a connection must be taken within this time.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a client that we disconnect may go on sending before the socket is closed under it. Closing at once would
+/// reset the connection, and the reason with it.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Why the conversation is over.
+enum End {
+    /// The client's DISCONNECT.
+    Goodbye,
+    /// The client closed, or the network did.
+    Closed,
+    /// We close.
+    Fault(Fault),
+}
+
+type Batch = BoxFuture<'static, (usize, Result<(), Error>)>;
+
+/// Serves the client at the other end of `stream` until it or we are done.
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    number: u64,
+    shutdown: watch::Receiver<bool>,
+) {
+    // Answers are small and awaited. A socket that refuses this is about to fail anyway.
+    let _ = stream.set_nodelay(true);
+    shared.traffic.connections.increment(1);
+    shared.traffic.open.increment(1.0);
+    let session = Session::new(shared.limits, format!("auto-{peer}").into(), 0);
+    let claim = Claim::new(shared.in_flight.clone());
+    let mut connection = Connection {
+        shared,
+        peer,
+        number,
+        started: Instant::now(),
+        session,
+        input: BytesMut::new(),
+        read_bytes: READ_BYTES_MIN,
+        pending: Vec::new(),
+        batches: FuturesOrdered::new(),
+        claim,
+        failed: false,
+        taken_over: None,
+        told_of_subscriptions: false,
+    };
+    let (mut reader, mut writer) = stream.split();
+    let end = connection.converse(&mut reader, &mut writer, shutdown).await;
+    connection.finish(end, &mut reader, &mut writer).await;
+}
+
+struct Connection {
+    shared: Arc<Shared>,
+    peer: SocketAddr,
+    number: u64,
+    /// Time in the session counts from here.
+    started: Instant,
+    session: Session,
+    /// Bytes read and not decoded.
+    input: BytesMut,
+    read_bytes: usize,
+    /// The next batch.
+    pending: Vec<Received>,
+    /// Batches that ingest has, oldest first.
+    batches: FuturesOrdered<Batch>,
+    /// This connection's part of the budget for readings in flight.
+    claim: Claim,
+    /// A batch was not stored: nothing after it may be acknowledged, or it would be out of order.
+    failed: bool,
+    taken_over: Option<oneshot::Receiver<()>>,
+    told_of_subscriptions: bool,
+}
+
+impl Connection {
+    async fn converse(
+        &mut self,
+        reader: &mut ReadHalf<'_>,
+        writer: &mut WriteHalf<'_>,
+        mut shutdown: watch::Receiver<bool>,
+    ) -> End {
+        let mut assembly: Option<OwnedSemaphorePermit> = None;
+        loop {
+            let now_us = self.now_us();
+            match self.session.take(&mut self.input, &mut self.pending, now_us) {
+                Ok(Flow::Open) => {}
+                Ok(Flow::Disconnected) => return End::Goodbye,
+                Err(fault) => return End::Fault(fault),
+            }
+            self.notice();
+            self.submit();
+            let missing = self.claim.missing(self.session.in_flight_bytes());
+            let large = self.large_packet_bytes();
+            if large == 0 {
+                assembly = None;
+            }
+            let wants_assembly = large > 0 && assembly.is_none();
+            let reads = self.session.wants_input() && missing == 0 && !wants_assembly;
+            if reads {
+                self.input.reserve(self.read_bytes.max(large.saturating_sub(self.input.len())));
+            }
+            let deadline = self.session.deadline_us().map(|us| self.started + Duration::from_micros(us));
+            tokio::select! {
+                biased;
+                () = super::stopped(&mut shutdown) => return End::Fault(Fault::ShuttingDown),
+                _ = taken_over(&mut self.taken_over) => return End::Fault(Fault::TakenOver),
+                Some((readings, result)) = self.batches.next(), if !self.batches.is_empty() => {
+                    if let Some(fault) = self.settle(readings, result) {
+                        return End::Fault(fault);
+                    }
+                }
+                sent = writer.write(self.session.output()), if !self.session.output().is_empty() => match sent {
+                    Ok(bytes) if bytes > 0 => self.session.output().advance(bytes),
+                    _ => return End::Closed,
+                },
+                read = reader.read_buf(&mut self.input), if reads => match read {
+                    Ok(bytes) if bytes > 0 => self.adapt(bytes),
+                    _ => return End::Closed,
+                },
+                permit = self.shared.in_flight.clone().acquire_many_owned(missing), if missing > 0 => {
+                    self.claim.add(permit.ok());
+                }
+                permit = self.shared.assembly.clone().acquire_many_owned(permits(large)), if wants_assembly => {
+                    assembly = permit.ok();
+                }
+                () = sleep_until(deadline.unwrap_or(self.started)), if deadline.is_some() => {
+                    if let Err(fault) = self.session.check_time(self.now_us()) {
+                        return End::Fault(fault);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Stores and acknowledges what was taken, then closes.
+    async fn finish(mut self, end: End, reader: &mut ReadHalf<'_>, writer: &mut WriteHalf<'_>) {
+        self.notice();
+        loop {
+            self.submit();
+            let Some((readings, result)) = self.batches.next().await else { break };
+            self.settle(readings, result);
+        }
+        let client = self.session.client_id().cloned().unwrap_or_default();
+        if let End::Fault(fault) = &end {
+            self.session.end(fault);
+            self.shared.traffic.error(fault.label());
+            if fault.is_clients() {
+                tracing::warn!(?client, peer = %self.peer, "MQTT connection closed: {fault}");
+            } else {
+                tracing::debug!(?client, peer = %self.peer, "MQTT connection closed: {fault}");
+            }
+        }
+        self.shared.clients.leave(&client, self.number);
+        if let Some(will) = self.session.take_will() {
+            let will = vec![will];
+            self.shared.traffic.received(&will);
+            if let Err(error) = self.shared.ingest.receive(will).await {
+                tracing::error!(?client, %error, "the will could not be stored");
+            }
+        }
+        // A peer that is gone, or does not read, costs it only its last answers.
+        let flush = async {
+            writer.write_all_buf(self.session.output()).await?;
+            writer.shutdown().await
+        };
+        let flushed = timeout(FLUSH_TIMEOUT, flush).await;
+        if matches!((&end, flushed), (End::Fault(_), Ok(Ok(())))) {
+            let _ = timeout(LINGER, discard(reader)).await;
+        }
+        self.shared.traffic.open.decrement(1.0);
+    }
+
+    /// Looks at what the session has learned.
+    fn notice(&mut self) {
+        if self.taken_over.is_none()
+            && let Some(client) = self.session.client_id()
+        {
+            self.taken_over = Some(self.shared.clients.take_over(client.clone(), self.number));
+        }
+        if !self.told_of_subscriptions && self.session.seen().subscriptions_refused > 0 {
+            self.told_of_subscriptions = true;
+            let client = self.session.client_id();
+            tracing::warn!(?client, peer = %self.peer, "subscriptions are not served; SUBSCRIBE was answered with a failure");
+        }
+    }
+
+    /// Hands the next batch to ingest if there is room.
+    fn submit(&mut self) {
+        if self.pending.is_empty() || self.batches.len() >= BATCHES_MAX {
+            return;
+        }
+        let batch = std::mem::take(&mut self.pending);
+        self.shared.traffic.received(&batch);
+        let (ingest, readings) = (self.shared.ingest.clone(), batch.len());
+        self.batches.push_back(async move { (readings, ingest.receive(batch).await) }.boxed());
+    }
+
+    /// The oldest batch is done: acknowledges it, or remembers that nothing more may be.
+    fn settle(&mut self, readings: usize, result: Result<(), Error>) -> Option<Fault> {
+        match result {
+            Ok(()) if !self.failed => {
+                let acknowledged = self.session.durable(readings, self.now_us());
+                self.shared.traffic.acknowledgements.increment(acknowledged as u64);
+                self.claim.shrink(self.session.in_flight_bytes());
+                None
+            }
+            Ok(()) => None,
+            Err(error) => {
+                if !std::mem::replace(&mut self.failed, true) {
+                    let client = self.session.client_id();
+                    tracing::error!(?client, peer = %self.peer, %error, "readings were not stored and are not acknowledged");
+                }
+                Some(Fault::Unavailable)
+            }
+        }
+    }
+
+    fn adapt(&mut self, read: usize) {
+        if read >= self.read_bytes {
+            self.read_bytes = (2 * self.read_bytes).min(READ_BYTES_MAX);
+        }
+    }
+
+    /// The length of the packet at the head of the input if it is a large one that is not whole, else 0.
+    fn large_packet_bytes(&self) -> usize {
+        match self.session.expects(&self.input) {
+            Some(bytes) if bytes > READ_BYTES_MAX && bytes > self.input.len() => bytes,
+            _ => 0,
+        }
+    }
+
+    fn now_us(&self) -> u64 {
+        self.started.elapsed().as_micros() as u64
+    }
+}
+
+async fn taken_over(by: &mut Option<oneshot::Receiver<()>>) {
+    match by {
+        // An error means that this connection's own entry is gone, which happens only when it has ended.
+        Some(by) => {
+            let _ = by.await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+async fn discard(reader: &mut ReadHalf<'_>) {
+    let mut scratch = [0; 4096];
+    while reader.read(&mut scratch).await.is_ok_and(|bytes| bytes > 0) {}
+}
+
+/// Permits for bytes of a budget, given back as what they stand for goes.
+struct Claim(OwnedSemaphorePermit);
+
+impl Claim {
+    fn new(budget: Arc<Semaphore>) -> Claim {
+        let none =
+            budget.try_acquire_many_owned(0).expect("none is always available of a semaphore that nobody closes");
+        Claim(none)
+    }
+
+    /// How many more are needed for `bytes`, as far as they can be had without waiting none.
+    fn missing(&mut self, bytes: usize) -> u32 {
+        let missing = permits(bytes.saturating_sub(self.0.num_permits()));
+        if missing > 0
+            && let Ok(more) = self.0.semaphore().clone().try_acquire_many_owned(missing)
+        {
+            self.0.merge(more);
+            return 0;
+        }
+        missing
+    }
+
+    fn add(&mut self, more: Option<OwnedSemaphorePermit>) {
+        if let Some(more) = more {
+            self.0.merge(more);
+        }
+    }
+
+    fn shrink(&mut self, bytes: usize) {
+        drop(self.0.split(self.0.num_permits().saturating_sub(bytes)));
+    }
+}
+
+fn permits(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}

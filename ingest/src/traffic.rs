@@ -1,0 +1,60 @@
+//! What every entrance counts.
+
+use metrics::{Counter, Gauge};
+
+/// Metrics of entrances: name, meaning. Each has the label `entrance`: `mqtt` for the embedded listener, else the name of
+/// the source.
+pub const METRICS: &[(&str, &str)] = &[
+    ("thalweg_entrance_connections", "open connections"),
+    ("thalweg_entrance_connections_total", "connections accepted or made"),
+    ("thalweg_entrance_connection_errors_total", "connections closed for a fault, by label `reason`"),
+    ("thalweg_entrance_messages_total", "messages taken off sockets"),
+    ("thalweg_entrance_message_bytes_total", "payload bytes of those"),
+    ("thalweg_entrance_redeliveries_total", "messages that the sender marked as sent before"),
+    ("thalweg_entrance_acknowledgements_total", "acknowledgements given, each after the message became durable"),
+    ("thalweg_entrance_subscriptions_refused_total", "topic filters whose subscription was refused"),
+];
+
+/// The metrics of one entrance.
+#[derive(Clone)]
+pub(crate) struct Traffic {
+    entrance: String,
+    pub(crate) open: Gauge,
+    pub(crate) connections: Counter,
+    messages: Counter,
+    bytes: Counter,
+    redeliveries: Counter,
+    pub(crate) acknowledgements: Counter,
+    pub(crate) subscriptions_refused: Counter,
+}
+
+impl Traffic {
+    pub(crate) fn of(entrance: &str) -> Traffic {
+        let entrance = entrance.to_owned();
+        let counter = |name: &'static str| metrics::counter!(name, "entrance" => entrance.clone());
+        Traffic {
+            open: metrics::gauge!("thalweg_entrance_connections", "entrance" => entrance.clone()),
+            connections: counter("thalweg_entrance_connections_total"),
+            messages: counter("thalweg_entrance_messages_total"),
+            bytes: counter("thalweg_entrance_message_bytes_total"),
+            redeliveries: counter("thalweg_entrance_redeliveries_total"),
+            acknowledgements: counter("thalweg_entrance_acknowledgements_total"),
+            subscriptions_refused: counter("thalweg_entrance_subscriptions_refused_total"),
+            entrance,
+        }
+    }
+
+    /// Counts a batch of messages.
+    pub(crate) fn received(&self, batch: &[crate::Received]) {
+        self.messages.increment(batch.len() as u64);
+        self.bytes.increment(batch.iter().map(|received| received.payload.len() as u64).sum());
+        self.redeliveries.increment(batch.iter().filter(|received| received.redelivered).count() as u64);
+    }
+
+    /// Counts a connection that was closed for `reason`.
+    pub(crate) fn error(&self, reason: &'static str) {
+        let entrance = self.entrance.clone();
+        metrics::counter!("thalweg_entrance_connection_errors_total", "entrance" => entrance, "reason" => reason)
+            .increment(1);
+    }
+}
