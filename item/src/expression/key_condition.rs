@@ -254,4 +254,3 @@ fn no_key() -> ExpressionError {
 fn refuse(message: &str) -> ExpressionError {
     ExpressionError(message.to_owned())
 }
-

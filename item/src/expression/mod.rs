@@ -19,6 +19,9 @@ mod reserved;
 mod resolve;
 mod substitutions;
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 pub use condition::Condition;

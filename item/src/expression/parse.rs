@@ -139,10 +139,9 @@ pub(super) fn condition<'a>(mut tokens: Tokens<'a>) -> Result<Vec<Postfix<Test<'
         return Err(tokens.expression.refuse("The expression has redundant parentheses;"));
     }
     if parser.operators > OPERATORS_MAX {
-        return Err(tokens.expression.refuse(format_args!(
-            "The expression contains too many operators; operator count: {}",
-            parser.operators
-        )));
+        return Err(tokens
+            .expression
+            .refuse(format_args!("The expression contains too many operators; operator count: {}", parser.operators)));
     }
     Ok(output)
 }

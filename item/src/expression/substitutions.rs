@@ -55,11 +55,7 @@ impl Substitutions {
         self.check_used("ExpressionAttributeValues", self.values.keys())
     }
 
-    fn check_used<'a>(
-        &self,
-        parameter: &str,
-        tokens: impl Iterator<Item = &'a String>,
-    ) -> Result<(), ExpressionError> {
+    fn check_used<'a>(&self, parameter: &str, tokens: impl Iterator<Item = &'a String>) -> Result<(), ExpressionError> {
         let unused: Vec<&str> = tokens.filter(|token| !self.used.contains(*token)).map(String::as_str).collect();
         if unused.is_empty() {
             return Ok(());
