@@ -8,28 +8,51 @@
 //! A caller may rely on: frames are numbered from 1 without gaps; a frame that `append` answered is durable (by the
 //! log's durability setting) and is read back unchanged, after any crash, until it is trimmed; a frame that `append`
 //! did not answer is either whole or absent after reopening, and if absent so is every later one.
+//!
+//! Every open appends one frame with an empty body under a new epoch, so a log is never without frames, and replay and
+//! stream readers meet frames that carry no event.
 
-pub mod conformance;
+#[cfg(test)]
+mod conformance;
 pub mod frame;
+mod index;
 pub mod local;
 pub mod memory;
+mod recent;
+mod recover;
+mod segment;
+mod spare;
 
 use std::sync::Arc;
 
 use item::{SequenceNumber, ShardId};
 
 pub use frame::{Draft, Frame, FrameNumber};
+pub use local::{LocalLog, LogConfig};
+pub use memory::MemoryLog;
+pub use spare::Preparation;
 
 use crate::Error;
+
+/// What the log counts: name, meaning.
+pub const METRICS: [(&str, &str); 6] = [
+    ("thalweg_log_appends_total", "frames appended"),
+    ("thalweg_log_bytes_total", "bytes appended, with headers and padding"),
+    ("thalweg_log_syncs_total", "syncs of segments"),
+    ("thalweg_log_segments_total", "segment files made"),
+    ("thalweg_log_trimmed_segments_total", "segment files given up by trimming"),
+    ("thalweg_log_poisoned", "1 once a write or sync of the log has failed"),
+];
 
 /// A log group's frames. `append` is called by one owner; reading is open to all threads.
 pub trait Log: Send + Sync + 'static {
     /// Writes and syncs one frame; blocks until it is durable. After an error that may have left bytes behind the log is
-    /// poisoned: every later append answers [`Error::Poisoned`], reads go on.
+    /// poisoned: this and every later append answers [`Error::Poisoned`], reads go on. After any other error nothing was
+    /// stored and the same draft may be appended again.
     fn append(&self, draft: Draft) -> Result<FrameNumber, Error>;
 
-    /// Frames from `from` on, in order, at least one if there is one below the tail, then as many as fit `bytes_max`.
-    /// Before the trim point: [`Error::Trimmed`]. At the tail: empty.
+    /// Frames from `from` on, in order, at least one if there is one below the tail, then as many as fit `bytes_max`
+    /// (counted as [`Frame::bytes`]). Before the trim point: [`Error::Trimmed`]. At the tail or past it: empty.
     fn read(&self, from: FrameNumber, bytes_max: usize) -> Result<Vec<Arc<Frame>>, Error>;
 
     /// The first unwritten frame.
@@ -38,11 +61,12 @@ pub trait Log: Send + Sync + 'static {
     /// The first frame still kept.
     fn trim_point(&self) -> FrameNumber;
 
-    /// Gives up frames before `to`. May keep some longer (whole segments go at once).
+    /// Gives up frames before `to`. May keep some longer (whole segments go at once; the last frame always stays).
     fn trim(&self, to: FrameNumber) -> Result<(), Error>;
 
     /// The frame that holds event `sequence` of `shard`: the last kept frame whose first sequence number there is
-    /// `<= sequence`. Past the tail: the tail. Before the trim point: [`Error::Trimmed`].
+    /// `<= sequence`. If that event is yet to come, this is a frame before it: readers skip what is below `sequence`.
+    /// Before the trim point: [`Error::Trimmed`].
     fn find_sequence(&self, shard: ShardId, sequence: SequenceNumber) -> Result<FrameNumber, Error>;
 
     /// The first kept frame with `committed_at >= time_us`, or the tail.
@@ -51,6 +75,11 @@ pub trait Log: Send + Sync + 'static {
     /// Bytes held on disk by kept frames.
     fn bytes(&self) -> u64;
 
-    /// Records the tail, so that the next open need not search for it. No append may follow.
+    /// Makes every appended frame durable, whatever the durability setting. What is about to be recorded as flushed must
+    /// never be lost by the log: a log that ends before a flushed frame is refused at open.
+    fn sync(&self) -> Result<(), Error>;
+
+    /// Syncs and records the tail, so that the next open knows where the log must end. Later appends answer
+    /// [`Error::Closed`].
     fn close(&self) -> Result<(), Error>;
 }

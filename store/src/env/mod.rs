@@ -1,8 +1,20 @@
 //! What the world gives: disk and time, real or simulated.
+//!
+//! Everything else in this crate takes them as arguments, so that the simulator's disk and clock drive the same code.
+
+pub mod conformance;
+mod format;
+mod os_clock;
+mod os_disk;
 
 use std::io;
 
-/// A directory tree. Paths are relative to the data directory, with `/` between names.
+pub use format::{DirectoryId, FORMAT, open_format, read_format};
+pub use os_clock::OsClock;
+pub use os_disk::OsDisk;
+
+/// A directory tree. Paths are relative to the data directory, with `/` between names; the empty path is the data
+/// directory itself.
 ///
 /// Durability is explicit: bytes survive a power cut after [`DiskFile::sync`]; names (created, renamed, removed, linked)
 /// after [`Disk::sync_dir`] of their directory.
@@ -41,6 +53,11 @@ pub trait DiskFile: Send + Sync + 'static {
     fn sync(&self) -> io::Result<()>;
     /// Length in bytes.
     fn len(&self) -> io::Result<u64>;
+
+    /// Has it no bytes?
+    fn is_empty(&self) -> io::Result<bool> {
+        self.len().map(|bytes| bytes == 0)
+    }
 }
 
 /// Time.
@@ -49,13 +66,36 @@ pub trait Clock: Send + Sync + 'static {
     fn now_us(&self) -> u64;
 }
 
-/// The operating system's clock.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct OsClock;
+/// The whole file at `path`; none if there is no such file. For small files: it is read at once.
+pub fn read_file(disk: &dyn Disk, path: &str) -> io::Result<Option<Vec<u8>>> {
+    let file = match disk.open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let bytes = usize::try_from(file.len()?).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
+    let mut content = vec![0; bytes];
+    file.read_at(0, &mut content)?;
+    Ok(Some(content))
+}
 
-impl Clock for OsClock {
-    fn now_us(&self) -> u64 {
-        // The one place that may look at the wall clock.
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
+/// Makes `bytes` the content of the file `name` in `dir` (empty: the data directory), replacing it; durable on return.
+/// After any crash the file is as before or as after, never between.
+pub fn replace_file(disk: &dyn Disk, dir: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let path = if dir.is_empty() { name.to_owned() } else { format!("{dir}/{name}") };
+    let staged = format!("{path}.new");
+    remove_if_present(disk, &staged)?;
+    let file = disk.create(&staged)?;
+    file.write_at(0, bytes)?;
+    file.sync()?;
+    disk.rename(&staged, &path)?;
+    disk.sync_dir(dir)
+}
+
+/// Removes a file or symlink that may be missing already; durable after [`Disk::sync_dir`].
+pub fn remove_if_present(disk: &dyn Disk, path: &str) -> io::Result<()> {
+    match disk.remove(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }

@@ -1,0 +1,196 @@
+//! A data directory of the operating system. Calls block; names become durable by syncing their directory.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Read},
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use super::{DirectoryId, Disk, DiskFile, open_format};
+use crate::Error;
+
+const LOCK: &str = "LOCK";
+
+/// A data directory, held by one process at a time.
+#[derive(Debug)]
+pub struct OsDisk {
+    root: PathBuf,
+    directory: DirectoryId,
+    /// Holds the lock while it is open; the system frees it when the process ends, however it ends.
+    _lock: File,
+}
+
+impl OsDisk {
+    /// Opens the data directory at `path`, making it if it is missing, and holds it until dropped.
+    ///
+    /// [`Error::InUse`] if another process has it, [`Error::NewerFormat`] or [`Error::Corrupt`] by its `FORMAT`.
+    pub fn open(path: impl AsRef<Path>) -> Result<OsDisk, Error> {
+        let shown = path.as_ref().display().to_string();
+        let root = make_root(path.as_ref()).map_err(Error::io("make directory", &shown))?;
+        let lock = OpenOptions::new().create(true).write(true).truncate(false).open(root.join(LOCK));
+        let lock = lock.map_err(Error::io("open", format!("{shown}/{LOCK}")))?;
+        lock.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => Error::InUse { path: shown.clone() },
+            TryLockError::Error(error) => Error::io("lock", format!("{shown}/{LOCK}"))(error),
+        })?;
+        let mut disk = OsDisk { root, directory: DirectoryId::default(), _lock: lock };
+        disk.directory = open_format(&disk, draw_id)?;
+        Ok(disk)
+    }
+
+    /// Which data directory this is.
+    pub fn directory(&self) -> DirectoryId {
+        self.directory
+    }
+
+    /// Where it is, absolute.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.root.join(path)
+    }
+
+    fn file(&self, path: &str, options: &OpenOptions) -> io::Result<Box<dyn DiskFile>> {
+        let area = Area::of(path);
+        Ok(Box::new(OsFile { file: options.open(self.path(path))?, area }))
+    }
+}
+
+impl Disk for OsDisk {
+    fn create(&self, path: &str) -> io::Result<Box<dyn DiskFile>> {
+        self.file(path, OpenOptions::new().read(true).write(true).create_new(true))
+    }
+
+    fn open(&self, path: &str) -> io::Result<Box<dyn DiskFile>> {
+        self.file(path, OpenOptions::new().read(true).write(true))
+    }
+
+    fn list(&self, dir: &str) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(self.path(dir)) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            // A name that is not UTF-8 is not one of ours.
+            names.extend(entry?.file_name().into_string());
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn create_dir(&self, dir: &str) -> io::Result<()> {
+        fs::create_dir_all(self.path(dir))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.path(from), self.path(to))
+    }
+
+    fn hard_link(&self, existing: &str, path: &str) -> io::Result<()> {
+        fs::hard_link(self.path(existing), self.path(path))
+    }
+
+    fn symlink(&self, target: &str, path: &str) -> io::Result<()> {
+        std::os::unix::fs::symlink(target, self.path(path))
+    }
+
+    fn read_link(&self, path: &str) -> io::Result<Option<String>> {
+        match fs::read_link(self.path(path)) {
+            Ok(target) => Ok(target.into_os_string().into_string().ok()),
+            // InvalidInput: the name exists and is not a symlink.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidInput) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn remove(&self, path: &str) -> io::Result<()> {
+        fs::remove_file(self.path(path))
+    }
+
+    fn remove_dir(&self, dir: &str) -> io::Result<()> {
+        fs::remove_dir(self.path(dir))
+    }
+
+    fn sync_dir(&self, dir: &str) -> io::Result<()> {
+        let started = Instant::now();
+        let synced = File::open(self.path(dir)).and_then(|dir| dir.sync_all());
+        Area::of(dir).observe_sync(started);
+        synced
+    }
+}
+
+#[derive(Debug)]
+struct OsFile {
+    file: File,
+    area: Area,
+}
+
+impl DiskFile for OsFile {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(buffer, offset)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let started = Instant::now();
+        let written = self.file.write_all_at(bytes, offset);
+        metrics::histogram!("thalweg_disk_write_seconds", "area" => self.area.0).record(started.elapsed());
+        written
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let started = Instant::now();
+        let synced = self.file.sync_data();
+        self.area.observe_sync(started);
+        synced
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+}
+
+/// The part of the data directory that a path lies in, as the metrics call it.
+#[derive(Clone, Copy, Debug)]
+struct Area(&'static str);
+
+impl Area {
+    fn of(path: &str) -> Area {
+        Area(match path.split('/').next() {
+            Some("log") => "log",
+            Some("manifest") => "manifest",
+            Some("cold") => "cold",
+            _ => "root",
+        })
+    }
+
+    fn observe_sync(self, started: Instant) {
+        metrics::histogram!("thalweg_disk_sync_seconds", "area" => self.0).record(started.elapsed());
+    }
+}
+
+/// Makes the directory and its missing parents, durably; answers its absolute path.
+fn make_root(path: &Path) -> io::Result<PathBuf> {
+    let path = std::path::absolute(path)?;
+    let missing: Vec<&Path> = path.ancestors().take_while(|dir| !dir.exists()).collect();
+    fs::create_dir_all(&path)?;
+    for parent in missing.iter().rev().filter_map(|dir| dir.parent()) {
+        File::open(parent)?.sync_all()?;
+    }
+    Ok(path)
+}
+
+/// A data directory's id must differ from all others': the system's randomness.
+fn draw_id() -> io::Result<DirectoryId> {
+    let mut bytes = [0; 16];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(DirectoryId(u128::from_le_bytes(bytes)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! Segment files: `log/<20 digits>.segment`, frames one after the other from the first byte, then zeros.
+//!
+//! A segment is zeroed ahead and synced, and its name is synced, before its first frame: later syncs need not touch the
+//! file's length or the directory. Its number counts up by one; a segment without a frame is only ever the last.
+
+use std::{io, sync::Arc};
+
+use bytes::Bytes;
+
+use super::frame::{BLOCK_BYTES, BadFrame, Codec, Found, Frame};
+use crate::{
+    Error,
+    env::{Disk, DiskFile, remove_if_present},
+};
+
+pub(crate) const DIR: &str = "log";
+const SUFFIX: &str = ".segment";
+const ZEROS: [u8; 1 << 20] = [0; 1 << 20];
+
+/// Why there is no new segment.
+pub(crate) enum Unmade {
+    /// Nothing was claimed: trying again later may succeed.
+    Retryable(Error),
+    /// The directory's sync failed: which names will be there after a power cut is unknown.
+    Unknown(Error),
+}
+
+/// An open segment file. Cloning shares it.
+#[derive(Clone)]
+pub(crate) struct Segment {
+    pub(crate) id: u64,
+    file: Arc<dyn DiskFile>,
+}
+
+/// The path of a segment, relative to the data directory.
+pub(crate) fn path(id: u64) -> String {
+    format!("{DIR}/{id:020}{SUFFIX}")
+}
+
+/// The ids of all segment files, ascending. Other names are not ours to judge.
+pub(crate) fn list(disk: &dyn Disk) -> Result<Vec<u64>, Error> {
+    let names = disk.list(DIR).map_err(Error::io("list", DIR))?;
+    let digits = names.iter().filter_map(|name| name.strip_suffix(SUFFIX)).filter(|digits| digits.len() == 20);
+    Ok(digits.filter_map(|digits| digits.parse().ok()).collect())
+}
+
+impl Segment {
+    /// Makes segment `id`, `bytes` long, all zeros, durable by content and name. A leftover of that name holds no frame.
+    pub(crate) fn create(disk: &dyn Disk, id: u64, bytes: u64) -> Result<Segment, Unmade> {
+        let path = path(id);
+        let make = || {
+            remove_if_present(disk, &path)?;
+            let file = disk.create(&path)?;
+            let mut offset = 0;
+            while offset < bytes {
+                let length = (bytes - offset).min(ZEROS.len() as u64);
+                file.write_at(offset, &ZEROS[..length as usize])?;
+                offset += length;
+            }
+            file.sync()?;
+            Ok(Segment { id, file: Arc::from(file) })
+        };
+        let segment = make().map_err(|error: io::Error| {
+            // Leaves room for others; what cannot be removed now is removed by the next attempt.
+            let _ = disk.remove(&path);
+            Unmade::Retryable(Error::io("make", &path)(error))
+        })?;
+        disk.sync_dir(DIR).map_err(|error| Unmade::Unknown(Error::io("sync directory", DIR)(error)))?;
+        metrics::counter!("thalweg_log_segments_total").increment(1);
+        Ok(segment)
+    }
+
+    pub(crate) fn open(disk: &dyn Disk, id: u64) -> Result<Segment, Error> {
+        let path = path(id);
+        let file = disk.open(&path).map_err(Error::io("open", path))?;
+        Ok(Segment { id, file: Arc::from(file) })
+    }
+
+    pub(crate) fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+        self.file.write_at(offset, bytes).map_err(Error::io("write", path(self.id)))
+    }
+
+    pub(crate) fn sync(&self) -> Result<(), Error> {
+        metrics::counter!("thalweg_log_syncs_total").increment(1);
+        self.file.sync().map_err(Error::io("sync", path(self.id)))
+    }
+
+    pub(crate) fn bytes(&self) -> Result<u64, Error> {
+        self.file.len().map_err(Error::io("measure", path(self.id)))
+    }
+
+    pub(crate) fn read(&self, offset: u64, bytes: u64) -> Result<Bytes, Error> {
+        let mut buffer = vec![0; bytes as usize];
+        self.file.read_at(offset, &mut buffer).map_err(Error::io("read", path(self.id)))?;
+        Ok(Bytes::from(buffer))
+    }
+
+    /// The header of the frame at `offset`, in a file of `end` bytes.
+    pub(crate) fn read_header(&self, codec: Codec, offset: u64, end: u64) -> Result<Result<Found, BadFrame>, Error> {
+        if offset + BLOCK_BYTES > end {
+            return Ok(Err(BadFrame("the segment ends here")));
+        }
+        Ok(codec.decode_header(&self.read(offset, BLOCK_BYTES)?, self.id, offset))
+    }
+
+    /// The frame at `offset`, in a file of `end` bytes.
+    pub(crate) fn read_frame(
+        &self,
+        codec: Codec,
+        offset: u64,
+        end: u64,
+    ) -> Result<Result<(Found, Frame), BadFrame>, Error> {
+        let found = match self.read_header(codec, offset, end)? {
+            Ok(found) => found,
+            Err(bad) => return Ok(Err(bad)),
+        };
+        if found.bytes() > end - offset {
+            return Ok(Err(BadFrame("the frame runs past the end of the segment")));
+        }
+        let bytes = self.read(offset, found.bytes())?;
+        Ok(codec.decode_frame(found.clone(), &bytes).map(|frame| (found, frame)))
+    }
+
+    /// The frames that fill the `bytes` from `offset`; anything else there is corruption.
+    pub(crate) fn read_frames(&self, codec: Codec, offset: u64, bytes: u64) -> Result<Vec<Arc<Frame>>, Error> {
+        let content = self.read(offset, bytes)?;
+        let mut frames = Vec::new();
+        let mut at = 0;
+        while at < content.len() {
+            let place = offset + at as u64;
+            let rest = &content[at..];
+            let found = codec.decode_header(rest, self.id, place).map_err(|bad| self.corrupt(place, bad.0))?;
+            let length = found.bytes() as usize;
+            if length > rest.len() {
+                return Err(self.corrupt(place, "the frame is longer than when it was written"));
+            }
+            let frame = codec.decode_frame(found, &content.slice(at..at + length));
+            frames.push(Arc::new(frame.map_err(|bad| self.corrupt(place, bad.0))?));
+            at += length;
+        }
+        Ok(frames)
+    }
+
+    pub(crate) fn corrupt(&self, offset: u64, what: impl Into<String>) -> Error {
+        Error::Corrupt { path: path(self.id), offset, what: what.into() }
+    }
+}
