@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use item::{
-    Actor, Change, Event, Image, Item, Key, Old, SequenceNumber, ShardId, Table, TableId, expression::Condition,
+    Actor, Change, Event, Image, Item, ItemError, Key, Old, SequenceNumber, ShardId, Table, TableId, expression::Condition,
 };
 
 use crate::{
@@ -19,9 +19,6 @@ use crate::{
     view::{View, shard_of_key},
     write::{Action, Rejection, TableRejection, TableWrite, Write, Written},
 };
-
-/// Items are at most 400 KB (DynamoDB's limit); reserved system tables hold what does not fit there.
-pub(crate) const ITEM_BYTES_MAX: usize = 400 << 10;
 
 /// A write, made ready by the caller's thread.
 #[derive(Debug)]
@@ -39,14 +36,21 @@ enum Prepared {
     Put(Image),
     Merge(Item),
     Remove,
+    /// An item that no table may store: an image of it might not decode.
+    Invalid(ItemError),
 }
 
 impl Request {
     pub(crate) fn new(write: Write) -> Request {
-        let action = match write.action {
-            Action::Put(item) => Prepared::Put(Image::encode(&item)),
-            Action::Merge(item) => Prepared::Merge(item),
-            Action::Remove => Prepared::Remove,
+        let checked = match &write.action {
+            Action::Put(item) | Action::Merge(item) => check(&write.table, item),
+            Action::Remove => Ok(()),
+        };
+        let action = match (checked, write.action) {
+            (Err(error), _) => Prepared::Invalid(error),
+            (Ok(()), Action::Put(item)) => Prepared::Put(Image::encode(&item)),
+            (Ok(()), Action::Merge(item)) => Prepared::Merge(item),
+            (Ok(()), Action::Remove) => Prepared::Remove,
         };
         Request {
             table: write.table.id,
@@ -71,11 +75,16 @@ impl Request {
         let action = match &self.action {
             Prepared::Put(image) => image.bytes().len(),
             Prepared::Merge(item) => item.size(),
-            Prepared::Remove => 0,
+            Prepared::Remove | Prepared::Invalid(_) => 0,
         };
         // The event holds the old image too, and the overlay, the key again.
         256 + 2 * (self.key.partition.len() + self.key.sort.len() + action)
     }
+}
+
+/// May `table` store `item`? Reserved system tables may hold what is too large for any other.
+fn check(table: &Table, item: &Item) -> Result<(), ItemError> {
+    if table.id.is_system() { item.check_shape() } else { item.check() }
 }
 
 /// An answer, and the draft that must be durable before it may leave (0: none).
@@ -325,6 +334,9 @@ impl Planner {
 
     /// What is known of the item without a disk; none if only a disk can tell.
     fn look_up(&self, table: &Table, request: &Request, view: &View) -> Option<Known> {
+        if matches!(request.action, Prepared::Invalid(_)) {
+            return Some(Known::NotNeeded);
+        }
         let needed = request.condition.is_some()
             || request.return_old
             || table.stream.is_some()
@@ -380,16 +392,14 @@ impl Planner {
         }
         let mut written = Written { old: old_item(request.return_old), ..Written::default() };
         let new = match request.action {
+            Prepared::Invalid(error) => return Err(error.into()),
             Prepared::Remove => None,
             Prepared::Put(image) => Some(image),
             Prepared::Merge(newer) => Some(match old_item(true) {
                 None => Image::encode(&newer),
                 Some(mut item) => {
                     written.collisions = item.merge(newer).into_iter().map(|collision| collision.attribute).collect();
-                    let bytes = item.size();
-                    if bytes > ITEM_BYTES_MAX && !table.id.is_system() {
-                        return Err(Rejection::TooLarge { bytes, bytes_max: ITEM_BYTES_MAX });
-                    }
+                    check(table, &item)?;
                     Image::encode(&item)
                 }
             }),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use item::{Actor, Item, Key, SequenceNumber, Stream, Table, expression::Condition};
+use item::{Actor, Item, ItemError, Key, SequenceNumber, Stream, Table, expression::Condition};
 
 /// One requested change of one item. It is a request, not an event: planning decides what, if anything, changes.
 #[derive(Clone, Debug)]
@@ -55,14 +55,9 @@ pub enum Rejection {
         /// The item that failed it.
         old: Option<Item>,
     },
-    /// A merged item would be over the size limit.
-    #[error("item size {bytes} exceeds {bytes_max}")]
-    TooLarge {
-        /// Size it would have.
-        bytes: usize,
-        /// 400 KB.
-        bytes_max: usize,
-    },
+    /// The item, or what a merge would make of it, may not be stored.
+    #[error(transparent)]
+    Invalid(#[from] ItemError),
 }
 
 /// Answers of one batch, in its order.

@@ -11,13 +11,13 @@ use store::{
     write::{Action, TableWrite, Write},
 };
 
-pub fn open(dir: &std::path::Path, config: Config) -> Store {
+pub(crate) fn open(dir: &std::path::Path, config: Config) -> Store {
     let disk = OsDisk::open(dir).unwrap();
     Store::open(Arc::new(disk), Arc::new(OsClock), config, Cache::Off).unwrap()
 }
 
 /// A table keyed by `device` (S) and `at` (N).
-pub fn readings(name: &str, stream: bool) -> Table {
+pub(crate) fn readings(name: &str, stream: bool) -> Table {
     let stream = stream.then_some(Stream { view: StreamView::NewAndOldImages, enabled_at_us: 0 });
     Table {
         id: TableId(0),
@@ -33,11 +33,11 @@ pub fn readings(name: &str, stream: bool) -> Table {
     }
 }
 
-pub async fn create(store: &Store, table: Table) -> Arc<Table> {
+pub(crate) async fn create(store: &Store, table: Table) -> Arc<Table> {
     store.change_table(TableWrite::Create(table)).await.unwrap().unwrap()
 }
 
-pub fn reading(device: &str, at: u64, attributes: &[(&str, Value)]) -> Item {
+pub(crate) fn reading(device: &str, at: u64, attributes: &[(&str, Value)]) -> Item {
     let mut item = Item::default();
     item.0.insert("device".to_owned(), Value::String(device.to_owned()));
     item.0.insert("at".to_owned(), number(at));
@@ -47,15 +47,15 @@ pub fn reading(device: &str, at: u64, attributes: &[(&str, Value)]) -> Item {
     item
 }
 
-pub fn number(value: u64) -> Value {
+pub(crate) fn number(value: u64) -> Value {
     Value::Number(value.to_string().parse().unwrap())
 }
 
-pub fn key(table: &Table, device: &str, at: u64) -> Key {
+pub(crate) fn key(table: &Table, device: &str, at: u64) -> Key {
     Key::of_item(table, &reading(device, at, &[])).unwrap()
 }
 
-pub fn write(table: &Arc<Table>, item: Item, action: impl FnOnce(Item) -> Action) -> Write {
+pub(crate) fn write(table: &Arc<Table>, item: Item, action: impl FnOnce(Item) -> Action) -> Write {
     Write {
         table: table.clone(),
         key: Key::of_item(table, &item).unwrap(),
@@ -66,6 +66,6 @@ pub fn write(table: &Arc<Table>, item: Item, action: impl FnOnce(Item) -> Action
     }
 }
 
-pub fn put(table: &Arc<Table>, item: Item) -> Write {
+pub(crate) fn put(table: &Arc<Table>, item: Item) -> Write {
     write(table, item, Action::Put)
 }
