@@ -1,9 +1,37 @@
 //! Finding rows in one file.
+//!
+//! A key is found in two steps: the key index, in memory, names the block of rows that may hold it; the key columns of
+//! that block, read through the cache, tell the row. Then only the pages that hold the wanted rows are read. The file's
+//! footer stays in memory, the file stays open.
 
-use item::{Key, SequenceNumber, ShardId, TableId};
+use std::{ops::Range, sync::Arc};
 
-use super::{FileId, ItemRow, KeyRange, Row};
-use crate::{Direction, Error, cache::Cache, env::Disk, manifest::FileEntry};
+use bytes::Bytes;
+use futures::future::try_join_all;
+use item::{Image, Key, SequenceNumber, ShardId, TableId};
+use parquet::{
+    DecodeResult,
+    arrow::{
+        ProjectionMask,
+        arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection, RowSelector},
+        push_decoder::ParquetPushDecoderBuilder,
+    },
+    errors::ParquetError,
+    file::metadata::{PageIndexPolicy, ParquetMetaDataPushDecoder},
+};
+
+use super::{
+    FileId, ItemRow, KeyRange, Row,
+    decode::{Batch, Projection},
+    footer::{BLOCK_ROWS, Footer},
+    types::ColumnTypes,
+};
+use crate::{
+    Direction, Error,
+    cache::Cache,
+    env::{Disk, DiskFile},
+    manifest::FileEntry,
+};
 
 /// An open cold file with at least one row. It stays readable while anyone holds it, even after it was retired and
 /// unlinked.
@@ -24,23 +52,67 @@ pub struct ColdFile {
     pub rows: u64,
     /// Its length.
     pub bytes: u64,
+    path: String,
+    file: Arc<dyn DiskFile>,
+    reader: ArrowReaderMetadata,
+    footer: Footer,
 }
 
 impl ColdFile {
-    /// Opens the file of `entry` and reads its footer.
+    /// Opens the file of `entry`, reads its footer, and checks that it is the file that the entry means.
     pub fn open(disk: &dyn Disk, entry: &FileEntry) -> Result<ColdFile, Error> {
-        let _ = (disk, entry);
-        todo!()
+        let path = entry.path();
+        let file: Arc<dyn DiskFile> = Arc::from(disk.open(&path).map_err(Error::io("open", path.as_str()))?);
+        let bytes = file.len().map_err(Error::io("measure", path.as_str()))?;
+        let corrupt = |what: String| Error::Corrupt { path: path.clone(), offset: 0, what };
+        if bytes != entry.bytes {
+            return Err(corrupt(format!("it has {bytes} bytes, the manifest says {}", entry.bytes)));
+        }
+        let reader = read_metadata(file.as_ref(), bytes, &path)?;
+        let footer = Footer::from_metadata(reader.metadata(), &path)?;
+        let rows = u64::try_from(reader.metadata().file_metadata().num_rows()).unwrap_or_default();
+        if rows != entry.rows {
+            return Err(corrupt(format!("it has {rows} rows, the manifest says {}", entry.rows)));
+        }
+        if footer.first_keys.first().is_some_and(|key| *key != entry.min_key) {
+            return Err(corrupt("its first key is not the manifest's".to_owned()));
+        }
+        Ok(ColdFile {
+            id: entry.id,
+            table: entry.table,
+            shard: entry.shard,
+            min_key: entry.min_key.clone(),
+            max_key: entry.max_key.clone(),
+            max_sequence: entry.max_sequence,
+            rows,
+            bytes,
+            path,
+            file,
+            reader,
+            footer,
+        })
     }
 
     /// The row of `key`, if the file has one.
     pub async fn get(&self, key: &Key, cache: &Cache) -> Result<Option<Row>, Error> {
-        let _ = (key, cache);
-        todo!()
+        if *key < self.min_key || *key > self.max_key {
+            return Ok(None);
+        }
+        let (at, found) = self.position(key, cache).await?;
+        if !found {
+            return Ok(None);
+        }
+        Ok(self.rows_at(at..at + 1, cache).await?.pop().map(Row::from))
     }
 
     /// The first rows of `range` in `direction`, at most `rows_max`; fewer only if the range has no more.
-    pub async fn scan(&self, range: &KeyRange, direction: Direction, rows_max: usize, cache: &Cache) -> Result<Vec<Row>, Error> {
+    pub async fn scan(
+        &self,
+        range: &KeyRange,
+        direction: Direction,
+        rows_max: usize,
+        cache: &Cache,
+    ) -> Result<Vec<Row>, Error> {
         let rows = self.scan_items(range, direction, rows_max, cache).await?;
         Ok(rows.into_iter().map(Row::from).collect())
     }
@@ -53,14 +125,190 @@ impl ColdFile {
         rows_max: usize,
         cache: &Cache,
     ) -> Result<Vec<ItemRow>, Error> {
-        let _ = (range, direction, rows_max, cache);
-        todo!()
+        let start = match &range.from {
+            Some(from) => self.lower_bound(from, cache).await?,
+            None => 0,
+        };
+        let end = match &range.until {
+            Some(until) => self.lower_bound(until, cache).await?,
+            None => self.rows,
+        };
+        let rows_max = rows_max as u64;
+        match direction {
+            Direction::Forward => self.rows_at(start..end.min(start.saturating_add(rows_max)), cache).await,
+            Direction::Backward => {
+                let mut rows = self.rows_at(start.max(end.saturating_sub(rows_max))..end, cache).await?;
+                rows.reverse();
+                Ok(rows)
+            }
+        }
+    }
+
+    /// The columns it was written with.
+    pub fn types(&self) -> &ColumnTypes {
+        &self.footer.types
+    }
+
+    /// Bytes of a row before compression, on average, at least 1.
+    pub fn row_bytes(&self) -> u64 {
+        let groups = self.reader.metadata().row_groups().iter();
+        let bytes: u64 = groups.map(|group| u64::try_from(group.total_byte_size()).unwrap_or_default()).sum();
+        bytes / self.rows.max(1) + 1
+    }
+
+    /// How many rows have a key less than `key`.
+    async fn lower_bound(&self, key: &Key, cache: &Cache) -> Result<u64, Error> {
+        if *key <= self.min_key {
+            return Ok(0);
+        }
+        if *key > self.max_key {
+            return Ok(self.rows);
+        }
+        Ok(self.position(key, cache).await?.0)
+    }
+
+    /// The first row whose key is not less than `key`, and whether it is equal.
+    async fn position(&self, key: &Key, cache: &Cache) -> Result<(u64, bool), Error> {
+        let blocks_before = self.footer.first_keys.partition_point(|first| first <= key);
+        let Some(block) = blocks_before.checked_sub(1) else { return Ok((0, false)) };
+        let first = (block * BLOCK_ROWS) as u64;
+        let rows = first..self.rows.min(first + BLOCK_ROWS as u64);
+        let batches = self.read(&rows, &Projection::key(&self.footer), cache).await?;
+        let (mut low, mut high) = (0, batches.iter().map(Batch::rows).sum::<usize>());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.key_at(&batches, middle)?.cmp(key) {
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Equal => return Ok((first + middle as u64, true)),
+                std::cmp::Ordering::Greater => high = middle,
+            }
+        }
+        Ok((first + low as u64, false))
+    }
+
+    fn key_at(&self, batches: &[Batch], mut at: usize) -> Result<Key, Error> {
+        for batch in batches {
+            if at < batch.rows() {
+                return batch.key(&self.footer, at).map_err(|what| self.corrupt(what));
+            }
+            at -= batch.rows();
+        }
+        Err(self.corrupt("a block has fewer rows than it should".to_owned()))
+    }
+
+    async fn rows_at(&self, rows: Range<u64>, cache: &Cache) -> Result<Vec<ItemRow>, Error> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let batches = self.read(&rows, &Projection::all(&self.footer), cache).await?;
+        let mut decoded = Vec::with_capacity(batches.iter().map(Batch::rows).sum());
+        for batch in &batches {
+            for at in 0..batch.rows() {
+                decoded.push(batch.row(&self.footer, at).map_err(|what| self.corrupt(what))?);
+            }
+        }
+        if decoded.len() as u64 != rows.end - rows.start {
+            return Err(self.corrupt(format!("rows {rows:?} are {} rows", decoded.len())));
+        }
+        Ok(decoded)
+    }
+
+    /// Reads `rows`, from only those pages that hold them.
+    async fn read(&self, rows: &Range<u64>, projection: &Projection, cache: &Cache) -> Result<Vec<Batch>, Error> {
+        let (groups, selection) = self.select(rows);
+        let descriptor = self.reader.metadata().file_metadata().schema_descr();
+        let mask = ProjectionMask::leaves(descriptor, projection.positions(&self.footer));
+        let mut decoder = ParquetPushDecoderBuilder::new_with_metadata(self.reader.clone())
+            .with_row_groups(groups)
+            .with_row_selection(selection)
+            .with_projection(mask)
+            .with_batch_size(BLOCK_ROWS)
+            .build()
+            .map_err(|error| self.malformed(&error))?;
+        let mut batches = Vec::new();
+        loop {
+            match decoder.try_decode().map_err(|error| self.malformed(&error))? {
+                DecodeResult::Finished => return Ok(batches),
+                DecodeResult::Data(batch) => {
+                    batches.push(Batch::new(&self.footer, projection, &batch).map_err(|what| self.corrupt(what))?);
+                }
+                DecodeResult::NeedsData(ranges) => {
+                    let pages = try_join_all(ranges.iter().map(|range| self.page(range.clone(), cache))).await?;
+                    decoder.push_ranges(ranges, pages).map_err(|error| self.malformed(&error))?;
+                }
+            }
+        }
+    }
+
+    /// The row groups that hold `rows`, and which of their rows are meant.
+    fn select(&self, rows: &Range<u64>) -> (Vec<usize>, RowSelection) {
+        let mut groups = Vec::new();
+        let mut skipped = 0;
+        let mut first = 0;
+        for (at, group) in self.reader.metadata().row_groups().iter().enumerate() {
+            let end = first + u64::try_from(group.num_rows()).unwrap_or_default();
+            if first < rows.end && end > rows.start {
+                groups.push(at);
+                skipped = if groups.len() == 1 { rows.start - first.min(rows.start) } else { skipped };
+            }
+            first = end;
+        }
+        let selection = vec![RowSelector::skip(skipped as usize), RowSelector::select((rows.end - rows.start) as usize)];
+        (groups, RowSelection::from(selection))
+    }
+
+    async fn page(&self, range: Range<u64>, cache: &Cache) -> Result<Bytes, Error> {
+        let file = Arc::clone(&self.file);
+        let path = self.path.clone();
+        let length = self.bytes;
+        let wanted = range.clone();
+        cache.get_or_read(self.id, range, move || read_range(file.as_ref(), wanted, length, &path)).await
+    }
+
+    fn malformed(&self, error: &ParquetError) -> Error {
+        self.corrupt(error.to_string())
+    }
+
+    fn corrupt(&self, what: String) -> Error {
+        Error::Corrupt { path: self.path.clone(), offset: 0, what }
     }
 }
 
 impl From<ItemRow> for Row {
     fn from(row: ItemRow) -> Row {
         let ItemRow { key, sequence, item } = row;
-        Row { key, sequence, image: item.as_ref().map(item::Image::encode) }
+        Row { key, sequence, image: item.as_ref().map(Image::encode) }
     }
+}
+
+fn read_metadata(file: &dyn DiskFile, length: u64, path: &str) -> Result<ArrowReaderMetadata, Error> {
+    let malformed =
+        |error: ParquetError| Error::Corrupt { path: path.to_owned(), offset: length, what: error.to_string() };
+    let mut decoder = ParquetMetaDataPushDecoder::try_new(length)
+        .map_err(malformed)?
+        .with_column_index_policy(PageIndexPolicy::Skip)
+        .with_offset_index_policy(PageIndexPolicy::Required);
+    let metadata = loop {
+        match decoder.try_decode().map_err(malformed)? {
+            DecodeResult::Data(metadata) => break metadata,
+            DecodeResult::NeedsData(ranges) => {
+                let read = |range: &Range<u64>| read_range(file, range.clone(), length, path);
+                let parts = ranges.iter().map(read).collect::<Result<Vec<Bytes>, Error>>()?;
+                decoder.push_ranges(ranges, parts).map_err(malformed)?;
+            }
+            DecodeResult::Finished => return Err(malformed(ParquetError::General("the footer ends early".to_owned()))),
+        }
+    };
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    ArrowReaderMetadata::try_new(Arc::new(metadata), options).map_err(malformed)
+}
+
+fn read_range(file: &dyn DiskFile, range: Range<u64>, length: u64, path: &str) -> Result<Bytes, Error> {
+    if range.start > range.end || range.end > length {
+        let what = format!("bytes {range:?} are needed, of {length}");
+        return Err(Error::Corrupt { path: path.to_owned(), offset: range.start, what });
+    }
+    let mut bytes = vec![0; (range.end - range.start) as usize];
+    file.read_at(range.start, &mut bytes).map_err(Error::io("read", path))?;
+    Ok(Bytes::from(bytes))
 }

@@ -6,9 +6,16 @@
 
 mod cold_file;
 mod decimal;
+mod decode;
+mod encode;
+mod footer;
 mod names;
+mod residual;
 mod set;
+#[cfg(test)]
+mod tests;
 mod types;
+mod writer;
 
 use item::{Image, Item, Key, SequenceNumber};
 
@@ -16,6 +23,7 @@ pub use cold_file::ColdFile;
 pub use names::{DELETED_COLUMN, RESIDUAL_COLUMN, SEQUENCE_COLUMN};
 pub use set::FileSet;
 pub use types::{COLUMNS_MAX, Column, ColumnType, ColumnTypes, TimeUnit};
+pub use writer::{FileWriter, NewFile};
 
 /// A data file's number. Never reused within a data directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]

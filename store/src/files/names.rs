@@ -7,8 +7,9 @@
 //! - it has a `$` or a control character;
 //! - another column of the table has the same name in another case (DuckDB takes them for one).
 //!
-//! Escaped, every byte of `$`, of control characters and of upper-case letters, and the first byte of a reserved name,
-//! becomes `$` and two lower-case hexadecimal digits (`_seq` becomes `$5fseq`); the empty name becomes `$`. An over-long
+//! Escaped, every byte of `$`, of control characters and of upper-case letters becomes `$` and two lower-case
+//! hexadecimal digits (`tempC` becomes `temp$43`), and so does the first character of a reserved name and of one that has
+//! none of these (`_seq` becomes `$5fseq`); the empty name becomes `$`. An over-long
 //! name becomes the start of its escaped form, `$l`, and 16 hexadecimal digits of its CRC-64/NVME; should two of those be equal,
 //! the later attribute goes to the residual column.
 //!
@@ -43,10 +44,12 @@ pub(super) fn escaped(attribute: &str) -> String {
     if attribute.is_empty() {
         return "$".to_owned();
     }
+    let folds = |char: char| char.to_lowercase().ne([char]);
+    let escape_first = is_reserved(attribute) || !attribute.chars().any(|char| needs_escape(char) || folds(char));
     let mut name = String::with_capacity(attribute.len() + 8);
     for (at, char) in attribute.char_indices() {
         let start = name.len();
-        if needs_escape(char) || char.to_lowercase().ne([char]) || (at == 0 && is_reserved(attribute)) {
+        if needs_escape(char) || folds(char) || (at == 0 && escape_first) {
             let mut buffer = [0; 4];
             for byte in char.encode_utf8(&mut buffer).bytes() {
                 name.push_str(&format!("${byte:02x}"));
@@ -103,6 +106,8 @@ mod tests {
             ("tempC", "temp$43"),
             ("line\nbreak", "line$0abreak"),
             ("É", "$c3$89"),
+            ("value", "$76alue"),
+            ("Value", "$56alue"),
         ] {
             assert_eq!(escaped(attribute), name);
         }

@@ -1,0 +1,322 @@
+use std::{collections::BTreeMap, sync::Arc};
+
+use futures::FutureExt;
+use item::{
+    Image, Item, Key, KeyAttribute, KeyType, Number, SequenceNumber, ShardId, Table, TableId, Value, arbitrary, table::Billing,
+};
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use proptest::prelude::*;
+
+use super::{ColdFile, ColumnType, ColumnTypes, FileId, FileWriter, ItemRow, KeyRange, NewFile, Row, TimeUnit};
+use crate::{
+    Direction,
+    cache::Cache,
+    env::{Disk, OsDisk},
+    manifest::{FileEntry, Place, RUNS_DIR, generation_dir},
+};
+
+struct Directory {
+    disk: OsDisk,
+    root: tempfile::TempDir,
+}
+
+impl Directory {
+    fn new() -> Directory {
+        let root = tempfile::tempdir().unwrap();
+        let disk = OsDisk::open(root.path()).unwrap();
+        disk.create_dir(RUNS_DIR).unwrap();
+        disk.create_dir(&generation_dir(TableId(1000), 1)).unwrap();
+        Directory { disk, root }
+    }
+
+    fn write(&self, table: &Table, types: &ColumnTypes, place: Place, rows: &[ItemRow]) -> (FileEntry, ColdFile) {
+        let new = NewFile {
+            id: FileId(7),
+            table: Arc::new(table.clone()),
+            shard: ShardId(0),
+            place,
+            types: Arc::new(types.clone()),
+            now_us: 1,
+        };
+        let mut writer = FileWriter::create(&self.disk, new).unwrap();
+        rows.iter().for_each(|row| writer.write(row).unwrap());
+        let entry = writer.finish().unwrap();
+        let file = ColdFile::open(&self.disk, &entry).unwrap();
+        (entry, file)
+    }
+}
+
+fn table(sort_key: Option<KeyAttribute>, sort_key_is_time: bool) -> Table {
+    Table {
+        id: TableId(1000),
+        name: "readings".to_owned(),
+        version: 1,
+        partition_key: KeyAttribute::new("device_id", KeyType::S),
+        sort_key,
+        sort_key_is_time,
+        stream: None,
+        created_at_us: 0,
+        billing: Billing::OnDemand,
+        deletion_protection: false,
+    }
+}
+
+fn now<T>(future: impl Future<Output = T>) -> T {
+    future.now_or_never().expect("without a cache, reads complete at once")
+}
+
+fn scan(file: &ColdFile, range: &KeyRange, direction: Direction, rows_max: usize) -> Vec<ItemRow> {
+    now(file.scan_items(range, direction, rows_max, &Cache::Off)).unwrap()
+}
+
+fn number(text: &str) -> Value {
+    Value::Number(text.parse().unwrap())
+}
+
+/// Item rows by key, numbered in order; removed where there is no item.
+fn rows(table: &Table, items: Vec<(Item, bool)>) -> Vec<ItemRow> {
+    let by_key: BTreeMap<Key, Option<Item>> = items
+        .into_iter()
+        .map(|(item, removed)| (Key::of_item(table, &item).unwrap(), (!removed).then_some(item)))
+        .collect();
+    let numbered = by_key.into_iter().enumerate();
+    numbered.map(|(at, (key, item))| ItemRow { key, sequence: SequenceNumber(at as u64 + 1), item }).collect()
+}
+
+fn types_of(table: &Table, rows: &[ItemRow]) -> ColumnTypes {
+    let mut types = ColumnTypes::of_table(table);
+    for row in rows {
+        match &row.item {
+            Some(item) => types.widen(item),
+            None => types.widen(&row.key.to_item(table).unwrap()),
+        }
+    }
+    types
+}
+
+/// Names that clash, that are reserved, that cannot stand.
+fn odd_names() -> impl Strategy<Value = String> {
+    prop_oneof![
+        arbitrary::names(),
+        "[aA$_]{0,3}",
+        "_(seq|SEQ|residual|shard|deleted)",
+        "a(\\$s|\\$n|\\$b|\\$bool|\\$null)?",
+        Just("x".repeat(300)),
+    ]
+}
+
+fn tables_with_items() -> impl Strategy<Value = (Table, Vec<(Item, bool)>)> {
+    arbitrary::tables().prop_flat_map(|table| {
+        let partition = arbitrary::key_values(table.partition_key.key_type);
+        let sort = arbitrary::key_values(table.sort_key.as_ref().map_or(KeyType::S, |sort| sort.key_type));
+        let attributes = proptest::collection::btree_map(odd_names(), arbitrary::values(), 0..8);
+        let item = (attributes, partition, sort, any::<bool>());
+        let items = proptest::collection::vec(item, 1..30);
+        (Just(table), items).prop_map(|(table, items)| {
+            let keyed = |(attributes, partition, sort, removed)| {
+                let mut item = Item(attributes);
+                item.insert(table.partition_key.name.clone(), partition);
+                if let Some(key) = &table.sort_key {
+                    item.insert(key.name.clone(), sort);
+                }
+                (item, removed)
+            };
+            let items = items.into_iter().map(keyed).collect();
+            (table, items)
+        })
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn arbitrary_items_come_back_as_they_were((table, items) in tables_with_items(), types_known in any::<bool>()) {
+        let directory = Directory::new();
+        let rows = rows(&table, items);
+        // Whatever the columns cannot hold goes to the residual column: of a table with no columns, that is all.
+        let types = if types_known { types_of(&table, &rows) } else { ColumnTypes::default() };
+        let (entry, file) = directory.write(&table, &types, Place::Run, &rows);
+        prop_assert_eq!(entry.rows, rows.len() as u64);
+        prop_assert_eq!(&entry.min_key, &rows[0].key);
+        prop_assert_eq!(&entry.max_key, &rows[rows.len() - 1].key);
+        let everything = KeyRange::default();
+        prop_assert_eq!(&scan(&file, &everything, Direction::Forward, usize::MAX), &rows);
+        for row in &rows {
+            let image = row.item.as_ref().map(Image::encode);
+            let expected = Row { key: row.key.clone(), sequence: row.sequence, image };
+            prop_assert_eq!(now(file.get(&row.key, &Cache::Off)).unwrap(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn types_survive_as_json((table, items) in tables_with_items()) {
+        let types = types_of(&table, &rows(&table, items));
+        let text = serde_json::to_string(&types).unwrap();
+        prop_assert_eq!(serde_json::from_str::<ColumnTypes>(&text).unwrap(), types);
+    }
+
+    #[test]
+    fn types_only_widen((table, items) in tables_with_items()) {
+        let mut types = ColumnTypes::of_table(&table);
+        for (item, _) in items {
+            let before = types.clone();
+            types.widen(&item);
+            for (old, new) in before.columns().iter().zip(types.columns()) {
+                prop_assert_eq!((&old.name, &old.attribute), (&new.name, &new.attribute));
+                match (old.column_type, new.column_type) {
+                    (ColumnType::Decimal { integer_digits: i, scale: s }, ColumnType::Decimal { integer_digits, scale }) => {
+                        prop_assert!(i <= integer_digits && s <= scale && integer_digits + scale <= 38);
+                    }
+                    (ColumnType::Time(old), ColumnType::Time(new)) => prop_assert!(old <= new),
+                    (old, new) => prop_assert_eq!(old, new),
+                }
+            }
+            let again = types.clone();
+            types.widen(&item);
+            prop_assert_eq!(&again, &types);
+        }
+    }
+}
+
+/// Readings of 50 devices, 100 each, with even times: several blocks of the key index.
+fn many_rows(table: &Table) -> Vec<ItemRow> {
+    let reading = |device: u32, at: u32| {
+        let mut item = Item::new();
+        item.insert("device_id", Value::from(format!("device-{device:03}")));
+        item.insert("ts", number(&format!("{}.5", 2 * at)));
+        item.insert("value", number(&format!("{}.{at}", device * 1000)));
+        (item, (device + at) % 7 == 0)
+    };
+    rows(table, (0..50).flat_map(|device| (0..100).map(move |at| reading(device, at))).collect())
+}
+
+#[test]
+fn rows_are_found_by_key_and_range_in_both_directions() {
+    let directory = Directory::new();
+    let table = table(Some(KeyAttribute::new("ts", KeyType::N)), true);
+    let rows = many_rows(&table);
+    let (_, file) = directory.write(&table, &types_of(&table, &rows), Place::Run, &rows);
+    let between = |row: &ItemRow| {
+        let mut sort = row.key.sort.to_vec();
+        sort.push(0);
+        Key { partition: row.key.partition.clone(), sort: sort.into() }
+    };
+    assert_eq!(now(file.get(&between(&rows[1024]), &Cache::Off)).unwrap(), None);
+    let cuts = [0, 1, 1023, 1024, 1025, 2048, 3000, 4999];
+    for from in cuts {
+        for until in cuts {
+            // From a key that is there, until one that is not.
+            let range = KeyRange { from: Some(rows[from].key.clone()), until: Some(between(&rows[until])) };
+            let expected: Vec<ItemRow> = rows.get(from..=until).unwrap_or_default().to_vec();
+            let first: Vec<ItemRow> = expected.iter().take(10).cloned().collect();
+            let last: Vec<ItemRow> = expected.iter().rev().take(10).cloned().collect();
+            assert_eq!(scan(&file, &range, Direction::Forward, 10), first);
+            assert_eq!(scan(&file, &range, Direction::Backward, 10), last);
+            assert_eq!(scan(&file, &range, Direction::Forward, usize::MAX), expected);
+        }
+    }
+    assert_eq!(scan(&file, &KeyRange::default(), Direction::Backward, 1), [rows[4999].clone()]);
+}
+
+#[test]
+fn numbers_get_the_narrowest_exact_column() {
+    let directory = Directory::new();
+    let table = table(Some(KeyAttribute::new("ts", KeyType::N)), true);
+    let items = [("0", "1.25", "1"), ("1.5", "-300", "123456789012345678.9"), ("2.0001", "7", "1E-130")];
+    let item = |(ts, narrow, wide): (&str, &str, &str)| {
+        let mut item = Item::new();
+        item.insert("device_id", Value::from("d"));
+        item.insert("ts", number(ts));
+        item.insert("narrow", number(narrow));
+        item.insert("wide", number(wide));
+        (item, false)
+    };
+    let rows = rows(&table, items.map(item).to_vec());
+    let types = types_of(&table, &rows);
+    let column_type = |name: &str| types.columns().iter().find(|column| column.name == name).unwrap().column_type;
+    assert_eq!(column_type("ts"), ColumnType::Time(TimeUnit::Nanos));
+    assert_eq!(column_type("narrow"), ColumnType::Decimal { integer_digits: 3, scale: 2 });
+    assert_eq!(column_type("wide"), ColumnType::Decimal { integer_digits: 18, scale: 1 });
+    let (entry, file) = directory.write(&table, &types, Place::Generation(1), &rows);
+    assert_eq!(entry.residual_values, 1, "1E-130 fits no decimal beside 18 digits before the point");
+    assert_eq!(scan(&file, &KeyRange::default(), Direction::Forward, 10), rows);
+
+    let reader = SerializedFileReader::new(std::fs::File::open(directory.root.path().join(entry.path())).unwrap()).unwrap();
+    let schema = reader.metadata().file_metadata().schema_descr();
+    let shown: Vec<String> = schema
+        .columns()
+        .iter()
+        .map(|column| format!("{} {} {:?}", column.name(), column.physical_type(), column.logical_type_ref()))
+        .collect();
+    let expected = [
+        "device_id BYTE_ARRAY Some(String)",
+        "ts INT64 Some(Timestamp(TimestampType { is_adjusted_to_u_t_c: true, unit: NANOS }))",
+        "narrow INT64 Some(Decimal(DecimalType { scale: 2, precision: 18 }))",
+        "wide FIXED_LEN_BYTE_ARRAY Some(Decimal(DecimalType { scale: 1, precision: 38 }))",
+        "_residual BYTE_ARRAY Some(String)",
+        "_seq INT64 None",
+    ];
+    assert_eq!(shown, expected);
+}
+
+#[test]
+fn an_attribute_of_several_types_has_a_column_each() {
+    let table = table(None, false);
+    let mut types = ColumnTypes::of_table(&table);
+    let values = [
+        Value::Null,
+        number("1"),
+        Value::from("one"),
+        Value::Bool(true),
+        Value::Binary(vec![1].into()),
+        Value::List(vec![]),
+    ];
+    for value in values {
+        types.widen(&Item(BTreeMap::from([("value".to_owned(), value.clone()), ("Value".to_owned(), value)])));
+    }
+    let names: Vec<&str> = types.columns().iter().map(|column| column.name.as_str()).collect();
+    let expected = [
+        ["Value$null", "$76alue$null"],
+        ["Value", "$76alue"],
+        ["Value$s", "$76alue$s"],
+        ["Value$bool", "$76alue$bool"],
+        ["Value$b", "$76alue$b"],
+    ];
+    assert_eq!(names, [&["device_id"], expected.as_flattened()].concat());
+}
+
+#[test]
+fn attributes_past_the_cap_go_to_the_residual_column() {
+    let directory = Directory::new();
+    let table = table(None, false);
+    let mut item = Item::new();
+    item.insert("device_id", Value::from("d"));
+    (0..super::COLUMNS_MAX + 5).for_each(|at| drop(item.insert(format!("a{at:04}"), Value::Number(Number::ZERO))));
+    let rows = rows(&table, vec![(item, false)]);
+    let types = types_of(&table, &rows);
+    assert_eq!(types.columns().len(), super::COLUMNS_MAX);
+    let (entry, file) = directory.write(&table, &types, Place::Run, &rows);
+    assert_eq!(entry.residual_values, 6);
+    assert_eq!(scan(&file, &KeyRange::default(), Direction::Forward, 10), rows);
+}
+
+#[test]
+fn a_file_that_is_not_the_one_meant_is_refused() {
+    let directory = Directory::new();
+    let table = table(None, false);
+    let mut item = Item::new();
+    item.insert("device_id", Value::from("d"));
+    let rows = rows(&table, vec![(item, false)]);
+    let (entry, _) = directory.write(&table, &types_of(&table, &rows), Place::Run, &rows);
+    let path = directory.root.path().join(entry.path());
+    let whole = std::fs::read(&path).unwrap();
+    let open = || ColdFile::open(&directory.disk, &entry).err().unwrap().to_string();
+    std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
+    assert!(open().contains("the manifest says"), "{}", open());
+    let mut torn = whole.clone();
+    let end = torn.len();
+    torn[end - 4..].fill(0);
+    std::fs::write(&path, &torn).unwrap();
+    assert!(open().contains("is corrupt"), "{}", open());
+}

@@ -1,0 +1,236 @@
+//! Writing one file.
+//!
+//! Rows are encoded in batches, a row group is compressed when it is full, and its bytes go to the disk in order. The
+//! file is durable only after [`FileWriter::finish`] (which syncs it) and a sync of its directory.
+
+use std::{io::Write, mem, sync::Arc};
+
+use bytes::Bytes;
+use item::{Item, Key, SequenceNumber, ShardId, Table};
+use parquet::{
+    arrow::{ArrowWriter, arrow_writer::ArrowWriterOptions},
+    basic::{Compression, Encoding, ZstdLevel},
+    file::properties::WriterProperties,
+    schema::types::ColumnPath,
+};
+
+use super::{
+    FileId, ItemRow, decimal,
+    encode::RowEncoder,
+    footer::{BLOCK_ROWS, Footer, KeyAttributes},
+    names::SEQUENCE_COLUMN,
+    types::{ColumnType, ColumnTypes},
+};
+use crate::{
+    Error,
+    env::{Disk, DiskFile},
+    manifest::{FileEntry, Place},
+};
+
+/// Rows of one row group at most.
+const ROW_GROUP_ROWS: usize = 128 * BLOCK_ROWS;
+/// Bytes of one row group at most, about.
+const ROW_GROUP_BYTES: usize = 32 << 20;
+/// Rows are encoded when there are this many bytes of items, or a block of rows.
+const BATCH_BYTES: usize = 4 << 20;
+/// The more a file is read, the more effort: runs are soon merged.
+const RUN_ZSTD_LEVEL: i32 = 1;
+const GENERATION_ZSTD_LEVEL: i32 = 3;
+
+/// What is known of a file before it is written.
+#[derive(Clone, Debug)]
+pub struct NewFile {
+    /// Its number, never used before.
+    pub id: FileId,
+    /// The table whose rows it will hold.
+    pub table: Arc<Table>,
+    /// The shard whose rows it will hold.
+    pub shard: ShardId,
+    /// Where it goes. The directory must exist.
+    pub place: Place,
+    /// Its columns. What they do not hold goes to the residual column.
+    pub types: Arc<ColumnTypes>,
+    /// Now, microseconds since 1970.
+    pub now_us: u64,
+}
+
+/// A file that is being written.
+pub struct FileWriter {
+    path: String,
+    file: Box<dyn DiskFile>,
+    writer: ArrowWriter<Sink>,
+    encoder: RowEncoder,
+    footer: Footer,
+    entry: FileEntry,
+    table: Arc<Table>,
+}
+
+/// Encoded bytes that are not on the disk yet.
+struct Sink {
+    bytes: Vec<u8>,
+    offset: u64,
+    checksum: crc_fast::Digest,
+}
+
+impl FileWriter {
+    /// Makes the file.
+    pub fn create(disk: &dyn Disk, new: NewFile) -> Result<FileWriter, Error> {
+        let NewFile { id, table, shard, place, types, now_us } = new;
+        let entry = FileEntry {
+            id,
+            table: table.id,
+            shard,
+            place,
+            rows: 0,
+            bytes: 0,
+            crc32c: 0,
+            residual_values: 0,
+            min_key: Key { partition: Bytes::new(), sort: Bytes::new() },
+            max_key: Key { partition: Bytes::new(), sort: Bytes::new() },
+            min_sequence: SequenceNumber(0),
+            max_sequence: SequenceNumber(0),
+            written_at_us: now_us,
+        };
+        let path = entry.path();
+        let with_deleted = place == Place::Run;
+        let encoder = RowEncoder::new(Arc::clone(&types), with_deleted);
+        let sink = Sink { bytes: Vec::new(), offset: 0, checksum: crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi) };
+        let options = ArrowWriterOptions::new().with_properties(properties(&types, place)).with_skip_arrow_metadata(true);
+        let writer = ArrowWriter::try_new_with_options(sink, Arc::clone(encoder.schema()), options)
+            .map_err(|error| cannot_encode(&path, error))?;
+        let key = KeyAttributes::of_table(&table);
+        let footer = Footer { types, key, residual_values: 0, first_keys: Vec::new(), with_deleted };
+        let file = disk.create(&path).map_err(Error::io("create", path.as_str()))?;
+        Ok(FileWriter { path, file, writer, encoder, footer, entry, table })
+    }
+
+    /// Adds a row, whose key must be greater than the last one's.
+    pub fn write(&mut self, row: &ItemRow) -> Result<(), Error> {
+        assert!(self.entry.rows == 0 || row.key > self.entry.max_key, "rows come in ascending order of distinct keys");
+        assert!(row.item.is_some() || self.footer.with_deleted, "a generation has no removed keys");
+        if self.entry.rows % BLOCK_ROWS as u64 == 0 {
+            self.footer.first_keys.push(row.key.clone());
+        }
+        let key_item: Item;
+        let item = match &row.item {
+            Some(item) => item,
+            None => {
+                key_item = row.key.to_item(&self.table).map_err(|error| cannot_encode(&self.path, error))?;
+                &key_item
+            }
+        };
+        self.entry.residual_values += self.encoder.push(row.sequence, item, row.item.is_none());
+        self.note(row);
+        if self.encoder.rows() >= BLOCK_ROWS || self.encoder.bytes() >= BATCH_BYTES {
+            self.encode()?;
+        }
+        Ok(())
+    }
+
+    /// Rows so far.
+    pub fn rows(&self) -> u64 {
+        self.entry.rows
+    }
+
+    /// Bytes of the row groups that are complete.
+    pub fn bytes(&self) -> u64 {
+        self.writer.bytes_written() as u64
+    }
+
+    /// Writes the rest and the footer, and syncs the file. Its directory is left to sync.
+    pub fn finish(mut self) -> Result<FileEntry, Error> {
+        self.encode()?;
+        self.footer.residual_values = self.entry.residual_values;
+        for entry in self.footer.to_metadata() {
+            self.writer.append_key_value_metadata(entry);
+        }
+        self.writer.finish().map_err(|error| cannot_encode(&self.path, error))?;
+        self.drain()?;
+        self.file.sync().map_err(Error::io("sync", self.path.as_str()))?;
+        let sink = self.writer.inner();
+        let mut entry = self.entry;
+        entry.bytes = sink.offset;
+        entry.crc32c = u32::try_from(sink.checksum.finalize()).expect("a CRC-32C has 32 bits");
+        Ok(entry)
+    }
+
+    fn note(&mut self, row: &ItemRow) {
+        let entry = &mut self.entry;
+        if entry.rows == 0 {
+            entry.min_key = row.key.clone();
+            entry.min_sequence = row.sequence;
+        }
+        entry.rows += 1;
+        entry.max_key = row.key.clone();
+        entry.min_sequence = entry.min_sequence.min(row.sequence);
+        entry.max_sequence = entry.max_sequence.max(row.sequence);
+    }
+
+    fn encode(&mut self) -> Result<(), Error> {
+        if self.encoder.rows() == 0 {
+            return Ok(());
+        }
+        let batch = self.encoder.take_batch().map_err(|error| cannot_encode(&self.path, error))?;
+        self.writer.write(&batch).map_err(|error| cannot_encode(&self.path, error))?;
+        self.drain()
+    }
+
+    fn drain(&mut self) -> Result<(), Error> {
+        self.writer.sync().map_err(Error::io("write", self.path.as_str()))?;
+        let sink = self.writer.inner_mut();
+        if sink.bytes.is_empty() {
+            return Ok(());
+        }
+        let bytes = mem::take(&mut sink.bytes);
+        self.file.write_at(sink.offset, &bytes).map_err(Error::io("write", self.path.as_str()))?;
+        sink.checksum.update(&bytes);
+        sink.offset += bytes.len() as u64;
+        Ok(())
+    }
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn properties(types: &ColumnTypes, place: Place) -> WriterProperties {
+    let level = if place == Place::Run { RUN_ZSTD_LEVEL } else { GENERATION_ZSTD_LEVEL };
+    let mut builder = WriterProperties::builder()
+        .set_created_by(format!("thalweg version {}", env!("CARGO_PKG_VERSION")))
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(level).expect("a level that zstd has")))
+        .set_write_batch_size(BLOCK_ROWS)
+        .set_data_page_row_count_limit(BLOCK_ROWS)
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_max_row_group_bytes(Some(ROW_GROUP_BYTES));
+    let attributes = types.columns().iter().filter(|column| is_integer(column.column_type)).map(|column| column.name.as_str());
+    for name in attributes.chain([SEQUENCE_COLUMN]) {
+        let path = ColumnPath::new(vec![name.to_owned()]);
+        builder = builder
+            .set_column_dictionary_enabled(path.clone(), false)
+            .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
+    }
+    builder.build()
+}
+
+/// Is the column stored as 8-byte integers?
+fn is_integer(column_type: ColumnType) -> bool {
+    match column_type {
+        ColumnType::Time(_) => true,
+        ColumnType::Decimal { integer_digits, scale } => {
+            decimal::precision(integer_digits, scale) == Some(decimal::NARROW_DIGITS)
+        }
+        ColumnType::String | ColumnType::Binary | ColumnType::Bool | ColumnType::Null => false,
+    }
+}
+
+/// Encoding into memory has no reason to fail; if it does, the file is not made.
+fn cannot_encode(path: &str, error: impl std::fmt::Display) -> Error {
+    Error::Io { operation: "encode", path: path.to_owned(), source: Arc::new(std::io::Error::other(error.to_string())) }
+}
