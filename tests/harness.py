@@ -375,10 +375,11 @@ class Publisher:
         self.connected = threading.Event()
         self.refused = None
         self.disconnects = []
-        self.sent = {}
+        # Packet ids are used again, so what is acknowledged leaves `pending`.
+        self.pending = {}
         self.acknowledged = []
-        self.acknowledged_at = {}
-        self.reasons = {}
+        self.early = set()
+        self.reasons = []
         options = {} if protocol == 5 else {"clean_session": clean}
         self.client = mqtt.Client(
             mqtt.CallbackAPIVersion.VERSION2, client_id=client_id, protocol=protocol, reconnect_on_failure=reconnect, **options
@@ -400,9 +401,11 @@ class Publisher:
 
     def _on_publish(self, _client, _data, mid, reason, _properties):
         with self.lock:
-            self.reasons[mid] = reason
-            self.acknowledged.append(mid)
-            self.acknowledged_at[mid] = time.monotonic()
+            self.reasons.append(reason)
+            if mid in self.pending:
+                self.acknowledged.append(self.pending.pop(mid))
+            else:
+                self.early.add(mid)
 
     def connect(self, keepalive=30):
         self.client.connect("127.0.0.1", self.port, keepalive)
@@ -415,18 +418,28 @@ class Publisher:
         if isinstance(payload, (dict, list)):
             payload = json.dumps(payload)
         info = self.client.publish(topic, payload, qos=qos, retain=retain)
+        entry = payload if ledger is None else ledger
         with self.lock:
-            self.sent[info.mid] = payload if ledger is None else ledger
+            if info.mid in self.early:
+                self.early.remove(info.mid)
+                self.acknowledged.append(entry)
+            else:
+                self.pending[info.mid] = entry
         return info
 
     def ledger(self):
         """What was acknowledged so far."""
         with self.lock:
-            return [self.sent[mid] for mid in self.acknowledged if mid in self.sent]
+            return list(self.acknowledged)
+
+    def unacknowledged(self):
+        """What was published and is not acknowledged."""
+        with self.lock:
+            return list(self.pending.values())
 
     def drain(self, timeout=PATIENCE_S):
         """Waits until everything that was published is acknowledged."""
-        wait_for("every PUBACK", lambda: len(self.acknowledged) >= len(self.sent), timeout)
+        wait_for("every PUBACK", lambda: not self.pending, timeout)
 
     def close(self):
         self.client.disconnect()
@@ -476,16 +489,16 @@ class Mosquitto:
 
 
 class Nats:
-    """A nats-server with JetStream that syncs before it acknowledges."""
+    """A nats-server with JetStream, by default one that syncs before it acknowledges."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, sync_always=True):
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         self.config = self.directory / "nats.conf"
+        sync = "sync_interval: always" if sync_always else ""
         self.config.write_text(
-            f'listen: "127.0.0.1:{self.port}"\n'
-            f'jetstream {{ store_dir: "{self.directory}/jetstream", sync_interval: always }}\n'
+            f'listen: "127.0.0.1:{self.port}"\njetstream {{ store_dir: "{self.directory}/jetstream", {sync} }}\n'
         )
         self.process = None
 

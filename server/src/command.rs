@@ -4,6 +4,7 @@ mod compact;
 mod config_check;
 mod import;
 mod quarantine;
+mod serve;
 mod status;
 mod tail;
 
@@ -31,7 +32,8 @@ impl Output {
 /// Runs what the command line asks for.
 pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<()> {
     match command {
-        Command::Serve(_) | Command::Demo(_) | Command::Verify(_) => anyhow::bail!("not composed"),
+        Command::Serve(arguments) => serve::run(&arguments, output).await,
+        Command::Demo(_) | Command::Verify(_) => anyhow::bail!("not composed"),
         Command::Import(arguments) => import::run(arguments, output).await,
         Command::Tail(arguments) => tail::run(&arguments).await,
         Command::Compact(arguments) => compact::run(&arguments, output).await,

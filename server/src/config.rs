@@ -127,6 +127,12 @@ impl Config {
         if let Some(mqtt) = mqtt {
             refuse_other_than_loopback("mqtt", mqtt)?;
         }
+        let ingest = ingest::Config {
+            sources: file.source.into_iter().map(Spanned::into_inner).collect(),
+            routes: file.route.into_iter().map(Spanned::into_inner).collect(),
+            settings: file.ingest,
+        };
+        ingest.check().context("configuration")?;
         Ok(Config {
             data_dir: std::path::absolute(&data_dir)
                 .with_context(|| format!("data directory {}", data_dir.display()))?,
@@ -143,11 +149,7 @@ impl Config {
                 ..store::Config::default()
             },
             cache: file.cache,
-            ingest: ingest::Config {
-                sources: file.source.into_iter().map(Spanned::into_inner).collect(),
-                routes: file.route.into_iter().map(Spanned::into_inner).collect(),
-                settings: file.ingest,
-            },
+            ingest,
             compactor: file.compactor,
         })
     }

@@ -5,6 +5,7 @@
 mod cli;
 mod client;
 mod command;
+mod compose;
 mod config;
 mod shutdown;
 mod telemetry;

@@ -1,0 +1,40 @@
+//! `thalweg serve`: the server, until SIGTERM or Ctrl-C.
+
+use std::io::Write;
+
+use serde_json::json;
+
+use super::Output;
+use crate::{cli::ServeArguments, compose::Running, config::Config, shutdown, telemetry};
+
+pub(crate) async fn run(arguments: &ServeArguments, output: Output) -> anyhow::Result<()> {
+    let config = Config::load(arguments)?;
+    let (metrics, upkeep) = telemetry::start_metrics()?;
+    let running = Running::start(config, metrics).await?;
+    announce(&running, output)?;
+    shutdown::requested().await;
+    tracing::info!("stopping: draining what is under way");
+    let stopped = running.stop().await;
+    upkeep.abort();
+    stopped
+}
+
+/// One line on standard output says that everything serves, and where.
+fn announce(running: &Running, output: Output) -> std::io::Result<()> {
+    let data = running.data_dir.display();
+    let mut out = std::io::stdout().lock();
+    match output {
+        Output::Text => {
+            let mqtt = running.mqtt.map(|address| format!(" mqtt={address}")).unwrap_or_default();
+            writeln!(out, "ready http={}{mqtt} data={data}", running.http)?;
+        }
+        Output::Json => {
+            let mut line = json!({ "ready": true, "http": running.http.to_string(), "data": data.to_string() });
+            if let Some(mqtt) = running.mqtt {
+                line["mqtt"] = json!(mqtt.to_string());
+            }
+            writeln!(out, "{line}")?;
+        }
+    }
+    out.flush()
+}

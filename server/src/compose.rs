@@ -1,0 +1,136 @@
+//! The server's parts, opened in order: each takes the handles of those before it.
+//!
+//! Disk, cache, store, ingest, listeners and sources, HTTP. [`Running::stop`] ends them in reverse: who takes writes stops and
+//! drains first, the store closes last, when nothing can ask it any more.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::Context;
+use ingest::Ingest;
+use metrics_exporter_prometheus::PrometheusHandle;
+use store::{
+    Durability, Store,
+    cache::Cache,
+    env::{Clock, OsClock, OsDisk},
+};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+
+use crate::config::Config;
+
+/// A server that serves.
+pub(crate) struct Running {
+    /// Where HTTP is served.
+    pub(crate) http: SocketAddr,
+    /// Where MQTT is served, if it is.
+    pub(crate) mqtt: Option<SocketAddr>,
+    /// The data directory, absolute.
+    pub(crate) data_dir: PathBuf,
+    store: Store,
+    /// Listeners and sources: what takes readings.
+    entrances: Part,
+    /// The HTTP server.
+    api: Part,
+}
+
+/// Tasks that end when they are told to.
+struct Part {
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+impl Part {
+    fn new() -> Part {
+        Part { stop: watch::Sender::new(false), tasks: JoinSet::new() }
+    }
+
+    /// Tells the tasks to end, and waits until they have drained.
+    async fn end(mut self) {
+        self.stop.send_replace(true);
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a part of the server ended by a panic");
+            }
+        }
+    }
+}
+
+impl Running {
+    /// Opens everything; serves when it returns. `metrics` renders what the process measures.
+    pub(crate) async fn start(config: Config, metrics: PrometheusHandle) -> anyhow::Result<Running> {
+        if config.store.durability == Durability::Memory {
+            tracing::warn!(
+                "durability = \"memory\": acknowledgements leave before readings are on stable storage, a power cut loses them"
+            );
+        }
+        let started_at_us = OsClock.now_us();
+        let durability = config.store.durability;
+        let (store, data_dir) = open_store(&config).await?;
+        let ingest = Ingest::new(store.clone(), config.ingest.clone()).context("configuration")?;
+
+        let mut entrances = Part::new();
+        let mut mqtt = None;
+        if let Some(address) = config.mqtt {
+            let (listener, address) = listen("mqtt", address).await?;
+            mqtt = Some(address);
+            let limits = config.ingest.settings.limits;
+            let stop = entrances.stop.subscribe();
+            entrances.tasks.spawn(ingest::mqtt::listener::serve(listener, ingest.clone(), limits, stop));
+        }
+
+        let mut api = Part::new();
+        let (listener, http) = listen("http", config.http).await?;
+        let app = api::App {
+            store: store.clone(),
+            metrics,
+            facts: api::Facts {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                data_directory: data_dir.display().to_string(),
+                durability: format!("{durability:?}").to_lowercase(),
+                mqtt: mqtt.map(|address| address.to_string()),
+                started_at_us,
+            },
+            config: api::Config::default(),
+        };
+        api.tasks.spawn(api::serve(listener, app, api.stop.subscribe()));
+        Ok(Running { http, mqtt, data_dir, store, entrances, api })
+    }
+
+    /// Stops taking, drains, syncs, closes.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        self.entrances.end().await;
+        self.api.end().await;
+        self.store.close().await.context("closing the store")
+    }
+}
+
+/// Opens the data directory and replays its log, which may take seconds, off the runtime's threads.
+async fn open_store(config: &Config) -> anyhow::Result<(Store, PathBuf)> {
+    let settings = config.store.clone();
+    let path = config.data_dir.clone();
+    let opened = tokio::task::spawn_blocking(move || {
+        let disk = OsDisk::open(&path)?;
+        let root = disk.root().to_owned();
+        let store = Store::open(Arc::new(disk), Arc::new(OsClock), settings, Cache::Off)?;
+        Ok::<_, store::Error>((store, root))
+    });
+    opened.await.context("opening the store")?.with_context(|| format!("data directory {}", shown(&config.data_dir)))
+}
+
+fn shown(path: &Path) -> std::path::Display<'_> {
+    path.display()
+}
+
+/// Listens, and says what to change where that is not possible.
+async fn listen(name: &str, address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(address).await.with_context(|| {
+        format!(
+            "cannot listen on {name} {address}: give another address or port with --{name} (port 0 takes a free one)"
+        )
+    })?;
+    let address = listener.local_addr().with_context(|| format!("{name} {address}"))?;
+    Ok((listener, address))
+}

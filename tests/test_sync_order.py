@@ -1,0 +1,194 @@
+"""An acknowledgement leaves only after the frame that holds its reading is synced, as strace sees the running server.
+
+The order in the trace: the write of the frame into a log segment, a sync of that segment that returned, the send of the
+acknowledgement; and before it the sync of the directory in which the segment was made. With `durability = "memory"` the same
+checks find the order violated, which shows that they can.
+"""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import harness
+import pytest
+from entrances import JetStreamSource, MosquittoSource
+from trace import (
+    Trace,
+    http_acknowledgement,
+    mark,
+    mqtt_acknowledgement,
+    nats_acknowledgement,
+    payload,
+    strace,
+)
+
+READINGS = 60
+# Small, so that the log goes on in new segments while acknowledgements leave.
+SEGMENT_BYTES = 128 << 10
+
+ACKNOWLEDGEMENTS = {
+    "listener": mqtt_acknowledgement,
+    "mosquitto": mqtt_acknowledgement,
+    "jetstream": nats_acknowledgement,
+    "http": http_acknowledgement,
+}
+
+
+@pytest.fixture(scope="module", params=["fsync", "memory"])
+def traced(request, tmp_path_factory):
+    """A server's trace, and the markers of what went in by each entrance; by durability."""
+    directory = tmp_path_factory.mktemp(request.param)
+    sources = [MosquittoSource(directory), JetStreamSource(directory)]
+    config = f'durability = "{request.param}"\n[store]\nsegment_bytes = {SEGMENT_BYTES}\n'
+    config += "".join(source.config() for source in sources)
+    output = directory / "trace"
+    server = harness.Server(directory / "server", config, prefix=strace(output))
+    try:
+        server.start()
+        for source in sources:
+            source.attach(server)
+            source.publish_all((f"order/{n}", payload(source.name, n)) for n in range(READINGS))
+        with server.publisher("order") as publisher:
+            for n in range(READINGS):
+                publisher.publish(f"order/{n}", payload("listener", n))
+            publisher.drain()
+        put_items(server)
+        stored = READINGS * len(ACKNOWLEDGEMENTS)
+        harness.wait_for("every reading", lambda: sum("mark" in item for item in everything(server)) == stored, every=0.2)
+        harness.wait_for("every acknowledgement of the sources", lambda: sources_are_done(server, sources), every=0.2)
+        server.run("compact")
+        server.stop()
+    finally:
+        server.close()
+        for source in sources:
+            source.close()
+    return request.param, Trace.read(output)
+
+
+def put_items(server):
+    client = server.dynamodb()
+    client.create_table(
+        TableName="direct",
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "N"}],
+    )
+
+    def put(number):
+        item = {"id": {"N": str(number)}, "mark": {"S": mark("http", number)}}
+        client.put_item(TableName="direct", Item=item)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(put, range(READINGS)))
+
+
+def everything(server):
+    return [item for table in server.tables() for item in server.scan(table)]
+
+
+def sources_are_done(server, sources):
+    """Has every message of the sources been acknowledged? Their last acknowledgements leave after the items are visible."""
+    jetstream = next(source for source in sources if source.name == "jetstream")
+
+    async def unacknowledged(_client, stream):
+        info = await stream.consumer_info("TELEMETRY", "thalweg-cloud")
+        return info.num_pending + info.num_ack_pending
+
+    taken = server.metric("thalweg_entrance_messages_total", entrance="plant")
+    given = server.metric("thalweg_entrance_acknowledgements_total", entrance="plant")
+    return jetstream.broker.run(unacknowledged) == 0 and taken == given
+
+
+def markers(entrance):
+    return [mark(entrance, number).encode() for number in range(READINGS)]
+
+
+@pytest.mark.parametrize("entrance", ACKNOWLEDGEMENTS)
+def test_acknowledged_after_the_sync(traced, entrance):
+    durability, trace = traced
+    violations = trace.order_violations(markers(entrance), ACKNOWLEDGEMENTS[entrance])
+    if durability == "fsync":
+        assert violations == []
+    else:
+        # Found wrong, and for the right reason: each was acknowledged, before it was durable.
+        assert len(violations) > READINGS / 2, violations
+        assert all(": acknowledged at line " in violation for violation in violations), violations
+
+
+def test_the_log_went_on_in_new_segments(traced):
+    _, trace = traced
+    segments = {path for path, _ in trace.made() if path.endswith(".segment")}
+    assert len(segments) > 2, segments
+
+
+def test_files_are_synced_before_a_manifest_names_them(traced):
+    _, trace = traced
+    manifests, violations = trace.manifest_violations()
+    assert manifests and violations == []
+    files = [path for path, _ in trace.made() if path.endswith(".parquet")]
+    assert files, "nothing was compacted"
+
+
+# --- The checker itself, on traces that are wrong in one place ---
+
+GOOD = [
+    r'1 openat(AT_FDCWD</>, "/d/log/1.segment", O_RDWR|O_CREAT|O_EXCL, 0666) = 5</d/log/1.segment>',
+    r"1 fdatasync(5</d/log/1.segment>) = 0",
+    r"1 fsync(6</d/log>) = 0",
+    r'2 recvfrom(9<socket:[7]>, "0\16\0\1t\0\3mark-x-y", 4096, 0, NULL, NULL) = 15',
+    r'3 pwrite64(5</d/log/1.segment>, "...mark-x-y...", 14, 0) = 14',
+    r"3 fdatasync(5</d/log/1.segment> <unfinished ...>",
+    r"3 <... fdatasync resumed>) = 0",
+    r'2 sendto(9<socket:[7]>, "@\2\0\3", 4, MSG_NOSIGNAL, NULL, 0) = 4',
+]
+
+
+def violations_of(lines):
+    return Trace("\n".join(lines)).order_violations([b"mark-x-y"], mqtt_acknowledgement)
+
+
+def swapped(first, second):
+    lines = list(GOOD)
+    lines[first], lines[second] = lines[second], lines[first]
+    return lines
+
+
+def test_the_checker_accepts_the_right_order():
+    assert violations_of(GOOD) == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "what"),
+    [
+        (swapped(6, 7), "durable only at line 7"),
+        (swapped(4, 5), "is not synced after it was written"),
+        (GOOD[:5] + GOOD[7:], "is not synced after it was written"),
+        (GOOD[:2] + GOOD[3:], "the directory of /d/log/1.segment is not synced"),
+        (GOOD[:2] + GOOD[3:] + [GOOD[2]], "durable only at line 7"),
+        (GOOD[:4] + GOOD[7:], "no frame holds it"),
+        (GOOD[:7], "no acknowledgement was sent"),
+        ([line.replace("= 0", "= -1 EIO (Input/output error)") for line in GOOD], "is not synced after it was written"),
+    ],
+)
+def test_the_checker_sees_what_is_wrong(lines, what):
+    (violation,) = violations_of(lines)
+    assert what in violation
+
+
+def test_the_checker_reads_manifests():
+    written = json.dumps({"files": ["cold/runs/1.parquet"]}).replace('"', '\\"')
+    lines = [
+        r'1 openat(AT_FDCWD</>, "/d/cold/runs/1.parquet", O_RDWR|O_CREAT|O_EXCL, 0666) = 5</d/cold/runs/1.parquet>',
+        r'1 pwrite64(5</d/cold/runs/1.parquet>, "PAR1", 4, 0) = 4',
+        r"1 fdatasync(5</d/cold/runs/1.parquet>) = 0",
+        r"1 fsync(6</d/cold/runs>) = 0",
+        rf'1 pwrite64(7</d/manifest/next>, "{written}", {len(written) - 4}, 0) = {len(written) - 4}',
+        r"1 fdatasync(7</d/manifest/next>) = 0",
+        r'1 linkat(AT_FDCWD</>, "/d/manifest/next", AT_FDCWD</>, "/d/manifest/00000000000000000001.json", 0) = 0',
+        r"1 fsync(8</d/manifest>) = 0",
+        r'1 unlink("/d/manifest/next") = 0',
+    ]
+    check = lambda lines: Trace("\n".join(lines)).manifest_violations()[1]  # noqa: E731
+    assert check(lines) == []
+    for missing, what in [(2, "content is not synced"), (3, "directory is not synced"), (5, "content"), (7, "older files")]:
+        (violation,) = check(lines[:missing] + lines[missing + 1 :])
+        assert what in violation
