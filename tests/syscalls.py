@@ -18,7 +18,8 @@ WRITES = {"pwrite64", "pwritev", "pwritev2", "write", "writev"}
 SENDS = {"sendto", "sendmsg", "sendmmsg", "write", "writev"}
 RECEIVES = {"recvfrom", "recvmsg", "read", "readv"}
 SYNCS = {"fsync", "fdatasync"}
-NAMES = {"openat", "rename", "renameat", "renameat2", "link", "linkat", "symlink", "symlinkat", "mkdir", "mkdirat", "unlink"}
+# Their last string is a new name.
+GIVES_NAME = {"rename", "renameat", "renameat2", "link", "linkat", "symlink", "symlinkat", "mkdir", "mkdirat"}
 # Strings are shown up to this length: frames, manifests and packets of these tests are shorter.
 STRING_BYTES = 1 << 17
 
@@ -30,7 +31,7 @@ HANDLE = re.compile(r"(-?\d+|AT_FDCWD)<([^>]*)>")
 
 def strace(output):
     """The prefix that runs a program under strace; its process id stays the program's."""
-    calls = ",".join(sorted(WRITES | SENDS | RECEIVES | SYNCS | NAMES))
+    calls = ",".join(sorted(WRITES | SENDS | RECEIVES | SYNCS | GIVES_NAME | {"openat", "unlink", "unlinkat"}))
     return ["strace", "-D", "-f", "-y", "-qq", "-s", str(STRING_BYTES), "-e", f"trace={calls}", "-o", str(output)]
 
 
@@ -125,11 +126,9 @@ class Trace:
     def made(self):
         """Names that came to be: (path, call)."""
         for call in self.calls:
-            if call.name == "openat" and "O_CREAT" in call.arguments or call.name not in NAMES - {"openat", "unlink"}:
-                if call.name != "openat":
-                    continue
+            if call.name == "openat" and "O_CREAT" in call.arguments:
                 yield resolve(call, 0), call
-            else:
+            elif call.name in GIVES_NAME:
                 yield resolve(call, -1), call
 
     def name_durable(self, path, made):
@@ -204,7 +203,7 @@ class Trace:
             if not self.first(SYNCS, unfinished, written[-1].ended, before=link.began):
                 violations.append(f"{path}: named before its content is synced")
             durable = self.name_durable(path, link)
-            removed = next((call for call in self.calls if call.name == "unlink" and call.began > link.ended), None)
+            removed = next((call for call in self.calls if call.name in {"unlink", "unlinkat"} and call.began > link.ended), None)
             if durable is None or removed is not None and removed.began < durable:
                 violations.append(f"{path}: its directory is not synced before older files go")
         return manifests, violations
