@@ -19,8 +19,8 @@ pub const METRICS: &[(&str, &str)] = &[
 #[derive(Clone)]
 pub(crate) struct Traffic {
     entrance: String,
-    pub(crate) open: Gauge,
-    pub(crate) connections: Counter,
+    open: Gauge,
+    connections: Counter,
     messages: Counter,
     bytes: Counter,
     redeliveries: Counter,
@@ -44,6 +44,13 @@ impl Traffic {
         }
     }
 
+    /// Counts a connection, open until the answer is dropped.
+    pub(crate) fn connected(&self) -> Connected {
+        self.connections.increment(1);
+        self.open.increment(1.0);
+        Connected(self.open.clone())
+    }
+
     /// Counts a batch of messages.
     pub(crate) fn received(&self, batch: &[crate::Received]) {
         self.messages.increment(batch.len() as u64);
@@ -56,5 +63,14 @@ impl Traffic {
         let entrance = self.entrance.clone();
         metrics::counter!("thalweg_entrance_connection_errors_total", "entrance" => entrance, "reason" => reason)
             .increment(1);
+    }
+}
+
+/// An open connection, as counted.
+pub(crate) struct Connected(Gauge);
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
     }
 }

@@ -1,7 +1,7 @@
 //! One connection of the listener: moves bytes between a socket, its [`Session`] and [`crate::Ingest`].
 //!
 //! 1. Read what is there; the session decodes all of it; the readings join the next batch.
-//! 2. While fewer than [`BATCHES_MAX`] batches are in flight, hand the next one to ingest.
+//! 2. When ingest has room for it, hand the batch over.
 //! 3. When the oldest batch is durable, the session writes its PUBACKs; send what the socket takes.
 //! 4. At the end: hand over the rest, wait for all, acknowledge, say why, publish the will, close.
 //!
@@ -12,11 +12,6 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::{Buf, BytesMut};
-use futures::{
-    StreamExt,
-    future::{BoxFuture, FutureExt},
-    stream::FuturesOrdered,
-};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
@@ -32,10 +27,8 @@ use super::{
     listener::Shared,
     session::{Flow, Session},
 };
-use crate::{Error, Received};
+use crate::pipeline::Pipeline;
 
-/// Batches of one connection that ingest has at once: one is planned while another is synced.
-const BATCHES_MAX: usize = 2;
 /// A read asks for this much at first, and for twice as much whenever it got all that it asked for.
 const READ_BYTES_MIN: usize = 4 << 10;
 const READ_BYTES_MAX: usize = 64 << 10;
@@ -55,8 +48,6 @@ enum End {
     Fault(Fault),
 }
 
-type Batch = BoxFuture<'static, (usize, Result<(), Error>)>;
-
 /// Serves the client at the other end of `stream` until it or we are done.
 pub(super) async fn run(
     shared: Arc<Shared>,
@@ -67,10 +58,11 @@ pub(super) async fn run(
 ) {
     // Answers are small and awaited. A socket that refuses this is about to fail anyway.
     let _ = stream.set_nodelay(true);
-    shared.traffic.connections.increment(1);
-    shared.traffic.open.increment(1.0);
-    let session = Session::new(shared.limits, format!("auto-{peer}").into(), 0);
+    let _connected = shared.traffic.connected();
+    let limits = shared.limits;
+    let session = Session::new(limits, format!("auto-{peer}").into(), 0);
     let claim = Claim::new(shared.in_flight.clone());
+    let pipeline = Pipeline::new(shared.ingest.clone(), shared.traffic.clone(), limits.batch_readings_max);
     let mut connection = Connection {
         shared,
         peer,
@@ -79,10 +71,8 @@ pub(super) async fn run(
         session,
         input: BytesMut::new(),
         read_bytes: READ_BYTES_MIN,
-        pending: Vec::new(),
-        batches: FuturesOrdered::new(),
+        pipeline,
         claim,
-        failed: false,
         taken_over: None,
         told_of_subscriptions: false,
     };
@@ -101,14 +91,9 @@ struct Connection {
     /// Bytes read and not decoded.
     input: BytesMut,
     read_bytes: usize,
-    /// The next batch.
-    pending: Vec<Received>,
-    /// Batches that ingest has, oldest first.
-    batches: FuturesOrdered<Batch>,
+    pipeline: Pipeline,
     /// This connection's part of the budget for readings in flight.
     claim: Claim,
-    /// A batch was not stored: nothing after it may be acknowledged, or it would be out of order.
-    failed: bool,
     taken_over: Option<oneshot::Receiver<()>>,
     told_of_subscriptions: bool,
 }
@@ -123,13 +108,13 @@ impl Connection {
         let mut assembly: Option<OwnedSemaphorePermit> = None;
         loop {
             let now_us = self.now_us();
-            match self.session.take(&mut self.input, &mut self.pending, now_us) {
+            match self.session.take(&mut self.input, &mut self.pipeline.pending, now_us) {
                 Ok(Flow::Open) => {}
                 Ok(Flow::Disconnected) => return End::Goodbye,
                 Err(fault) => return End::Fault(fault),
             }
             self.notice();
-            self.submit();
+            self.pipeline.submit();
             let missing = self.claim.missing(self.session.in_flight_bytes());
             let large = self.large_packet_bytes();
             if large == 0 {
@@ -145,11 +130,10 @@ impl Connection {
                 biased;
                 () = super::stopped(&mut shutdown) => return End::Fault(Fault::ShuttingDown),
                 _ = taken_over(&mut self.taken_over) => return End::Fault(Fault::TakenOver),
-                Some((readings, result)) = self.batches.next(), if !self.batches.is_empty() => {
-                    if let Some(fault) = self.settle(readings, result) {
-                        return End::Fault(fault);
-                    }
-                }
+                durable = self.pipeline.durable() => match durable {
+                    Ok(readings) => self.acknowledge(readings),
+                    Err(_) => return End::Fault(Fault::Unavailable),
+                },
                 sent = writer.write(self.session.output()), if !self.session.output().is_empty() => match sent {
                     Ok(bytes) if bytes > 0 => self.session.output().advance(bytes),
                     _ => return End::Closed,
@@ -176,39 +160,40 @@ impl Connection {
     /// Stores and acknowledges what was taken, then closes.
     async fn finish(mut self, end: End, reader: &mut ReadHalf<'_>, writer: &mut WriteHalf<'_>) {
         self.notice();
-        loop {
-            self.submit();
-            let Some((readings, result)) = self.batches.next().await else { break };
-            self.settle(readings, result);
-        }
-        let client = self.session.client_id().cloned().unwrap_or_default();
+        let Connection { shared, mut session, mut pipeline, started, peer, number, .. } = self;
+        let now_us = started.elapsed().as_micros() as u64;
+        let acknowledge = |readings| {
+            shared.traffic.acknowledgements.increment(session.durable(readings, now_us) as u64);
+        };
+        let mut stored = pipeline.drain(acknowledge).await;
+        let client = session.client_id().cloned().unwrap_or_default();
         if let End::Fault(fault) = &end {
-            self.session.end(fault);
-            self.shared.traffic.error(fault.label());
+            session.end(fault);
+            shared.traffic.error(fault.label());
             if fault.is_clients() {
-                tracing::warn!(?client, peer = %self.peer, "MQTT connection closed: {fault}");
+                tracing::warn!(?client, peer = %peer, "MQTT connection closed: {fault}");
             } else {
-                tracing::debug!(?client, peer = %self.peer, "MQTT connection closed: {fault}");
+                tracing::debug!(?client, peer = %peer, "MQTT connection closed: {fault}");
             }
         }
-        self.shared.clients.leave(&client, self.number);
-        if let Some(will) = self.session.take_will() {
-            let will = vec![will];
-            self.shared.traffic.received(&will);
-            if let Err(error) = self.shared.ingest.receive(will).await {
-                tracing::error!(?client, %error, "the will could not be stored");
-            }
+        shared.traffic.subscriptions_refused.increment(session.seen().subscriptions_refused);
+        shared.clients.leave(&client, number);
+        if let Some(will) = session.take_will() {
+            pipeline.pending.push(will);
+            stored = pipeline.drain(|_| {}).await;
+        }
+        if let Err(error) = stored {
+            tracing::error!(?client, peer = %peer, %error, "readings were not stored and are not acknowledged");
         }
         // A peer that is gone, or does not read, costs it only its last answers.
         let flush = async {
-            writer.write_all_buf(self.session.output()).await?;
+            writer.write_all_buf(session.output()).await?;
             writer.shutdown().await
         };
         let flushed = timeout(FLUSH_TIMEOUT, flush).await;
         if matches!((&end, flushed), (End::Fault(_), Ok(Ok(())))) {
             let _ = timeout(LINGER, discard(reader)).await;
         }
-        self.shared.traffic.open.decrement(1.0);
     }
 
     /// Looks at what the session has learned.
@@ -225,35 +210,11 @@ impl Connection {
         }
     }
 
-    /// Hands the next batch to ingest if there is room.
-    fn submit(&mut self) {
-        if self.pending.is_empty() || self.batches.len() >= BATCHES_MAX {
-            return;
-        }
-        let batch = std::mem::take(&mut self.pending);
-        self.shared.traffic.received(&batch);
-        let (ingest, readings) = (self.shared.ingest.clone(), batch.len());
-        self.batches.push_back(async move { (readings, ingest.receive(batch).await) }.boxed());
-    }
-
-    /// The oldest batch is done: acknowledges it, or remembers that nothing more may be.
-    fn settle(&mut self, readings: usize, result: Result<(), Error>) -> Option<Fault> {
-        match result {
-            Ok(()) if !self.failed => {
-                let acknowledged = self.session.durable(readings, self.now_us());
-                self.shared.traffic.acknowledgements.increment(acknowledged as u64);
-                self.claim.shrink(self.session.in_flight_bytes());
-                None
-            }
-            Ok(()) => None,
-            Err(error) => {
-                if !std::mem::replace(&mut self.failed, true) {
-                    let client = self.session.client_id();
-                    tracing::error!(?client, peer = %self.peer, %error, "readings were not stored and are not acknowledged");
-                }
-                Some(Fault::Unavailable)
-            }
-        }
+    /// The oldest `readings` in flight are durable.
+    fn acknowledge(&mut self, readings: usize) {
+        let acknowledged = self.session.durable(readings, self.now_us());
+        self.shared.traffic.acknowledgements.increment(acknowledged as u64);
+        self.claim.shrink(self.session.in_flight_bytes());
     }
 
     fn adapt(&mut self, read: usize) {

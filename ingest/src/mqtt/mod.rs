@@ -10,6 +10,7 @@ mod fault;
 pub mod listener;
 mod properties;
 pub mod session;
+pub mod source;
 
 pub use fault::Fault;
 
