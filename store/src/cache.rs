@@ -1,29 +1,170 @@
 //! The cache of cold pages: memory first, SSD second. Its keys name immutable bytes, so nothing is ever invalidated.
 
-use std::ops::Range;
+#[cfg(test)]
+mod tests;
+
+use std::{io::Write, ops::Range, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
+use foyer::{
+    BlockEngineConfig, Code, DeviceBuilder, FsDeviceBuilder, HybridCache, HybridCacheBuilder, HybridCachePolicy,
+    PsyncIoEngineConfig, S3FifoConfig, Source,
+};
 
 use crate::{Error, files::FileId};
+
+/// Metrics of the cache: names and meanings.
+pub const METRICS: &[(&str, &str)] = &[
+    ("thalweg_cache_memory_hits_total", "Pages of cold files found in memory"),
+    ("thalweg_cache_memory_misses_total", "Pages of cold files not found in memory"),
+    ("thalweg_cache_ssd_hits_total", "Pages not in memory, found in the cache on SSD"),
+    ("thalweg_cache_ssd_misses_total", "Pages not in memory and not in the cache on SSD, so read from their file"),
+    ("thalweg_cache_read_bytes_total", "Bytes read from cold files"),
+    ("thalweg_cache_failures_total", "Look-ups that failed in the cache itself, so that the file was read"),
+];
+
+/// How large the cache may grow.
+#[derive(Clone, Debug)]
+pub struct CacheConfig {
+    /// Bytes of pages in memory. Default 256 MiB.
+    pub memory_bytes: usize,
+    /// Bytes of pages on SSD; 0 for none. Default 4 GiB.
+    pub ssd_bytes: usize,
+    /// Where the pages on SSD lie. It may be emptied while nothing runs.
+    pub directory: PathBuf,
+}
+
+impl CacheConfig {
+    /// The default sizes, with the SSD part in `directory`.
+    pub fn new(directory: impl Into<PathBuf>) -> CacheConfig {
+        CacheConfig { memory_bytes: 256 << 20, ssd_bytes: 4 << 30, directory: directory.into() }
+    }
+}
 
 /// Bytes of immutable files, by (file, range).
 #[derive(Clone, Debug)]
 pub enum Cache {
     /// Every read goes to the disk, on the calling thread. For the simulator and for tools.
     Off,
+    /// Memory and SSD. Reads of files are on threads of their own; of one page, one at a time.
+    Hybrid(HybridCache<PageKey, Bytes>),
+}
+
+/// Which bytes. The checksum tells files of one number in different data directories apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PageKey {
+    file: FileId,
+    file_crc32c: u32,
+    offset: u64,
+    bytes: u64,
+}
+
+impl PageKey {
+    /// The bytes `range` of a file with this number and checksum.
+    pub fn new(file: FileId, file_crc32c: u32, range: &Range<u64>) -> PageKey {
+        PageKey { file, file_crc32c, offset: range.start, bytes: range.end - range.start }
+    }
 }
 
 impl Cache {
-    /// The bytes `range` of `file`, from memory, SSD, or `read`.
+    /// Opens the cache with what an earlier one left on SSD. Needs a tokio runtime.
+    pub async fn open(config: CacheConfig) -> Result<Cache, Error> {
+        let path = config.directory.display().to_string();
+        let failed = |error: foyer::Error| Error::Io {
+            operation: "open cache",
+            path: path.clone(),
+            source: Arc::new(std::io::Error::other(error.to_string())),
+        };
+        let builder = HybridCacheBuilder::new()
+            .with_name("cold-pages")
+            // Written when read: a crash must not empty the SSD.
+            .with_policy(HybridCachePolicy::WriteOnInsertion)
+            .with_flush_on_close(false)
+            .memory(config.memory_bytes)
+            .with_eviction_config(S3FifoConfig::default())
+            .with_weighter(|_: &PageKey, page: &Bytes| size_of::<PageKey>() + page.len())
+            .storage();
+        if config.ssd_bytes == 0 {
+            return builder.build().await.map(Cache::Hybrid).map_err(failed);
+        }
+        std::fs::create_dir_all(&config.directory).map_err(Error::io("create directory", path.as_str()))?;
+        let device = FsDeviceBuilder::new(&config.directory).with_capacity(config.ssd_bytes).build().map_err(failed)?;
+        let engine = BlockEngineConfig::new(device);
+        let builder = builder.with_io_engine_config(PsyncIoEngineConfig::new()).with_engine_config(engine);
+        builder.build().await.map(Cache::Hybrid).map_err(failed)
+    }
+
+    /// The bytes of `key`, from memory, SSD, or `read`.
     pub async fn get_or_read(
         &self,
-        file: FileId,
-        range: Range<u64>,
-        read: impl FnOnce() -> Result<Bytes, Error> + Send + 'static,
+        key: PageKey,
+        read: impl Fn() -> Result<Bytes, Error> + Clone + Send + Sync + 'static,
     ) -> Result<Bytes, Error> {
-        let _ = (file, range);
-        match self {
-            Cache::Off => read(),
+        let Cache::Hybrid(cache) = self else { return read() };
+        let fetch = read.clone();
+        match cache.get_or_fetch(&key, || read_on_thread(fetch)).await {
+            Ok(entry) => {
+                count(entry.source());
+                Ok(entry.value().clone())
+            }
+            Err(error) => match error.downcast_ref::<Error>() {
+                Some(error) => Err(error.clone()),
+                None => {
+                    // The cache may fail; the answer may not.
+                    metrics::counter!("thalweg_cache_failures_total").increment(1);
+                    tracing::warn!(%error, "the cache failed, reading the file");
+                    read_on_thread(read).await
+                }
+            },
         }
+    }
+
+    /// Lets what is on its way to the SSD arrive.
+    pub async fn close(&self) {
+        if let Cache::Hybrid(cache) = self
+            && let Err(error) = cache.close().await
+        {
+            tracing::warn!(%error, "the cache did not close cleanly");
+        }
+    }
+}
+
+async fn read_on_thread(read: impl Fn() -> Result<Bytes, Error> + Send + 'static) -> Result<Bytes, Error> {
+    let bytes = tokio::task::spawn_blocking(read).await.map_err(|_| Error::Closed)??;
+    metrics::counter!("thalweg_cache_read_bytes_total").increment(bytes.len() as u64);
+    Ok(bytes)
+}
+
+fn count(source: Source) {
+    let (in_memory, on_ssd) = (source == Source::Memory, source == Source::Disk);
+    if in_memory {
+        metrics::counter!("thalweg_cache_memory_hits_total").increment(1);
+        return;
+    }
+    metrics::counter!("thalweg_cache_memory_misses_total").increment(1);
+    if on_ssd {
+        metrics::counter!("thalweg_cache_ssd_hits_total").increment(1);
+    } else {
+        metrics::counter!("thalweg_cache_ssd_misses_total").increment(1);
+    }
+}
+
+impl Code for PageKey {
+    fn encode(&self, writer: &mut impl Write) -> foyer::Result<()> {
+        let PageKey { file, file_crc32c, offset, bytes } = *self;
+        file.0.encode(writer)?;
+        file_crc32c.encode(writer)?;
+        offset.encode(writer)?;
+        bytes.encode(writer)
+    }
+
+    fn decode(reader: &mut impl std::io::Read) -> foyer::Result<Self> {
+        let file = FileId(u64::decode(reader)?);
+        let file_crc32c = u32::decode(reader)?;
+        Ok(PageKey { file, file_crc32c, offset: u64::decode(reader)?, bytes: u64::decode(reader)? })
+    }
+
+    fn estimated_size(&self) -> usize {
+        28
     }
 }

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     Direction, Error,
-    cache::Cache,
+    cache::{Cache, PageKey},
     env::{Disk, DiskFile},
     manifest::FileEntry,
 };
@@ -53,6 +53,7 @@ pub struct ColdFile {
     /// Its length.
     pub bytes: u64,
     path: String,
+    crc32c: u32,
     file: Arc<dyn DiskFile>,
     reader: ArrowReaderMetadata,
     footer: Footer,
@@ -87,6 +88,7 @@ impl ColdFile {
             rows,
             bytes,
             path,
+            crc32c: entry.crc32c,
             file,
             reader,
             footer,
@@ -261,8 +263,8 @@ impl ColdFile {
         let file = Arc::clone(&self.file);
         let path = self.path.clone();
         let length = self.bytes;
-        let wanted = range.clone();
-        cache.get_or_read(self.id, range, move || read_range(file.as_ref(), wanted, length, &path)).await
+        let key = PageKey::new(self.id, self.crc32c, &range);
+        cache.get_or_read(key, move || read_range(file.as_ref(), range.clone(), length, &path)).await
     }
 
     fn malformed(&self, error: &ParquetError) -> Error {
@@ -304,6 +306,7 @@ fn read_metadata(file: &dyn DiskFile, length: u64, path: &str) -> Result<ArrowRe
 }
 
 fn read_range(file: &dyn DiskFile, range: Range<u64>, length: u64, path: &str) -> Result<Bytes, Error> {
+    // A damaged footer may ask for anything.
     if range.start > range.end || range.end > length {
         let what = format!("bytes {range:?} are needed, of {length}");
         return Err(Error::Corrupt { path: path.to_owned(), offset: range.start, what });
