@@ -1,1 +1,29 @@
 //! The DynamoDB and DynamoDB Streams wire protocol, and the HTTP server.
+//!
+//! A request passes [`serve`] (sockets and their bounds), the router (who may ask, which route), the body (size,
+//! inflation), an operation (typed request, rules, store, typed answer) and the wire (errors, checksum, compression).
+//! This crate must not know file formats.
+
+mod app;
+mod body;
+mod capacity;
+mod config;
+mod error;
+mod expressions;
+mod guard;
+mod json;
+mod metrics;
+mod operations;
+mod router;
+mod serve;
+mod socket;
+mod validate;
+mod values;
+mod wire;
+
+pub use app::{App, Facts, Service};
+pub use config::Config;
+pub use error::Error;
+pub use metrics::METRICS;
+pub use serve::serve;
+pub use wire::Payload;

@@ -1,0 +1,103 @@
+//! What the routes need, and what one server keeps beside it.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use store::Store;
+use tokio::sync::{Semaphore, watch};
+
+use crate::Config;
+
+/// What the routes need.
+#[derive(Clone)]
+pub struct App {
+    /// The tables and items.
+    pub store: Store,
+    /// Renders the metrics.
+    pub metrics: PrometheusHandle,
+    /// What `/admin/status` says of this server beside what it can see by itself.
+    pub facts: Facts,
+    /// Bounds.
+    pub config: Config,
+}
+
+/// Fixed facts of one running server.
+#[derive(Clone, Debug, Default, serde::Serialize)]
+pub struct Facts {
+    /// Thalweg's version.
+    pub version: String,
+    /// The data directory, absolute.
+    pub data_directory: String,
+    /// `fsync` or `memory`.
+    pub durability: String,
+    /// The MQTT listener's address, if it is on.
+    pub mqtt: Option<String>,
+    /// When it began to serve, microseconds since 1970.
+    pub started_at_us: u64,
+}
+
+/// One server: an app, its bounds in use, and the news of its end.
+pub struct Service {
+    pub(crate) app: App,
+    pub(crate) shutdown: watch::Receiver<bool>,
+    /// One permit a KiB of request body.
+    pub(crate) body_kib: Arc<Semaphore>,
+    request_ids: RequestIds,
+}
+
+impl Service {
+    /// A service for `app` that ends what it streams once `shutdown` turns true.
+    pub fn new(app: App, shutdown: watch::Receiver<bool>) -> Service {
+        let body_kib = Arc::new(Semaphore::new((app.config.bodies_bytes_max >> 10).min(Semaphore::MAX_PERMITS)));
+        Service { app, shutdown, body_kib, request_ids: RequestIds::new() }
+    }
+
+    /// A request id that no other request of this or any other server has.
+    pub(crate) fn next_request_id(&self) -> String {
+        self.request_ids.next()
+    }
+}
+
+/// Request ids in DynamoDB's form: 52 capital letters and digits.
+struct RequestIds {
+    /// Drawn once from the system's randomness.
+    prefix: String,
+    next: AtomicU64,
+}
+
+impl RequestIds {
+    const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+
+    fn new() -> RequestIds {
+        let prefix = (0..3u8).map(|part| Self::digits(RandomState::new().hash_one(part))).collect();
+        RequestIds { prefix, next: AtomicU64::new(0) }
+    }
+
+    fn next(&self) -> String {
+        format!("{}{}", self.prefix, Self::digits(self.next.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// Thirteen digits of base 32.
+    fn digits(number: u64) -> String {
+        (0..13).rev().map(|place| char::from(Self::ALPHABET[(number >> (5 * place) & 31) as usize])).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn request_ids_differ_and_have_52_characters() {
+        let (one, other) = (RequestIds::new(), RequestIds::new());
+        let ids: std::collections::BTreeSet<String> = (0..100).flat_map(|_| [one.next(), other.next()]).collect();
+        assert_eq!(ids.len(), 200);
+        assert!(ids.iter().all(|id| id.len() == 52 && id.bytes().all(|b| RequestIds::ALPHABET.contains(&b))));
+    }
+}

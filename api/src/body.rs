@@ -1,0 +1,108 @@
+//! Request bodies: bounded in size, in time, in sum, and after inflation.
+
+use std::{io::Read, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+use flate2::read::MultiGzDecoder;
+use http_body_util::BodyExt;
+use hyper::{HeaderMap, body::Body, header};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::{Error, Service};
+
+/// A whole request body. While it is held, it counts against the bound of all bodies.
+pub(crate) struct WholeBody {
+    pub(crate) bytes: Bytes,
+    _admission: OwnedSemaphorePermit,
+}
+
+/// Reads and inflates a body.
+pub(crate) async fn read<B>(service: &Service, headers: &HeaderMap, body: B) -> Result<WholeBody, Error>
+where
+    B: Body<Data = Bytes>,
+    B::Error: std::fmt::Display,
+{
+    let config = &service.app.config;
+    let bytes_max = config.body_bytes_max;
+    let encoding = Encoding::of(headers)?;
+    let size = body.size_hint();
+    if size.lower() > bytes_max as u64 {
+        return Err(Error::BodyTooLarge { bytes_max });
+    }
+    // What may become larger than it says is admitted at its largest.
+    let bytes = match (encoding, size.exact()) {
+        (Encoding::Identity, Some(exact)) => exact as usize,
+        _ => bytes_max,
+    };
+    let kib = u32::try_from((bytes >> 10) + 1).unwrap_or(u32::MAX);
+    let whole = async {
+        let admission = Arc::clone(&service.body_kib).acquire_many_owned(kib).await;
+        let admission = admission.map_err(|_| Error::Unavailable("shutting down".into()))?;
+        Ok::<_, Error>((collect(body, bytes_max).await?, admission))
+    };
+    let (bytes, admission) = tokio::time::timeout(config.body_timeout, whole)
+        .await
+        .map_err(|_| Error::BodyIncomplete("the request body did not arrive in time".into()))??;
+    let bytes = match encoding {
+        Encoding::Identity => bytes,
+        Encoding::Gzip => inflate(&bytes, bytes_max)?,
+    };
+    Ok(WholeBody { bytes, _admission: admission })
+}
+
+#[derive(Clone, Copy)]
+enum Encoding {
+    Identity,
+    Gzip,
+}
+
+impl Encoding {
+    fn of(headers: &HeaderMap) -> Result<Encoding, Error> {
+        let mut encoding = Encoding::Identity;
+        for value in headers.get_all(header::CONTENT_ENCODING) {
+            match value.as_bytes().to_ascii_lowercase().as_slice() {
+                b"" | b"identity" => {}
+                b"gzip" | b"x-gzip" if matches!(encoding, Encoding::Identity) => encoding = Encoding::Gzip,
+                _ => return Err(Error::BodyEncoding("content-encoding must be gzip or identity".into())),
+            }
+        }
+        Ok(encoding)
+    }
+}
+
+async fn collect<B>(body: B, bytes_max: usize) -> Result<Bytes, Error>
+where
+    B: Body<Data = Bytes>,
+    B::Error: std::fmt::Display,
+{
+    let mut body = std::pin::pin!(body);
+    // Most bodies are one frame, which need not be copied.
+    let mut only = Bytes::new();
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Error::BodyIncomplete(format!("the request body ended early: {error}")))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if only.len() + whole.len() + data.len() > bytes_max {
+            return Err(Error::BodyTooLarge { bytes_max });
+        }
+        if only.is_empty() && whole.is_empty() {
+            only = data;
+        } else {
+            whole.extend_from_slice(&std::mem::take(&mut only));
+            whole.extend_from_slice(&data);
+        }
+    }
+    Ok(if whole.is_empty() { only } else { whole.freeze() })
+}
+
+fn inflate(compressed: &[u8], bytes_max: usize) -> Result<Bytes, Error> {
+    let mut bytes = Vec::new();
+    MultiGzDecoder::new(compressed)
+        .take(bytes_max as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Error::BodyEncoding(format!("the request body is not gzip: {error}")))?;
+    if bytes.len() > bytes_max {
+        return Err(Error::BodyTooLarge { bytes_max });
+    }
+    Ok(bytes.into())
+}

@@ -1,0 +1,37 @@
+//! Bounds of the HTTP server.
+
+use std::time::Duration;
+
+/// Bounds of the HTTP server, none of which a client can exceed.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// Connections at most; more wait in the system's queue. Default 4096.
+    pub connections_max: usize,
+    /// A request body at most, before and after inflation. Default 16 MiB, DynamoDB's own limit.
+    pub body_bytes_max: usize,
+    /// All request bodies held at once; more requests wait. Default 256 MiB.
+    pub bodies_bytes_max: usize,
+    /// A request's head must be whole this long after the answer before it, so this is also how long a connection may
+    /// idle. Default 60 s.
+    pub head_timeout: Duration,
+    /// A request's body must be whole this long after its head. Default 60 s.
+    pub body_timeout: Duration,
+    /// A client that takes no byte of an answer for this long is cut off. Default 60 s.
+    pub write_timeout: Duration,
+    /// Requests under way when the server stops get this long to end. Default 10 s.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            connections_max: 4096,
+            body_bytes_max: 16 << 20,
+            bodies_bytes_max: 256 << 20,
+            head_timeout: Duration::from_secs(60),
+            body_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(60),
+            drain_timeout: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! What can be answered instead of a result, and how it looks on the wire. Translation goes one way and is all here.
+
+use item::{Item, ItemError};
+use serde::Serialize;
+
+use crate::values::{Fault, ItemOut};
+
+/// Why a request got no result.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// The input breaks a rule; the text says which.
+    #[error("{0}")]
+    Validation(String),
+    /// The body is not the JSON that the operation takes; DynamoDB says little about it.
+    #[error("serialization failed")]
+    Serialization(Option<String>),
+    /// The target names no operation that is served.
+    #[error("{0}")]
+    UnknownOperation(String),
+    /// A table or stream that is not there.
+    #[error("{0}")]
+    NotFound(String),
+    /// A table that cannot be changed as asked.
+    #[error("{0}")]
+    InUse(String),
+    /// A condition did not hold; with the item that failed it, if that was asked for.
+    #[error("The conditional request failed")]
+    ConditionFailed(Option<Item>),
+    /// Records before the trim point were asked for.
+    #[error("{0}")]
+    Trimmed(String),
+    /// An iterator that is too old.
+    #[error("{0}")]
+    ExpiredIterator(String),
+    /// Asked from where nobody may ask.
+    #[error("{0}")]
+    AccessDenied(String),
+    /// A body over the bound.
+    #[error("request body is over {bytes_max} bytes")]
+    BodyTooLarge {
+        /// The bound, before and after inflation.
+        bytes_max: usize,
+    },
+    /// A body that is not encoded as it says, or in a way that we do not know.
+    #[error("{0}")]
+    BodyEncoding(String),
+    /// A body that did not arrive in time, or at all.
+    #[error("{0}")]
+    BodyIncomplete(String),
+    /// Stored data or the disk failed us, or writes have stopped; the client may retry.
+    #[error("{0}")]
+    Internal(String),
+    /// We are shutting down or full; nothing was done, the client may retry.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// Prefixes of `__type`.
+const MODEL: &str = "com.amazonaws.dynamodb.v20120810#";
+const VALIDATE: &str = "com.amazon.coral.validate#";
+const SERVICE: &str = "com.amazon.coral.service#";
+
+#[derive(Serialize)]
+struct Body<'a> {
+    #[serde(rename = "__type")]
+    kind: String,
+    /// The service's own exceptions spell it with a capital.
+    #[serde(rename = "Message", skip_serializing_if = "Option::is_none")]
+    service_message: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
+    #[serde(rename = "Item", skip_serializing_if = "Option::is_none")]
+    item: Option<ItemOut>,
+}
+
+impl Error {
+    /// A validation error.
+    pub(crate) fn validation(text: impl Into<String>) -> Error {
+        Error::Validation(text.into())
+    }
+
+    /// A validation error that DynamoDB introduces with its usual words.
+    pub(crate) fn parameter(text: impl std::fmt::Display) -> Error {
+        Error::Validation(format!("One or more parameter values were invalid: {text}"))
+    }
+
+    /// The exception's prefix, its name, and the HTTP status.
+    fn kind(&self) -> (&'static str, &'static str, u16) {
+        match self {
+            Error::Validation(_) => (VALIDATE, "ValidationException", 400),
+            Error::Serialization(_) => (SERVICE, "SerializationException", 400),
+            Error::UnknownOperation(_) => (SERVICE, "UnknownOperationException", 400),
+            Error::NotFound(_) => (MODEL, "ResourceNotFoundException", 400),
+            Error::InUse(_) => (MODEL, "ResourceInUseException", 400),
+            Error::ConditionFailed(_) => (MODEL, "ConditionalCheckFailedException", 400),
+            Error::Trimmed(_) => (MODEL, "TrimmedDataAccessException", 400),
+            Error::ExpiredIterator(_) => (MODEL, "ExpiredIteratorException", 400),
+            Error::AccessDenied(_) => (SERVICE, "AccessDeniedException", 403),
+            Error::BodyTooLarge { .. } => (SERVICE, "RequestEntityTooLargeException", 413),
+            Error::BodyEncoding(_) => (SERVICE, "UnsupportedMediaTypeException", 415),
+            Error::BodyIncomplete(_) => (SERVICE, "RequestTimeoutException", 408),
+            Error::Internal(_) => (MODEL, "InternalServerError", 500),
+            Error::Unavailable(_) => (SERVICE, "ServiceUnavailableException", 503),
+        }
+    }
+
+    /// The HTTP status.
+    pub(crate) fn status(&self) -> u16 {
+        self.kind().2
+    }
+
+    /// The exception's name without its prefix, as metrics show it.
+    pub(crate) fn name(&self) -> &'static str {
+        self.kind().1
+    }
+
+    /// The body of the answer.
+    pub(crate) fn body(&self) -> Vec<u8> {
+        let (prefix, name, _) = self.kind();
+        let text = match self {
+            Error::Serialization(message) => message.clone(),
+            other => Some(other.to_string()),
+        };
+        let (service_message, message) =
+            if prefix == SERVICE { (text.as_deref(), None) } else { (None, text.as_deref()) };
+        let item = match self {
+            Error::ConditionFailed(Some(item)) => Some(ItemOut(item.clone())),
+            _ => None,
+        };
+        let body = Body { kind: format!("{prefix}{name}"), service_message, message, item };
+        serde_json::to_vec(&body).expect("texts and items are always JSON")
+    }
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Error {
+        match error {
+            store::Error::Closed => Error::Unavailable(error.to_string()),
+            store::Error::Trimmed { .. } => Error::Trimmed(error.to_string()),
+            _ => {
+                tracing::error!(%error, "the store failed");
+                Error::Internal(error.to_string())
+            }
+        }
+    }
+}
+
+impl From<store::write::Rejection> for Error {
+    fn from(rejection: store::write::Rejection) -> Error {
+        use store::write::Rejection;
+        match rejection {
+            Rejection::TableNotFound => Error::NotFound("Requested resource not found".into()),
+            Rejection::ConditionFailed { old } => Error::ConditionFailed(old),
+            Rejection::Invalid(error) => error.into(),
+        }
+    }
+}
+
+impl From<ItemError> for Error {
+    fn from(error: ItemError) -> Error {
+        match error {
+            ItemError::TooLarge { .. } => Error::validation("Item size has exceeded the maximum allowed size"),
+            ItemError::TooDeep { .. } => Error::validation("Nesting Levels have exceeded supported limits"),
+            other => Error::parameter(other),
+        }
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(Fault(text): Fault) -> Error {
+        Error::Validation(text.into_owned())
+    }
+}

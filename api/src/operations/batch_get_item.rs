@@ -1,0 +1,201 @@
+//! BatchGetItem: up to 100 items by key. What would pass 16 MB is left unprocessed.
+
+use std::collections::BTreeSet;
+
+use item::{Item, Key, TableId, expression::Kind};
+use serde::{Serialize, Serializer};
+
+use crate::{
+    App, Error,
+    capacity::{ConsumedCapacity, Detail, read_units},
+    expressions::{Expressions, Names, check_scalar_keys},
+    json::{Members, Present, request},
+    validate::{self, RETURN_CONSUMED_CAPACITY, Violations},
+    values::{ItemOut, WireItem},
+};
+
+/// DynamoDB's own bounds.
+const KEYS_MAX: usize = 100;
+const ANSWER_BYTES_MAX: usize = 16 << 20;
+
+request! {
+    /// What BatchGetItem takes.
+    struct Request {
+        items: Members<KeysAndAttributes> = "RequestItems",
+        return_capacity: String = "ReturnConsumedCapacity",
+    }
+}
+
+request! {
+    /// The keys of one table, and what to show of their items.
+    struct KeysAndAttributes {
+        keys: Vec<WireItem> = "Keys",
+        projection: String = "ProjectionExpression",
+        names: Names = "ExpressionAttributeNames",
+        consistent: bool = "ConsistentRead",
+        attributes_to_get: Present = "AttributesToGet",
+    }
+}
+
+/// What BatchGetItem answers.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Answer {
+    responses: ByName<Vec<ItemOut>>,
+    unprocessed_keys: ByName<Unprocessed>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    consumed_capacity: Option<Vec<ConsumedCapacity>>,
+}
+
+/// Keys to ask for again, with what was asked of them.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Unprocessed {
+    keys: Vec<ItemOut>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    projection_expression: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expression_attribute_names: Option<Names>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    consistent_read: Option<bool>,
+}
+
+/// An object, in order.
+#[derive(Debug)]
+struct ByName<T>(Vec<(String, T)>);
+
+impl<T: Serialize> Serialize for ByName<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
+    let mut violations = Violations::default();
+    violations.required("requestItems", request.items.as_ref());
+    violations.one_of("returnConsumedCapacity", request.return_capacity.as_ref(), RETURN_CONSUMED_CAPACITY);
+    let tables = request.items.map_or_else(Vec::new, |Members(tables)| tables);
+    for (name, asked) in &tables {
+        violations.required(format_args!("requestItems.{name}.member.keys"), asked.keys.as_ref());
+    }
+    violations.finish()?;
+    if tables.is_empty() {
+        return Err(Error::validation("The requestItems parameter is required for BatchGetItem"));
+    }
+    check_counts(&tables)?;
+    let capacity = Detail::of(request.return_capacity.as_deref());
+    let mut seen: BTreeSet<(TableId, Key)> = BTreeSet::new();
+    let mut reads = Vec::new();
+    for (given_name, asked) in tables {
+        reads.push(TableRead::of(app, given_name, asked, &mut seen)?);
+    }
+    let mut answer =
+        Answer { responses: ByName(Vec::new()), unprocessed_keys: ByName(Vec::new()), consumed_capacity: None };
+    let mut consumed = Vec::new();
+    let mut bytes = 0;
+    for read in reads {
+        let consistent = read.consistent.unwrap_or(false);
+        let mut shown = Vec::new();
+        let mut unprocessed = Vec::new();
+        let mut units = 0.0;
+        for (given, key) in &read.keys {
+            if bytes >= ANSWER_BYTES_MAX {
+                unprocessed.push(ItemOut(given.clone()));
+                continue;
+            }
+            let item = app.store.get(&read.table, key).await?;
+            let size = item.as_ref().map_or(0, Item::size);
+            bytes += size;
+            units += read_units(size, consistent);
+            shown.extend(item.map(|item| match &read.projection {
+                Some(projection) => ItemOut(projection.apply(&item)),
+                None => ItemOut(item),
+            }));
+        }
+        consumed.extend(capacity.consumed(&read.given_name, units));
+        if !unprocessed.is_empty() {
+            let unprocessed = Unprocessed {
+                keys: unprocessed,
+                projection_expression: read.projection_text,
+                expression_attribute_names: read.names,
+                consistent_read: read.consistent,
+            };
+            answer.unprocessed_keys.0.push((read.given_name.clone(), unprocessed));
+        }
+        answer.responses.0.push((read.given_name, shown));
+    }
+    answer.consumed_capacity = (capacity != Detail::None).then_some(consumed);
+    Ok(answer)
+}
+
+fn check_counts(tables: &[(String, KeysAndAttributes)]) -> Result<(), Error> {
+    let count = |asked: &KeysAndAttributes| asked.keys.as_ref().map_or(0, Vec::len);
+    for (name, asked) in tables {
+        let constraint = match count(asked) {
+            0 => "greater than or equal to 1",
+            1..=KEYS_MAX => continue,
+            _ => "less than or equal to 100",
+        };
+        return Err(Error::Validation(format!(
+            "1 validation error detected: Value at 'RequestItems.{name}.member.Keys' failed to satisfy constraint: \
+             Member must have length {constraint}"
+        )));
+    }
+    if tables.iter().map(|(_, asked)| count(asked)).sum::<usize>() > KEYS_MAX {
+        return Err(Error::validation("Too many items requested for the BatchGetItem call"));
+    }
+    Ok(())
+}
+
+/// What to read of one table.
+struct TableRead {
+    given_name: String,
+    table: std::sync::Arc<item::Table>,
+    keys: Vec<(Item, Key)>,
+    projection: Option<item::expression::Projection>,
+    projection_text: Option<String>,
+    names: Option<Names>,
+    consistent: Option<bool>,
+}
+
+impl TableRead {
+    fn of(
+        app: &App,
+        given_name: String,
+        asked: KeysAndAttributes,
+        seen: &mut BTreeSet<(TableId, Key)>,
+    ) -> Result<TableRead, Error> {
+        let name = validate::table_name(Some(given_name.clone()))?;
+        validate::refuse_legacy(
+            &[("AttributesToGet", asked.attributes_to_get.is_some())],
+            &[("ProjectionExpression", asked.projection.is_some())],
+            "ProjectionExpression",
+        )?;
+        let parameters = [(Kind::Projection, asked.projection.is_some())];
+        let mut expressions = Expressions::new(asked.names.clone(), None, &parameters)?;
+        let projection = expressions.projection(asked.projection.as_ref())?;
+        expressions.finish()?;
+        let table = super::table(app, &name)?;
+        if let Some(projection) = &projection {
+            check_scalar_keys(&table, &projection.nested_attributes())?;
+        }
+        let mut keys = Vec::new();
+        for given in asked.keys.unwrap_or_default() {
+            let given = validate::values(given)?;
+            let key = validate::request_key(&table, &given)?;
+            if !seen.insert((table.id, key.clone())) {
+                return Err(Error::validation("Provided list of item keys contains duplicates"));
+            }
+            keys.push((given, key));
+        }
+        Ok(TableRead {
+            given_name,
+            table,
+            keys,
+            projection,
+            projection_text: asked.projection,
+            names: asked.names,
+            consistent: asked.consistent,
+        })
+    }
+}

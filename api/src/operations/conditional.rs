@@ -1,0 +1,113 @@
+//! What the operations that change one item have in common: a condition, and what they are asked to tell.
+
+use std::sync::Arc;
+
+use item::{
+    Table,
+    expression::{Condition, Kind},
+};
+use store::write::{Rejection, Write, Written};
+
+use crate::{
+    App, Error,
+    capacity::Detail,
+    expressions::{Expressions, Names, Values, check_scalar_keys},
+    json::Present,
+    validate::{
+        RETURN_CONSUMED_CAPACITY, RETURN_ITEM_COLLECTION_METRICS, RETURN_ON_FAILURE, RETURN_VALUES, Violations,
+        refuse_legacy,
+    },
+    values::ItemOut,
+};
+
+/// What a request wants to be told beside success.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    return_values: Option<String>,
+    old_on_failure: bool,
+    pub(crate) capacity: Detail,
+}
+
+impl Asked {
+    /// Takes the words of a request, noting those that are none.
+    pub(crate) fn of(
+        violations: &mut Violations,
+        return_values: Option<String>,
+        return_capacity: Option<String>,
+        return_metrics: Option<String>,
+        return_on_failure: Option<String>,
+    ) -> Asked {
+        violations.one_of("returnConsumedCapacity", return_capacity.as_ref(), RETURN_CONSUMED_CAPACITY);
+        violations.one_of("returnItemCollectionMetrics", return_metrics.as_ref(), RETURN_ITEM_COLLECTION_METRICS);
+        violations.one_of("returnValues", return_values.as_ref(), RETURN_VALUES);
+        violations.one_of("returnValuesOnConditionCheckFailure", return_on_failure.as_ref(), RETURN_ON_FAILURE);
+        Asked {
+            return_values,
+            old_on_failure: return_on_failure.as_deref() == Some("ALL_OLD"),
+            capacity: Detail::of(return_capacity.as_deref()),
+        }
+    }
+
+    /// A put or delete can only tell the item as it was.
+    pub(crate) fn check(self) -> Result<Asked, Error> {
+        match self.return_values.as_deref() {
+            None | Some("NONE" | "ALL_OLD") => Ok(self),
+            Some(_) => Err(Error::validation("Return values set to invalid value")),
+        }
+    }
+
+    /// Must the store look up the item as it was? Units are counted by the larger of the old and the new item.
+    pub(crate) fn needs_old(&self) -> bool {
+        self.wants_old() || self.capacity != Detail::None
+    }
+
+    fn wants_old(&self) -> bool {
+        self.return_values.as_deref() == Some("ALL_OLD")
+    }
+
+    /// Parses the condition with its substitutions.
+    pub(crate) fn condition(
+        &self,
+        names: Option<Names>,
+        values: Option<Values>,
+        condition: Option<String>,
+    ) -> Result<Option<Arc<Condition>>, Error> {
+        let mut expressions = Expressions::new(names, values, &[(Kind::Condition, condition.is_some())])?;
+        let condition = expressions.condition(Kind::Condition, condition.as_ref())?;
+        expressions.finish()?;
+        Ok(condition.map(Arc::new))
+    }
+
+    /// Hands the write to the store.
+    pub(crate) async fn write(&self, app: &App, write: Write) -> Result<Written, Error> {
+        let answers = app.store.write(vec![write]).await?;
+        let answer = answers.into_iter().next().ok_or_else(|| Error::Internal("the store answered nothing".into()))?;
+        answer.map_err(|rejection| match rejection {
+            Rejection::ConditionFailed { old } => Error::ConditionFailed(old.filter(|_| self.old_on_failure)),
+            other => other.into(),
+        })
+    }
+
+    /// The item as it was, if it was asked for.
+    pub(crate) fn old(&self, written: Written) -> Option<ItemOut> {
+        written.old.filter(|_| self.wants_old()).map(ItemOut)
+    }
+}
+
+/// Refuses a condition that looks into the key.
+pub(crate) fn check_condition(table: &Table, condition: Option<&Condition>) -> Result<(), Error> {
+    condition.map_or(Ok(()), |condition| check_scalar_keys(table, &condition.nested_attributes()))
+}
+
+/// Refuses `Expected` and `ConditionalOperator`.
+pub(crate) fn put_legacy(
+    expected: &Option<Present>,
+    conditional_operator: &Option<Present>,
+    condition: &Option<String>,
+) -> Result<(), Error> {
+    refuse_legacy(
+        &[("Expected", expected.is_some()), ("ConditionalOperator", conditional_operator.is_some())],
+        &[("ConditionExpression", condition.is_some())],
+        "ConditionExpression",
+    )
+}

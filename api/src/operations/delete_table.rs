@@ -1,0 +1,25 @@
+//! DeleteTable.
+
+use store::write::{TableRejection, TableWrite};
+
+use super::{create_table::Answer, table_description::TableDescription};
+use crate::{App, Error, json::request, validate};
+
+request! {
+    /// What DeleteTable takes.
+    struct Request { table_name: String = "TableName", }
+}
+
+pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
+    let name = validate::table_name(request.table_name)?;
+    super::described_table(app, &name)?;
+    match app.store.change_table(TableWrite::Delete(name.clone())).await? {
+        Ok(table) => Ok(Answer { table_description: TableDescription::of(&table, "DELETING") }),
+        Err(TableRejection::Protected) => Err(Error::validation(
+            "Resource cannot be deleted as it is currently protected against deletion. \
+             Disable deletion protection first.",
+        )),
+        Err(TableRejection::NotFound) => Err(super::no_such_table(&name)),
+        Err(other) => Err(Error::Internal(format!("could not delete table {name}: {other}"))),
+    }
+}

@@ -1,0 +1,68 @@
+//! GetItem.
+
+use item::expression::Kind;
+use serde::Serialize;
+
+use crate::{
+    App, Error,
+    capacity::{ConsumedCapacity, Detail, read_units},
+    expressions::{Expressions, Names, check_scalar_keys},
+    json::{Present, request},
+    validate::{self, RETURN_CONSUMED_CAPACITY, Violations},
+    values::{ItemOut, WireItem},
+};
+
+request! {
+    /// What GetItem takes.
+    struct Request {
+        table_name: String = "TableName",
+        key: WireItem = "Key",
+        projection: String = "ProjectionExpression",
+        names: Names = "ExpressionAttributeNames",
+        consistent: bool = "ConsistentRead",
+        return_capacity: String = "ReturnConsumedCapacity",
+        attributes_to_get: Present = "AttributesToGet",
+    }
+}
+
+/// What GetItem answers.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Answer {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    item: Option<ItemOut>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    consumed_capacity: Option<ConsumedCapacity>,
+}
+
+pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
+    let given_name = request.table_name.clone().unwrap_or_default();
+    let name = validate::table_name(request.table_name)?;
+    let mut violations = Violations::default();
+    violations.required("key", request.key.as_ref());
+    violations.one_of("returnConsumedCapacity", request.return_capacity.as_ref(), RETURN_CONSUMED_CAPACITY);
+    violations.finish()?;
+    validate::refuse_legacy(
+        &[("AttributesToGet", request.attributes_to_get.is_some())],
+        &[("ProjectionExpression", request.projection.is_some())],
+        "ProjectionExpression",
+    )?;
+    let given = validate::values(request.key.unwrap_or_else(|| WireItem(Ok(Default::default()))))?;
+    let mut expressions =
+        Expressions::new(request.names, None, &[(Kind::Projection, request.projection.is_some())])?;
+    let projection = expressions.projection(request.projection.as_ref())?;
+    expressions.finish()?;
+    let table = super::table(app, &name)?;
+    if let Some(projection) = &projection {
+        check_scalar_keys(&table, &projection.nested_attributes())?;
+    }
+    let key = validate::request_key(&table, &given)?;
+    let item = app.store.get(&table, &key).await?;
+    let units = read_units(item.as_ref().map_or(0, item::Item::size), request.consistent.unwrap_or(false));
+    let item = match projection {
+        Some(projection) => item.map(|item| projection.apply(&item)),
+        None => item,
+    };
+    let consumed_capacity = Detail::of(request.return_capacity.as_deref()).consumed(&given_name, units);
+    Ok(Answer { item: item.map(ItemOut), consumed_capacity })
+}

@@ -1,0 +1,119 @@
+//! The operations, one a file, and the table of their names.
+//!
+//! Each `run` takes a typed request and answers a typed answer or an error; it knows no HTTP.
+
+mod batch_get_item;
+mod batch_write_item;
+mod conditional;
+mod create_table;
+mod delete_item;
+mod delete_table;
+mod describe_endpoints;
+mod describe_limits;
+mod describe_table;
+mod describe_time_to_live;
+mod get_item;
+mod list_tables;
+mod list_tags_of_resource;
+mod page;
+mod put_item;
+mod query;
+mod scan;
+mod stream_arn;
+mod table_description;
+mod update_table;
+
+use std::sync::Arc;
+
+use item::Table;
+use serde::Serialize;
+
+use crate::{App, Error, json};
+
+/// The targets of the two protocols.
+const DYNAMODB: &str = "DynamoDB_20120810.";
+const STREAMS: &str = "DynamoDBStreams_20120810.";
+
+/// The operation that `X-Amz-Target` names, as metrics show it; none if it is not served.
+pub(crate) fn known(target: &str) -> Option<&'static str> {
+    if let Some(name) = target.strip_prefix(DYNAMODB) {
+        return SERVED.iter().find(|served| **served == name).copied();
+    }
+    let name = target.strip_prefix(STREAMS)?;
+    SERVED_STREAMS.iter().find(|served| **served == name).copied()
+}
+
+/// Operations of DynamoDB that are served.
+const SERVED: &[&str] = &[
+    "BatchGetItem",
+    "BatchWriteItem",
+    "CreateTable",
+    "DeleteItem",
+    "DeleteTable",
+    "DescribeEndpoints",
+    "DescribeLimits",
+    "DescribeTable",
+    "DescribeTimeToLive",
+    "GetItem",
+    "ListTables",
+    "ListTagsOfResource",
+    "PutItem",
+    "Query",
+    "Scan",
+    "UpdateTable",
+];
+
+/// Operations of DynamoDB Streams that are served.
+const SERVED_STREAMS: &[&str] = &[];
+
+/// Runs `operation`, which [`known`] gave, on a request body that came to `host`.
+pub(crate) async fn run(app: &App, operation: &str, body: &[u8], host: &str) -> Result<Vec<u8>, Error> {
+    match operation {
+        "BatchGetItem" => answer(batch_get_item::run(app, json::parse(body)?).await?),
+        "BatchWriteItem" => answer(batch_write_item::run(app, json::parse(body)?).await?),
+        "CreateTable" => answer(create_table::run(app, json::parse(body)?).await?),
+        "DeleteItem" => answer(delete_item::run(app, json::parse(body)?).await?),
+        "DeleteTable" => answer(delete_table::run(app, json::parse(body)?).await?),
+        "DescribeEndpoints" => answer(describe_endpoints::run(host)),
+        "DescribeLimits" => answer(describe_limits::run()),
+        "DescribeTable" => answer(describe_table::run(app, json::parse(body)?)?),
+        "DescribeTimeToLive" => answer(describe_time_to_live::run(app, json::parse(body)?)?),
+        "GetItem" => answer(get_item::run(app, json::parse(body)?).await?),
+        "ListTables" => answer(list_tables::run(app, json::parse(body)?)?),
+        "ListTagsOfResource" => answer(list_tags_of_resource::run(app, json::parse(body)?)?),
+        "PutItem" => answer(put_item::run(app, json::parse(body)?).await?),
+        "Query" => answer(query::run(app, json::parse(body)?).await?),
+        "Scan" => answer(scan::run(app, json::parse(body)?).await?),
+        "UpdateTable" => answer(update_table::run(app, json::parse(body)?).await?),
+        other => Err(unknown(other)),
+    }
+}
+
+/// What an operation that is not served gets.
+pub(crate) fn unknown(target: &str) -> Error {
+    let name = target.rsplit('.').next().unwrap_or(target);
+    if name.is_empty() {
+        return Error::UnknownOperation("no operation is named by X-Amz-Target".into());
+    }
+    Error::UnknownOperation(format!("operation {name} is not served by Thalweg"))
+}
+
+fn answer(answer: impl Serialize) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(&answer).map_err(|error| Error::Internal(error.to_string()))
+}
+
+/// The table that an operation on items works on. System tables cannot be named: their names are no table names.
+fn table(app: &App, name: &str) -> Result<Arc<Table>, Error> {
+    let catalog = app.store.catalog();
+    let table = catalog.by_name(name).filter(|table| !table.id.is_system()).cloned();
+    table.ok_or_else(|| Error::NotFound("Requested resource not found".into()))
+}
+
+/// The table that an operation on tables works on.
+fn described_table(app: &App, name: &str) -> Result<Arc<Table>, Error> {
+    table(app, name).map_err(|_| no_such_table(name))
+}
+
+fn no_such_table(name: &str) -> Error {
+    Error::NotFound(format!("Requested resource not found: Table: {name} not found"))
+}

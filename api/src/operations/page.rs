@@ -1,0 +1,108 @@
+//! What Query and Scan have in common: which attributes to show, filtering, and the page's answer.
+
+use item::{
+    Table,
+    expression::{Condition, Projection},
+};
+use serde::Serialize;
+use store::{Page, PageLimit};
+
+use crate::{
+    Error,
+    capacity::{ConsumedCapacity, Detail, read_units},
+    expressions::check_scalar_keys,
+    json::Integer,
+    values::ItemOut,
+};
+
+/// One page of items.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Answer {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    items: Option<Vec<ItemOut>>,
+    count: usize,
+    scanned_count: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_evaluated_key: Option<ItemOut>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    consumed_capacity: Option<ConsumedCapacity>,
+}
+
+/// How to show the items of a page.
+#[derive(Debug)]
+pub(crate) struct Showing {
+    pub(crate) filter: Option<Condition>,
+    pub(crate) projection: Option<Projection>,
+    pub(crate) count_only: bool,
+}
+
+impl Showing {
+    /// Refuses to look into the key.
+    pub(crate) fn check_scalar_keys(&self, table: &Table) -> Result<(), Error> {
+        if let Some(filter) = &self.filter {
+            check_scalar_keys(table, &filter.nested_attributes())?;
+        }
+        self.projection.as_ref().map_or(Ok(()), |p| check_scalar_keys(table, &p.nested_attributes()))
+    }
+
+    /// Filters and projects a page that the store gave; units count what was read, not what is shown.
+    pub(crate) fn answer(
+        self,
+        table: &Table,
+        page: Page,
+        capacity: Detail,
+        given_name: &str,
+        consistent: bool,
+    ) -> Result<Answer, Error> {
+        let scanned_count = page.items.len();
+        let matching = page.items.into_iter().filter(|item| self.filter.as_ref().is_none_or(|f| f.matches(item)));
+        let (items, count) = if self.count_only {
+            (None, matching.count())
+        } else {
+            let items: Vec<ItemOut> = match &self.projection {
+                Some(projection) => matching.map(|item| ItemOut(projection.apply(&item))).collect(),
+                None => matching.map(ItemOut).collect(),
+            };
+            let count = items.len();
+            (Some(items), count)
+        };
+        let last_evaluated_key = page.last_key.map(|key| key.to_item(table)).transpose();
+        let last_evaluated_key = last_evaluated_key.map_err(|error| Error::Internal(error.to_string()))?.map(ItemOut);
+        let consumed_capacity = capacity.consumed(given_name, read_units(page.bytes, consistent));
+        Ok(Answer { items, count, scanned_count, last_evaluated_key, consumed_capacity })
+    }
+}
+
+/// Checks `Select` against the projection; answers whether only the count is wanted.
+pub(crate) fn check_select(select: Option<&str>, projection: bool, verb: &str) -> Result<bool, Error> {
+    match (select, projection) {
+        (Some("ALL_PROJECTED_ATTRIBUTES"), _) => Err(Error::parameter(format_args!(
+            "ALL_PROJECTED_ATTRIBUTES can be used only when {verb} using an IndexName"
+        ))),
+        (Some("SPECIFIC_ATTRIBUTES"), false) => Err(Error::parameter(
+            "Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES",
+        )),
+        (Some("COUNT"), true) => {
+            Err(Error::parameter("Cannot specify the ProjectionExpression when choosing to get only the Count"))
+        }
+        (Some("ALL_ATTRIBUTES"), true) => {
+            Err(Error::parameter("Cannot specify the ProjectionExpression when choosing to get ALL_ATTRIBUTES"))
+        }
+        (select, _) => Ok(select == Some("COUNT")),
+    }
+}
+
+/// The page's bounds; `limit` has passed validation.
+pub(crate) fn page_limit(limit: Option<Integer>) -> PageLimit {
+    let items = limit.and_then(|Integer(limit)| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
+    PageLimit { items, ..PageLimit::default() }
+}
+
+/// Refuses to read an index that the table has not.
+pub(crate) fn refuse_index(index_name: Option<&String>) -> Result<(), Error> {
+    match index_name {
+        Some(name) => Err(Error::Validation(format!("The table does not have the specified index: {name}"))),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,121 @@
+//! Query.
+
+use item::{
+    Key,
+    expression::{KeyCondition, Kind},
+};
+use store::{Direction, SortRange};
+
+use super::page::{Answer, Showing, check_select, page_limit, refuse_index};
+use crate::{
+    App, Error,
+    capacity::Detail,
+    expressions::{Expressions, Names, Values, key_attribute},
+    json::{Integer, Present, request},
+    validate::{self, RETURN_CONSUMED_CAPACITY, SELECT, Violations},
+    values::WireItem,
+};
+
+request! {
+    /// What Query takes.
+    struct Request {
+        table_name: String = "TableName",
+        index_name: String = "IndexName",
+        key_condition: String = "KeyConditionExpression",
+        filter: String = "FilterExpression",
+        projection: String = "ProjectionExpression",
+        names: Names = "ExpressionAttributeNames",
+        values: Values = "ExpressionAttributeValues",
+        select: String = "Select",
+        limit: Integer = "Limit",
+        start_key: WireItem = "ExclusiveStartKey",
+        forward: bool = "ScanIndexForward",
+        consistent: bool = "ConsistentRead",
+        return_capacity: String = "ReturnConsumedCapacity",
+        key_conditions: Present = "KeyConditions",
+        query_filter: Present = "QueryFilter",
+        attributes_to_get: Present = "AttributesToGet",
+        conditional_operator: Present = "ConditionalOperator",
+    }
+}
+
+pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
+    let given_name = request.table_name.clone().unwrap_or_default();
+    let name = validate::table_name(request.table_name)?;
+    let mut violations = Violations::default();
+    violations.one_of("select", request.select.as_ref(), SELECT);
+    violations.one_of("returnConsumedCapacity", request.return_capacity.as_ref(), RETURN_CONSUMED_CAPACITY);
+    violations.length("indexName", request.index_name.as_ref(), 3, 255);
+    violations.finish()?;
+    if request.limit.is_some_and(|Integer(limit)| limit < 1) {
+        return Err(Error::validation(
+            "1 validation error detected: Value at 'Limit' failed to satisfy constraint: \
+             Member must have value greater than or equal to 1",
+        ));
+    }
+    validate::refuse_legacy(
+        &[
+            ("KeyConditions", request.key_conditions.is_some()),
+            ("QueryFilter", request.query_filter.is_some()),
+            ("AttributesToGet", request.attributes_to_get.is_some()),
+            ("ConditionalOperator", request.conditional_operator.is_some()),
+        ],
+        &[
+            ("KeyConditionExpression", request.key_condition.is_some()),
+            ("FilterExpression", request.filter.is_some()),
+            ("ProjectionExpression", request.projection.is_some()),
+        ],
+        "KeyConditionExpression, FilterExpression and ProjectionExpression",
+    )?;
+    let parameters = [
+        (Kind::Filter, request.filter.is_some()),
+        (Kind::KeyCondition, request.key_condition.is_some()),
+        (Kind::Projection, request.projection.is_some()),
+    ];
+    let start = request.start_key.map(validate::values).transpose()?;
+    let mut expressions = Expressions::new(request.names, request.values, &parameters)?;
+    let Some(key_condition) = &request.key_condition else {
+        return Err(Error::validation(
+            "Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.",
+        ));
+    };
+    let count_only = check_select(request.select.as_deref(), request.projection.is_some(), "Querying")?;
+    let filter = expressions.condition(Kind::Filter, request.filter.as_ref())?;
+    let terms = expressions.key_terms(key_condition)?;
+    let projection = expressions.projection(request.projection.as_ref())?;
+    expressions.finish()?;
+    let table = super::table(app, &name)?;
+    refuse_index(request.index_name.as_ref())?;
+    let condition = terms.bind(&table)?;
+    if let Some(name) = filter.as_ref().and_then(|filter| key_attribute(&table, &filter.attributes())) {
+        return Err(Error::Validation(format!(
+            "Filter Expression can only contain non-primary key attributes: Primary key attribute: {name}"
+        )));
+    }
+    let showing = Showing { filter, projection, count_only };
+    showing.check_scalar_keys(&table)?;
+    let after = start.map(|start| validate::start_key(&table, &start)).transpose()?;
+    if let Some(after) = &after {
+        check_start(after, &condition)?;
+    }
+    let range = SortRange { from: condition.from, until: condition.until };
+    let direction = if request.forward.unwrap_or(true) { Direction::Forward } else { Direction::Backward };
+    let limit = page_limit(request.limit);
+    let page = app.store.query(&table, &condition.partition, &range, direction, after.as_ref(), limit).await?;
+    let capacity = Detail::of(request.return_capacity.as_deref());
+    let consistent = request.consistent.unwrap_or(false);
+    showing.answer(&table, page, capacity, &given_name, consistent)
+}
+
+/// A page can only start where the key condition holds.
+fn check_start(after: &Key, condition: &KeyCondition) -> Result<(), Error> {
+    if after.partition != condition.partition {
+        return Err(Error::validation(
+            "The provided starting key is outside query boundaries based on provided conditions",
+        ));
+    }
+    if after.sort < condition.from || condition.until.as_ref().is_some_and(|until| after.sort >= *until) {
+        return Err(Error::validation("The provided starting key does not match the range key predicate"));
+    }
+    Ok(())
+}

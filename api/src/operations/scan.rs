@@ -1,0 +1,132 @@
+//! Scan, whole or in segments. Segments are ranges of slots.
+
+use std::ops::Range;
+
+use item::{expression::Kind, key::SLOTS};
+
+use super::page::{Answer, Showing, check_select, page_limit, refuse_index};
+use crate::{
+    App, Error,
+    capacity::Detail,
+    expressions::{Expressions, Names, Values},
+    json::{Integer, Present, request},
+    validate::{self, RETURN_CONSUMED_CAPACITY, SELECT, Violations},
+    values::WireItem,
+};
+
+/// DynamoDB's own bound.
+const SEGMENTS_MAX: i64 = 1_000_000;
+
+request! {
+    /// What Scan takes.
+    struct Request {
+        table_name: String = "TableName",
+        index_name: String = "IndexName",
+        filter: String = "FilterExpression",
+        projection: String = "ProjectionExpression",
+        names: Names = "ExpressionAttributeNames",
+        values: Values = "ExpressionAttributeValues",
+        select: String = "Select",
+        limit: Integer = "Limit",
+        start_key: WireItem = "ExclusiveStartKey",
+        segment: Integer = "Segment",
+        total_segments: Integer = "TotalSegments",
+        consistent: bool = "ConsistentRead",
+        return_capacity: String = "ReturnConsumedCapacity",
+        scan_filter: Present = "ScanFilter",
+        attributes_to_get: Present = "AttributesToGet",
+        conditional_operator: Present = "ConditionalOperator",
+    }
+}
+
+pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
+    let given_name = request.table_name.clone().unwrap_or_default();
+    let name = validate::table_name(request.table_name)?;
+    let mut violations = Violations::default();
+    violations.one_of("select", request.select.as_ref(), SELECT);
+    violations.one_of("returnConsumedCapacity", request.return_capacity.as_ref(), RETURN_CONSUMED_CAPACITY);
+    violations.length("indexName", request.index_name.as_ref(), 3, 255);
+    violations.range("limit", request.limit, 1, i64::MAX);
+    violations.range("segment", request.segment, 0, SEGMENTS_MAX - 1);
+    violations.range("totalSegments", request.total_segments, 1, SEGMENTS_MAX);
+    violations.finish()?;
+    validate::refuse_legacy(
+        &[
+            ("ScanFilter", request.scan_filter.is_some()),
+            ("AttributesToGet", request.attributes_to_get.is_some()),
+            ("ConditionalOperator", request.conditional_operator.is_some()),
+        ],
+        &[
+            ("FilterExpression", request.filter.is_some()),
+            ("ProjectionExpression", request.projection.is_some()),
+        ],
+        "FilterExpression and ProjectionExpression",
+    )?;
+    let slots = segment(request.segment, request.total_segments)?;
+    let start = request.start_key.map(validate::values).transpose()?;
+    let parameters = [(Kind::Filter, request.filter.is_some()), (Kind::Projection, request.projection.is_some())];
+    let mut expressions = Expressions::new(request.names, request.values, &parameters)?;
+    let count_only = check_select(request.select.as_deref(), request.projection.is_some(), "Scanning")?;
+    let filter = expressions.condition(Kind::Filter, request.filter.as_ref())?;
+    let projection = expressions.projection(request.projection.as_ref())?;
+    expressions.finish()?;
+    let table = super::table(app, &name)?;
+    refuse_index(request.index_name.as_ref())?;
+    let showing = Showing { filter, projection, count_only };
+    showing.check_scalar_keys(&table)?;
+    let after = start.map(|start| validate::start_key(&table, &start)).transpose()?;
+    if let (Some(after), Some(Integer(segment)), Some(Integer(total))) =
+        (&after, request.segment, request.total_segments)
+        && !slots.contains(&after.slot().0)
+    {
+        return Err(Error::Validation(format!(
+            "The provided starting key is invalid: Invalid ExclusiveStartKey. Please use ExclusiveStartKey with correct \
+             Segment. TotalSegments: {total} Segment: {segment}"
+        )));
+    }
+    let page = app.store.scan(&table, slots, after.as_ref(), page_limit(request.limit)).await?;
+    let capacity = Detail::of(request.return_capacity.as_deref());
+    let consistent = request.consistent.unwrap_or(false);
+    showing.answer(&table, page, capacity, &given_name, consistent)
+}
+
+/// The slots of a segment; all if there are no segments. With more segments than slots some are empty.
+fn segment(segment: Option<Integer>, total: Option<Integer>) -> Result<Range<u16>, Error> {
+    match (segment, total) {
+        (None, None) => Ok(0..SLOTS),
+        (Some(_), None) => Err(Error::validation(
+            "The TotalSegments parameter is required but was not present in the request when Segment parameter is present",
+        )),
+        (None, Some(_)) => Err(Error::validation(
+            "The Segment parameter is required but was not present in the request when parameter TotalSegments is present",
+        )),
+        (Some(Integer(segment)), Some(Integer(total))) if segment >= total => Err(Error::Validation(format!(
+            "The Segment parameter is zero-based and must be less than parameter TotalSegments: \
+             Segment: {segment} is not less than TotalSegments: {total}"
+        ))),
+        (Some(Integer(segment)), Some(Integer(total))) => {
+            let bound = |segment: i64| (segment * i64::from(SLOTS) / total) as u16;
+            Ok(bound(segment)..bound(segment + 1))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_cover_every_slot_once() {
+        for total in [1, 2, 3, 7, 1023, 1024, 1025, 4000] {
+            let mut next = 0;
+            for place in 0..total {
+                let slots = segment(Some(Integer(place)), Some(Integer(total))).unwrap();
+                assert_eq!(slots.start, next);
+                next = slots.end;
+            }
+            assert_eq!(next, SLOTS);
+        }
+        let last = segment(Some(Integer(SEGMENTS_MAX - 1)), Some(Integer(SEGMENTS_MAX))).unwrap();
+        assert_eq!(last.end, SLOTS);
+    }
+}

@@ -1,0 +1,126 @@
+//! From a request to its answer: who may ask, which route, which operation.
+
+use bytes::Bytes;
+use hyper::{Method, Request, Response, StatusCode, body::Body, header, http::request::Parts};
+use tokio::time::Instant;
+
+use crate::{
+    Error, Service, body, guard, metrics, operations,
+    wire::{self, Payload, Wishes},
+};
+
+/// A request's route and how its answer is counted.
+struct Answered {
+    operation: &'static str,
+    outcome: &'static str,
+    response: Response<Payload>,
+}
+
+impl Service {
+    /// Answers one request.
+    pub async fn handle<B>(&self, request: Request<B>) -> Response<Payload>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: std::fmt::Display,
+    {
+        let began = Instant::now();
+        let (head, body) = request.into_parts();
+        let answered = match guard::refusal(&head.uri, &head.headers) {
+            Some(reason) => {
+                tracing::warn!(%reason, "request refused");
+                self.dynamodb_answer("refused", Wishes::none(), Err(Error::AccessDenied(reason)))
+            }
+            None => self.route(&head, body).await,
+        };
+        metrics::answered(answered.operation, answered.outcome, began.elapsed());
+        answered.response
+    }
+
+    async fn route<B>(&self, head: &Parts, body: B) -> Answered
+    where
+        B: Body<Data = Bytes>,
+        B::Error: std::fmt::Display,
+    {
+        let path: Vec<&str> = head.uri.path().split('/').skip(1).collect();
+        let (operation, methods): (&'static str, &[Method]) = match path.as_slice() {
+            [""] => ("dynamodb", &[Method::GET, Method::HEAD, Method::POST]),
+            ["health", "live"] => ("live", &[Method::GET, Method::HEAD]),
+            ["health", "ready"] => ("ready", &[Method::GET, Method::HEAD]),
+            ["metrics"] => ("metrics", &[Method::GET, Method::HEAD]),
+            _ => return Answered::plain("unknown", wire::refusal(StatusCode::NOT_FOUND, "there is nothing at this path")),
+        };
+        if head.method == Method::OPTIONS {
+            return Answered::plain("options", allowing(wire::plain(StatusCode::NO_CONTENT, "text/plain", ""), methods));
+        }
+        if !methods.contains(&head.method) {
+            let refusal = wire::refusal(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method");
+            return Answered::plain(operation, allowing(refusal, methods));
+        }
+        let response = match operation {
+            "dynamodb" if head.method == Method::POST => return self.dynamodb(head, body).await,
+            "dynamodb" => wire::plain(StatusCode::OK, "text/plain; charset=utf-8", "healthy: thalweg\n"),
+            "live" => wire::json(StatusCode::OK, &serde_json::json!({ "live": true })),
+            "ready" => self.ready(),
+            _ => wire::plain(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", self.app.metrics.render()),
+        };
+        Answered::plain(operation, response)
+    }
+
+    fn ready(&self) -> Response<Payload> {
+        let ready = !*self.shutdown.borrow();
+        let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        wire::json(status, &serde_json::json!({ "ready": ready }))
+    }
+
+    /// The DynamoDB and Streams protocols: POST to `/`, the operation in a header.
+    async fn dynamodb<B>(&self, head: &Parts, body: B) -> Answered
+    where
+        B: Body<Data = Bytes>,
+        B::Error: std::fmt::Display,
+    {
+        let Some(wishes) = Wishes::of(&head.headers) else {
+            let text = "content-type must be application/x-amz-json-1.0";
+            return self.dynamodb_answer("unknown", Wishes::none(), Err(Error::UnknownOperation(text.into())));
+        };
+        let target = head.headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
+        let Some(operation) = operations::known(target) else {
+            return self.dynamodb_answer("unknown", wishes, Err(operations::unknown(target)));
+        };
+        let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let result = async {
+            let body = body::read(self, &head.headers, body).await?;
+            ::metrics::counter!(metrics::REQUEST_BYTES).increment(body.bytes.len() as u64);
+            operations::run(&self.app, operation, &body.bytes, host).await
+        };
+        let result = result.await;
+        self.dynamodb_answer(operation, wishes, result)
+    }
+
+    fn dynamodb_answer(&self, operation: &'static str, wishes: Wishes, result: Result<Vec<u8>, Error>) -> Answered {
+        let outcome = result.as_ref().err().map_or("200", Error::name);
+        Answered { operation, outcome, response: wishes.answer(&self.next_request_id(), result) }
+    }
+}
+
+impl Answered {
+    fn plain(operation: &'static str, response: Response<Payload>) -> Answered {
+        let outcome = match response.status().as_u16() {
+            200..300 => "200",
+            404 => "404",
+            405 => "405",
+            400..500 => "400",
+            503 => "503",
+            _ => "500",
+        };
+        Answered { operation, outcome, response }
+    }
+}
+
+/// Says which methods a path takes.
+fn allowing(mut response: Response<Payload>, methods: &[Method]) -> Response<Payload> {
+    let methods: Vec<&str> = methods.iter().map(Method::as_str).collect();
+    if let Ok(methods) = methods.join(", ").try_into() {
+        response.headers_mut().insert(header::ALLOW, methods);
+    }
+    response
+}

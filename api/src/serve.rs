@@ -1,0 +1,97 @@
+//! The accept loop: bounded connections, bounded waiting, and an end that lets requests under way finish.
+
+use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
+
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    task::JoinSet,
+};
+
+use crate::{App, Service, metrics, socket::Socket};
+
+/// A connection buffers this much of what it reads; a request's head must fit.
+const BUFFER_BYTES_MAX: usize = 128 << 10;
+/// How long to leave the listener alone after it failed, for example for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves `app` on `listener` until `shutdown` turns true (or its sender is gone); then takes no more connections,
+/// lets requests under way end within [`Config::drain_timeout`](crate::Config::drain_timeout), and returns.
+pub async fn serve(listener: TcpListener, app: App, mut shutdown: watch::Receiver<bool>) {
+    let config = app.config;
+    let service = Arc::new(Service::new(app, shutdown.clone()));
+    let places = Arc::new(Semaphore::new(config.connections_max));
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = accept(&listener, &places) => accepted,
+            () = stopped(&mut shutdown) => break,
+        };
+        while connections.try_join_next().is_some() {}
+        match accepted {
+            Ok((stream, place)) => _ = connections.spawn(connection(stream, place, Arc::clone(&service))),
+            Err(error) => {
+                tracing::warn!(%error, "could not accept a connection");
+                pause().await;
+            }
+        }
+    }
+    drop(listener);
+    let drained = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(config.drain_timeout, drained).await.is_err() {
+        tracing::warn!(left = connections.len(), "requests were still under way when the server stopped");
+        connections.shutdown().await;
+    }
+}
+
+/// Ends when the server is to stop.
+async fn stopped(shutdown: &mut watch::Receiver<bool>) {
+    // An error means that nobody is left who could say so: the same.
+    let _stop = shutdown.wait_for(|stop| *stop).await.is_ok();
+}
+
+/// The next connection, once there is a place for it.
+async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    Ok((stream, place))
+}
+
+/// Serves one connection to its end, or to the end of its request when the server stops.
+async fn connection(stream: TcpStream, _place: OwnedSemaphorePermit, service: Arc<Service>) {
+    let config = service.app.config;
+    let mut shutdown = service.shutdown.clone();
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "could not turn off delays");
+    }
+    ::metrics::gauge!(metrics::CONNECTIONS).increment(1);
+    let handler = service_fn(|request| {
+        let service = Arc::clone(&service);
+        async move { Ok::<_, Infallible>(service.handle(request).await) }
+    });
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(config.head_timeout)
+            .max_buf_size(BUFFER_BYTES_MAX)
+            .serve_connection(TokioIo::new(Socket::new(stream, config.write_timeout)), handler)
+    );
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        () = stopped(&mut shutdown) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(%error, "a connection ended early");
+    }
+    ::metrics::gauge!(metrics::CONNECTIONS).decrement(1);
+}
+
+#[expect(clippy::disallowed_methods, reason = "a back-off: nothing tells when file descriptors are free again")]
+async fn pause() {
+    tokio::time::sleep(ACCEPT_PAUSE).await;
+}

@@ -1,0 +1,198 @@
+//! Rules that requests must follow before anything is looked up, in DynamoDB's words.
+
+use std::fmt::Display;
+
+use item::{Item, Key, KeyError, Table, Value};
+
+use crate::{
+    Error,
+    json::Integer,
+    values::WireItem,
+};
+
+/// Broken constraints of one request; DynamoDB tells them all at once.
+#[derive(Debug, Default)]
+pub(crate) struct Violations(Vec<String>);
+
+impl Violations {
+    /// Notes a broken constraint of the member at `place`.
+    pub(crate) fn add(&mut self, place: impl Display, value: impl Display, constraint: impl Display) {
+        self.0.push(format!("Value '{value}' at '{place}' failed to satisfy constraint: {constraint}"));
+    }
+
+    /// A member that must be there.
+    pub(crate) fn required<T>(&mut self, place: impl Display, member: Option<&T>) {
+        if member.is_none() {
+            self.0.push(format!("Value null at '{place}' failed to satisfy constraint: Member must not be null"));
+        }
+    }
+
+    /// A member that must be one of a few words, if it is there.
+    pub(crate) fn one_of(&mut self, place: impl Display, member: Option<&String>, words: &[&str]) {
+        if let Some(word) = member.filter(|word| !words.contains(&word.as_str())) {
+            let words = words.join(", ");
+            self.add(place, word, format_args!("Member must satisfy enum value set: [{words}]"));
+        }
+    }
+
+    /// A member whose length is bounded on both sides, if it is there.
+    pub(crate) fn length(&mut self, place: impl Display, member: Option<&String>, least: usize, most: usize) {
+        let Some(text) = member else { return };
+        let length = text.chars().count();
+        if length < least {
+            self.add(place, text, format_args!("Member must have length greater than or equal to {least}"));
+        } else if length > most {
+            self.add(place, text, format_args!("Member must have length less than or equal to {most}"));
+        }
+    }
+
+    /// A number that is bounded on both sides, if it is there.
+    pub(crate) fn range(&mut self, place: impl Display, member: Option<Integer>, least: i64, most: i64) {
+        let Some(Integer(number)) = member else { return };
+        if number < least {
+            self.add(place, number, format_args!("Member must have value greater than or equal to {least}"));
+        } else if number > most {
+            self.add(place, number, format_args!("Member must have value less than or equal to {most}"));
+        }
+    }
+
+    /// All of them as one error, if there are any.
+    pub(crate) fn finish(self) -> Result<(), Error> {
+        let errors = match self.0.len() {
+            0 => return Ok(()),
+            1 => "1 validation error".to_owned(),
+            several => format!("{several} validation errors"),
+        };
+        Err(Error::Validation(format!("{errors} detected: {}", self.0.join("; "))))
+    }
+}
+
+/// Words of members that many operations have.
+pub(crate) const RETURN_VALUES: &[&str] = &["ALL_NEW", "UPDATED_OLD", "ALL_OLD", "NONE", "UPDATED_NEW"];
+pub(crate) const RETURN_CONSUMED_CAPACITY: &[&str] = &["INDEXES", "TOTAL", "NONE"];
+pub(crate) const RETURN_ITEM_COLLECTION_METRICS: &[&str] = &["SIZE", "NONE"];
+pub(crate) const RETURN_ON_FAILURE: &[&str] = &["ALL_OLD", "NONE"];
+pub(crate) const SELECT: &[&str] = &["SPECIFIC_ATTRIBUTES", "COUNT", "ALL_ATTRIBUTES", "ALL_PROJECTED_ATTRIBUTES"];
+
+/// The table that an operation on items names, by name or ARN.
+pub(crate) fn table_name(given: Option<String>) -> Result<String, Error> {
+    named(given, 1)
+}
+
+/// The name of a table to be created.
+pub(crate) fn new_table_name(given: Option<String>) -> Result<String, Error> {
+    let required = || Error::validation("The parameter 'TableName' is required but was not present in the request");
+    named(Some(given.ok_or_else(required)?), 3)
+}
+
+fn named(given: Option<String>, least: usize) -> Result<String, Error> {
+    let mut violations = Violations::default();
+    violations.required("tableName", given.as_ref());
+    let Some(name) = given else { return violations.finish().map(|()| String::new()) };
+    if name.starts_with("arn:") {
+        return table_of_arn(&name);
+    }
+    violations.length("tableName", Some(&name), least, 255);
+    if !name.is_empty() && !is_table_name(&name) {
+        violations.add("tableName", &name, "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+");
+    }
+    violations.finish().map(|()| name)
+}
+
+/// May a table be called so, apart from the length?
+pub(crate) fn is_table_name(name: &str) -> bool {
+    name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+}
+
+/// The table's name in `arn:aws:dynamodb:REGION:ACCOUNT:table/NAME`; region and account may be anyone's, so that
+/// configuration written for DynamoDB goes on working.
+fn table_of_arn(arn: &str) -> Result<String, Error> {
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
+    match parts.as_slice() {
+        [_, _, "dynamodb", _, _, resource] => resource.strip_prefix("table/"),
+        _ => None,
+    }
+    .filter(|name| (3..=255).contains(&name.len()) && is_table_name(name))
+    .map(str::to_owned)
+    .ok_or_else(|| Error::Validation(format!("Invalid TableArn: Invalid ResourceArn provided as input {arn}")))
+}
+
+/// Parameters from before there were expressions: not served.
+pub(crate) fn refuse_legacy(
+    legacy: &[(&'static str, bool)],
+    expressions: &[(&'static str, bool)],
+    instead: &str,
+) -> Result<(), Error> {
+    let given = |list: &[(&'static str, bool)]| {
+        list.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+    };
+    let (legacy, expressions) = (given(legacy), given(expressions));
+    match (legacy.is_empty(), expressions.is_empty()) {
+        (true, _) => Ok(()),
+        (false, false) => Err(Error::Validation(format!(
+            "Can not use both expression and non-expression parameters in the same request: \
+             Non-expression parameters: {{{legacy}}} Expression parameters: {{{expressions}}}"
+        ))),
+        (false, true) => Err(Error::Validation(format!("{legacy} is not supported by Thalweg yet: use {instead}"))),
+    }
+}
+
+/// An item to be stored, if its values follow the rules and it is not too large.
+pub(crate) fn item(given: WireItem) -> Result<Item, Error> {
+    let item = values(given)?;
+    item.check()?;
+    Ok(item)
+}
+
+/// Named values, if they follow the rules.
+pub(crate) fn values(given: WireItem) -> Result<Item, Error> {
+    given.0.map_err(Error::from)
+}
+
+/// The key of an item to be stored.
+pub(crate) fn item_key(table: &Table, item: &Item) -> Result<Key, Error> {
+    Key::of_item(table, item).map_err(|error| match error {
+        KeyError::Missing { name } => Error::parameter(format_args!("Missing the key {name} in the item")),
+        KeyError::WrongType { name, expected, actual } => {
+            Error::parameter(format_args!("Type mismatch for key {name} expected: {expected} actual: {actual}"))
+        }
+        other => unfit(item, other),
+    })
+}
+
+/// The key that a request names: the key attributes and nothing else.
+pub(crate) fn request_key(table: &Table, given: &Item) -> Result<Key, Error> {
+    let mismatch = || Error::validation("The provided key element does not match the schema");
+    if given.len() != 1 + usize::from(table.sort_key.is_some()) {
+        return Err(mismatch());
+    }
+    Key::of_item(table, given).map_err(|error| match error {
+        KeyError::Missing { .. } | KeyError::WrongType { .. } => mismatch(),
+        other => unfit(given, other),
+    })
+}
+
+/// The key after which a page starts.
+pub(crate) fn start_key(table: &Table, given: &Item) -> Result<Key, Error> {
+    request_key(table, given).map_err(|error| Error::Validation(format!("The provided starting key is invalid: {error}")))
+}
+
+/// A key of the right attributes and types that still cannot be one.
+fn unfit(item: &Item, error: KeyError) -> Error {
+    match error {
+        KeyError::Empty { name } => {
+            let kind = if matches!(item.get(&name), Some(Value::Binary(_))) { "binary" } else { "string" };
+            Error::Validation(format!(
+                "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an \
+                 empty {kind} value. Key: {name}"
+            ))
+        }
+        KeyError::TooLong { bytes_max: bytes_max @ 2048, .. } => {
+            Error::parameter(format_args!("Size of hashkey has exceeded the maximum size limit of{bytes_max} bytes"))
+        }
+        KeyError::TooLong { bytes_max, .. } => Error::parameter(format_args!(
+            "Aggregated size of all range keys has exceeded the size limit of {bytes_max} bytes"
+        )),
+        other => Error::parameter(other),
+    }
+}

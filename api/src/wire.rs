@@ -1,0 +1,110 @@
+//! Answers on the wire: headers, checksum, compression.
+
+use std::{convert::Infallible, io::Write};
+
+use bytes::Bytes;
+use crc_fast::CrcAlgorithm;
+use flate2::{Compression, write::GzEncoder};
+use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
+use hyper::{HeaderMap, Response, StatusCode, header, header::HeaderValue};
+
+use crate::Error;
+
+/// The body of an answer.
+pub type Payload = UnsyncBoxBody<Bytes, Infallible>;
+
+/// Smaller answers are not worth compressing.
+const GZIP_BYTES_MIN: usize = 1024;
+
+/// A body that is known whole.
+pub(crate) fn whole(bytes: impl Into<Bytes>) -> Payload {
+    Full::new(bytes.into()).boxed_unsync()
+}
+
+/// An answer of the routes beside the DynamoDB protocol.
+pub(crate) fn plain(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Payload> {
+    let mut response = Response::new(whole(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// A JSON answer of the routes beside the DynamoDB protocol.
+pub(crate) fn json(status: StatusCode, body: &impl serde::Serialize) -> Response<Payload> {
+    let bytes = serde_json::to_vec(body).expect("our answers have text keys, so they are always JSON");
+    plain(status, "application/json", bytes)
+}
+
+/// An error of the routes beside the DynamoDB protocol: `{"error": text}`.
+pub(crate) fn refusal(status: StatusCode, text: &str) -> Response<Payload> {
+    json(status, &serde_json::json!({ "error": text }))
+}
+
+/// How a client of the DynamoDB protocol wants its answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wishes {
+    gzip: bool,
+    content_type: &'static str,
+}
+
+impl Wishes {
+    /// What the request's headers ask for; none if its content type is not ours.
+    pub(crate) fn of(headers: &HeaderMap) -> Option<Wishes> {
+        let content_type = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+        let content_type = match content_type.split(';').next().unwrap_or_default().trim() {
+            "application/x-amz-json-1.0" => "application/x-amz-json-1.0",
+            "application/x-amz-json-1.1" => "application/x-amz-json-1.1",
+            "application/json" => "application/json",
+            _ => return None,
+        };
+        Some(Wishes { gzip: accepts_gzip(headers), content_type })
+    }
+
+    /// For a request whose headers say nothing useful.
+    pub(crate) fn none() -> Wishes {
+        Wishes { gzip: false, content_type: "application/x-amz-json-1.0" }
+    }
+
+    /// The answer of an operation.
+    pub(crate) fn answer(self, request_id: &str, result: Result<Vec<u8>, Error>) -> Response<Payload> {
+        let unread = matches!(result, Err(Error::BodyTooLarge { .. } | Error::BodyIncomplete(_)));
+        let (status, body) = match result {
+            Ok(body) => (200, body),
+            Err(error) => (error.status(), error.body()),
+        };
+        let compressed = if self.gzip && body.len() >= GZIP_BYTES_MIN { Some(gzip(&body)) } else { None };
+        let encoded = compressed.is_some();
+        let body = compressed.unwrap_or(body);
+        let checksum = crc_fast::checksum(CrcAlgorithm::Crc32IsoHdlc, &body);
+        let mut response = Response::new(whole(body));
+        *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        headers.insert("x-amz-crc32", HeaderValue::from(checksum));
+        if let Ok(request_id) = HeaderValue::from_str(request_id) {
+            headers.insert("x-amzn-requestid", request_id);
+        }
+        if encoded {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        if unread {
+            // What is left of the body is not read.
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let listed = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    listed.flat_map(|value| value.split(',')).any(|coding| {
+        let (name, quality) = coding.split_once(';').unwrap_or((coding, ""));
+        let refused = quality.trim().strip_prefix("q=").is_some_and(|q| q.parse::<f32>().is_ok_and(|q| q <= 0.0));
+        name.trim().eq_ignore_ascii_case("gzip") && !refused
+    })
+}
+
+fn gzip(body: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
+    encoder.write_all(body).and_then(|()| encoder.finish()).expect("a vector takes whatever is written to it")
+}
