@@ -17,7 +17,7 @@ pub(crate) fn run(arguments: &ServeArguments, output: Output) -> anyhow::Result<
         "sources": config.ingest.sources.iter().map(|source| {
             json!({"name": source.name, "url": without_password(&source.url)})
         }).collect::<Vec<_>>(),
-        "routes": config.ingest.routes.iter().map(|route| json!({"topic": route.topic})).collect::<Vec<_>>(),
+        "routes": config.ingest.routes.iter().map(|route| json!({"topic": route.topic.to_string()})).collect::<Vec<_>>(),
     }));
     Ok(())
 }
