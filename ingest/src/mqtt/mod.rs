@@ -15,6 +15,6 @@ pub mod source;
 pub use fault::Fault;
 
 /// Returns when the server stops: when it says so, or is gone.
-async fn stopped(shutdown: &mut tokio::sync::watch::Receiver<bool>) {
+pub(crate) async fn stopped(shutdown: &mut tokio::sync::watch::Receiver<bool>) {
     let _ = shutdown.wait_for(|stop| *stop).await;
 }
