@@ -32,7 +32,7 @@ HANDLE = re.compile(r"(-?\d+|AT_FDCWD)<([^>]*)>")
 def strace(output):
     """The prefix that runs a program under strace; its process id stays the program's."""
     calls = ",".join(sorted(WRITES | SENDS | RECEIVES | SYNCS | GIVES_NAME | {"openat", "unlink", "unlinkat"}))
-    return ["strace", "-D", "-f", "-y", "-qq", "-s", str(STRING_BYTES), "-e", f"trace={calls}", "-o", str(output)]
+    return ["strace", "-D", "-f", "-y", "-q", "-s", str(STRING_BYTES), "-e", f"trace={calls}", "-o", str(output)]
 
 
 @dataclass
@@ -100,9 +100,9 @@ class Trace:
                     self.sent[call.target].add(call)
 
     @classmethod
-    def read(cls, path):
-        """The trace of a server that has ended."""
-        wait_for("the end of the trace", lambda: "+++ exited with" in tail(path) or "+++ killed by" in tail(path))
+    def read(cls, path, process_id):
+        """The trace of a program that has ended."""
+        wait_for("the end of the trace", lambda: re.search(rf"^{process_id} +\+\+\+ ", tail(path), re.MULTILINE))
         return cls(path.read_text(encoding="ascii", errors="replace"))
 
     def _add(self, text, began, ended):

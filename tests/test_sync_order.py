@@ -53,7 +53,7 @@ def traced(request, tmp_path_factory):
         server.close()
         for source in sources:
             source.close()
-    return request.param, Trace.read(output)
+    return request.param, Trace.read(output, server.process.pid)
 
 
 def put_items(server):
