@@ -1,5 +1,7 @@
 //! Settings of the store.
 
+use crate::log::Preparation;
+
 /// When an acknowledgement may leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Durability {
@@ -19,6 +21,8 @@ pub struct Config {
     pub shards: u16,
     /// Size of one log segment file, zeroed ahead. Default 64 MiB.
     pub segment_bytes: u64,
+    /// When the next log segment is made. Default: ahead, on a thread of its own.
+    pub log_preparation: Preparation,
     /// A set of memtables is sealed when its images and keys reach this. Default 64 MiB.
     pub memtable_bytes_max: usize,
     /// Sealed sets that may wait for the compactor before writers wait. Default 4.
@@ -37,6 +41,7 @@ impl Default for Config {
             durability: Durability::Fsync,
             shards: 4,
             segment_bytes: 64 << 20,
+            log_preparation: Preparation::Ahead,
             memtable_bytes_max: 64 << 20,
             sealed_max: 4,
             admission_bytes_max: 64 << 20,

@@ -231,6 +231,10 @@ impl Store {
     /// sets that it flushed go. Blocks on the disk. One at a time.
     pub fn commit(&self, edit: &Edit, added: Vec<Arc<ColdFile>>) -> Result<(), Error> {
         let shared = &self.0.shared;
+        if edit.flushed.is_some() {
+            // A log that ends before a flushed frame is refused at open; without a sync at every frame it might.
+            shared.log.sync()?;
+        }
         let mut manifest = shared.lock_manifest();
         let next = manifest.apply(edit);
         next.publish(shared.disk.as_ref())?;

@@ -57,7 +57,7 @@ impl LogConfig {
             segment_bytes: config.segment_bytes,
             durability: config.durability,
             recent_bytes_max: 32 << 20,
-            preparation: Preparation::Ahead,
+            preparation: config.log_preparation,
         }
     }
 }
@@ -313,9 +313,14 @@ impl Writer {
         self.segment.sync().map_err(|error| self.poison(error))
     }
 
+    /// Is every appended frame known to be synced?
+    fn is_durable(&self) -> bool {
+        self.durable_to.next() == self.next
+    }
+
     /// Syncs what was appended without.
     fn sync_all(&mut self) -> Result<(), Error> {
-        if self.durable_to.next() < self.next {
+        if !self.is_durable() {
             self.sync()?;
             self.durable_to = FrameNumber(self.next.0 - 1);
         }
@@ -473,6 +478,9 @@ impl Log for LocalLog {
     }
 
     fn sync(&self) -> Result<(), Error> {
+        if self.writer.lock().expect(LOCKED).is_durable() {
+            return Ok(());
+        }
         self.writer()?.sync_all()
     }
 

@@ -269,7 +269,8 @@ fn refuse_lost(codec: Codec, heads: &[Head], cut: &Cut, missing: FrameNumber) ->
             for block in content.chunks_exact(BLOCK_BYTES as usize) {
                 // A log without a frame was being made: nothing follows its first block.
                 if missing == FrameNumber::FIRST && offset > 0 && block.iter().any(|byte| *byte != 0) {
-                    return Err(head.segment.corrupt(offset, "there is data, but no frame of this data directory"));
+                    let what = format!("{}, but there is data at byte {offset} of {}", cut.bad.0, segment::path(head.segment.id));
+                    return Err(cut.segment.corrupt(cut.offset, what));
                 }
                 if let Ok(found) = codec.decode_header(block, head.segment.id, offset)
                     && found.header.durable_to >= missing

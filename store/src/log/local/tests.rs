@@ -217,7 +217,7 @@ fn a_segment_of_another_directory_is_not_taken_for_ours() {
     other.directory = DirectoryId(8);
     let disk = Arc::new(OsDisk::open(home.dir.path()).unwrap());
     let (path, offset, _) = corrupt_place(LocalLog::open(disk, other, FrameNumber(0)));
-    assert_eq!((path, offset), (segment::path(1), 4096));
+    assert_eq!((path, offset), (segment::path(1), 0));
 }
 
 #[test]
