@@ -1,1 +1,36 @@
-//! The change stream: shards, iterators, followers.
+//! The change stream: what changed in a table, in order, read from the log. Nothing is written a second time.
+//!
+//! A table's stream has one [`shards`] entry for each shard of the store. A reader holds a place in it as an opaque token
+//! ([`position`]); [`Streams::records`] scans a bounded piece of the log from there and shows ([`view`]) what it finds. A
+//! [`Follower`] does the same over all shards at once and waits for what comes next. Both go through one read path, and
+//! neither ever sees a frame that is not applied.
+//!
+//! This crate must not know who ingests, nor how a wire renders a record.
+//!
+//! How long a stream can be read is how long the log is kept. A stream that was disabled, or whose table was deleted, is
+//! no longer listed; whoever knows its name can read it to its end as long as the log keeps the frame that enabled it, or
+//! this process has served it before. Its shards tell no ending sequence number; they end by answering no next iterator.
+
+mod error;
+mod follower;
+mod lineage;
+pub mod position;
+mod reader;
+pub mod shards;
+mod streams;
+pub mod view;
+
+pub use error::Error;
+pub use follower::{FollowFrom, Followed, Follower};
+pub use position::IteratorStart;
+pub use reader::RECORDS_MAX;
+pub use shards::{ShardDescription, StreamDescription, StreamName, label};
+pub use streams::{RecordsPage, SHARDS_MAX, StreamPage, Streams};
+pub use view::{EventName, Record};
+
+/// What this crate counts: name, meaning.
+pub const METRICS: [(&str, &str); 3] = [
+    ("thalweg_streams_records_total", "records shown to stream readers and followers"),
+    ("thalweg_streams_scanned_bytes_total", "bytes of frames read for them"),
+    ("thalweg_streams_followers", "followers that are open"),
+];
