@@ -1,19 +1,26 @@
-//! When to stop, and how: stop taking, drain, sync, close.
+//! When to stop: at SIGTERM or Ctrl-C. How: [`crate::compose::Running::stop`].
 
-use tokio::signal::unix::{SignalKind, signal};
+use anyhow::Context;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Returns at the first SIGTERM or Ctrl-C.
-pub(crate) async fn requested() {
-    let interrupted = async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
+/// The signals that ask for an end. From [`Signals::listen`] on they no longer end the process by themselves.
+pub(crate) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// Begins to listen.
+    pub(crate) fn listen() -> anyhow::Result<Signals> {
+        let listen = |kind| signal(kind).context("listening for signals");
+        Ok(Signals { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    /// Returns at the first SIGTERM or Ctrl-C.
+    pub(crate) async fn requested(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {},
+            _ = self.terminate.recv() => {},
         }
-    };
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminated) => tokio::select! {
-            () = interrupted => {},
-            _ = terminated.recv() => {},
-        },
-        Err(_) => interrupted.await,
     }
 }

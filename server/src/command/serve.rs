@@ -5,14 +5,16 @@ use std::io::Write;
 use serde_json::json;
 
 use super::Output;
-use crate::{cli::ServeArguments, compose::Running, config::Config, shutdown, telemetry};
+use crate::{cli::ServeArguments, compose::Running, config::Config, shutdown::Signals, telemetry};
 
 pub(crate) async fn run(arguments: &ServeArguments, output: Output) -> anyhow::Result<()> {
     let config = Config::load(arguments)?;
+    // Before anyone is told that it serves, so that a signal never meets a server that would not drain.
+    let mut signals = Signals::listen()?;
     let (metrics, upkeep) = telemetry::start_metrics()?;
     let running = Running::start(config, metrics).await?;
     announce(&running, output)?;
-    shutdown::requested().await;
+    signals.requested().await;
     tracing::info!("stopping: draining what is under way");
     let stopped = running.stop().await;
     upkeep.abort();

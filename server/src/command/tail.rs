@@ -5,16 +5,17 @@ use std::io::{ErrorKind, Write};
 use crate::{
     cli::TailArguments,
     client::{Lines, Server, escape},
-    shutdown,
+    shutdown::Signals,
 };
 
 pub(crate) async fn run(arguments: &TailArguments) -> anyhow::Result<()> {
+    let mut signals = Signals::listen()?;
     let server = Server::new(&arguments.server.http)?;
     let path = format!("/streams/{}?from={}", escape(&arguments.table), escape(&arguments.from));
     let mut lines = server.lines(&path).await?;
     tokio::select! {
         ended = print(&mut lines) => ended,
-        () = shutdown::requested() => Ok(()),
+        () = signals.requested() => Ok(()),
     }
 }
 
