@@ -1,0 +1,210 @@
+"""Cold tables: three programs read the Parquet files without help and find what Scan finds; compaction and restarts change no
+answer; a damaged directory is found out.
+"""
+
+import json
+import random
+import re
+import shutil
+from decimal import Decimal
+
+import harness
+import pytest
+from harness import plain, thalweg
+from parquet_readers import READERS, check_table
+
+DEVICES = 5
+# Whole milliseconds, one per reading.
+START_MS = 1_700_000_000_000
+# Sealed and written to files several times between compactions.
+CONFIG = "[store]\nmemtable_bytes_max = 20000\nsegment_bytes = 1048576\n"
+
+NUMBERS = ("value", "counter")
+OTHERS = ("name", "ok", "late")
+
+
+class History:
+    """Readings published one after the other, and the items that they must have made."""
+
+    def __init__(self, server, seed):
+        self.server = server
+        self.random = random.Random(seed)
+        self.items = {}
+
+    def publish(self, readings):
+        """Readings: (device, ts, attributes); the same device and time merge."""
+        with self.server.publisher("history") as publisher:
+            for device, ts, attributes in readings:
+                publisher.publish(f"cold/{device}", text({"ts": ts} | attributes))
+                item = self.items.setdefault((device, Decimal(ts)), {"device_id": f"cold/{device}", "ts": Decimal(ts)})
+                item.update(attributes)
+            publisher.drain()
+
+    def insert(self, first, number):
+        """New readings `first..`, whose numbers `number` makes."""
+        self.publish(
+            (
+                n % DEVICES,
+                START_MS + n * 1000,
+                {"value": number(n), "counter": Decimal(n) ** 3, "name": f"n{n} ö", "ok": n % 3 == 0, "rest": [n, {"a": None}]},
+            )
+            for n in range(first, first + 200)
+        )
+
+    def some(self, count):
+        """Keys that exist."""
+        return self.random.sample(sorted(self.items), count)
+
+    def overwrite(self, number):
+        self.publish((device, ts, {"value": number(index)}) for index, (device, ts) in enumerate(self.some(30)))
+
+    def merge(self, attributes):
+        self.publish((device, ts, attributes(index)) for index, (device, ts) in enumerate(self.some(30)))
+
+    def delete(self):
+        client = self.server.dynamodb()
+        for device, ts in self.some(20):
+            client.delete_item(TableName="readings", Key=key(device, ts))
+            del self.items[device, ts]
+
+    def check(self):
+        """What the server answers is what was published; answers all items."""
+        by_key = lambda item: (item["device_id"], item["ts"])  # noqa: E731
+        items = sorted(self.server.scan("readings"), key=by_key)
+        assert items == sorted(self.items.values(), key=by_key)
+        for device in range(DEVICES):
+            name = f"cold/{device}"
+            assert self.server.query("readings", name) == [item for item in items if item["device_id"] == name]
+        client = self.server.dynamodb()
+        for device, ts in self.some(10):
+            assert plain(client.get_item(TableName="readings", Key=key(device, ts))["Item"]) == self.items[device, ts]
+        absent = client.get_item(TableName="readings", Key=key(0, 1), ConsistentRead=True)
+        assert "Item" not in absent
+        return items
+
+    def compact(self):
+        """Compacts; the answers before are the answers after, and the files say the same."""
+        self.check()
+        self.server.run("compact")
+        items = self.check()
+        table = self.server.data / "cold" / "tables" / "readings"
+        assert len(list(table.glob("**/*.parquet"))) > 1
+        for reader in READERS.values():
+            check_table(reader(table), items, NUMBERS, OTHERS)
+
+
+def key(device, ts):
+    return {"device_id": {"S": f"cold/{device}"}, "ts": {"N": str(ts)}}
+
+
+def text(reading):
+    """JSON in which Decimals are numbers, digit for digit."""
+    marks = {}
+
+    def mark(value):
+        marks[f'"<{len(marks)}>"'] = format(value, "f")
+        return f"<{len(marks) - 1}>"
+
+    out = json.dumps(reading, default=mark)
+    for written, digits in marks.items():
+        out = out.replace(written, digits)
+    return out
+
+
+def two_decimals(n):
+    return Decimal(n * 37 - 5000) / 100
+
+
+def ten_decimals(n):
+    return Decimal(n * 123_456_789 + 1) / 10**10
+
+
+def thirty_digits(n):
+    return Decimal(f"{(-1) ** n * (10**29 + n * 987_654_321)}E-10")
+
+
+def test_three_programs_read_what_scan_finds(make_server):
+    server = make_server(CONFIG).start()
+    history = History(server, seed=1)
+    history.insert(0, lambda n: n)
+    history.publish([(0, START_MS + 1, {"mixed": 5, "late": "absent before"})])
+    history.compact()
+
+    history.insert(200, two_decimals)
+    history.overwrite(two_decimals)
+    history.merge(lambda n: {"late": f"late {n}"})
+    history.delete()
+    history.compact()
+
+    server.restart()
+    history.check()
+    history.insert(400, ten_decimals)
+    # The time column's unit grows too.
+    history.publish((n % DEVICES, Decimal(START_MS + n) + Decimal("0.125"), {"value": n}) for n in range(50))
+    history.overwrite(ten_decimals)
+    history.delete()
+    history.compact()
+
+    history.insert(600, thirty_digits)
+    history.publish((n % DEVICES, START_MS + 7 + n * 1000, {"counter": Decimal(10**29 + n)}) for n in range(50))
+    history.overwrite(thirty_digits)
+    history.merge(lambda n: {"mixed": "text" if n % 2 else n, "late": f"later {n}"})
+    history.delete()
+    server.kill()
+    server.start()
+    history.check()
+    history.compact()
+
+    # Once more with nothing new, and after another restart.
+    history.compact()
+    server.restart()
+    history.check()
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    """A data directory with everything in it: log, manifests, files, of a server that has stopped."""
+    server = harness.Server(tmp_path_factory.mktemp("stopped") / "server", CONFIG)
+    try:
+        server.start()
+        history = History(server, seed=2)
+        history.insert(0, two_decimals)
+        history.compact()
+        history.insert(200, ten_decimals)
+        server.stop()
+    finally:
+        server.close()
+    return server.data
+
+
+def test_verify_finds_a_good_directory_good(stopped):
+    thalweg("verify", "--data-dir", stopped)
+
+
+def newest(pattern):
+    return lambda data: max(path for path in data.glob(pattern) if path.is_file())
+
+
+DAMAGES = {
+    "parquet-start": (newest("cold/generations/*/*.parquet"), lambda size: 10),
+    "parquet-middle": (newest("cold/generations/*/*.parquet"), lambda size: size // 2),
+    "parquet-footer": (newest("cold/generations/*/*.parquet"), lambda size: size - 40),
+    "manifest": (newest("manifest/*.json"), lambda size: size // 2),
+    "log": (newest("log/*.segment"), lambda size: 300),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_verify_names_what_is_damaged_and_where(damage, stopped, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(stopped, data, symlinks=True)
+    find, place = DAMAGES[damage]
+    path = find(data)
+    content = bytearray(path.read_bytes())
+    content[place(len(content))] ^= 0x04
+    path.write_bytes(content)
+    result = thalweg("verify", "--data-dir", data, check=False)
+    assert result.returncode not in (0, 101), result
+    told = result.stdout + result.stderr
+    assert str(path.relative_to(data)) in told, told
+    assert re.search(r"(byte|offset|row|page|line|frame)\D{0,20}\d+", told.replace(path.name, "")), told
