@@ -10,6 +10,7 @@ use std::{
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use store::Store;
+use streams::Streams;
 use tokio::sync::{Semaphore, watch};
 
 use crate::Config;
@@ -19,6 +20,8 @@ use crate::Config;
 pub struct App {
     /// The tables and items.
     pub store: Store,
+    /// The change streams.
+    pub streams: Streams,
     /// Renders the metrics.
     pub metrics: PrometheusHandle,
     /// What `/admin/status` says of this server beside what it can see by itself.
@@ -48,6 +51,8 @@ pub struct Service {
     pub(crate) shutdown: watch::Receiver<bool>,
     /// One permit a KiB of request body.
     pub(crate) body_kib: Arc<Semaphore>,
+    /// One permit a follower of a stream.
+    pub(crate) followers: Arc<Semaphore>,
     request_ids: RequestIds,
 }
 
@@ -55,7 +60,8 @@ impl Service {
     /// A service for `app` that ends what it streams once `shutdown` turns true.
     pub fn new(app: App, shutdown: watch::Receiver<bool>) -> Service {
         let body_kib = Arc::new(Semaphore::new((app.config.bodies_bytes_max >> 10).min(Semaphore::MAX_PERMITS)));
-        Service { app, shutdown, body_kib, request_ids: RequestIds::new() }
+        let followers = Arc::new(Semaphore::new(app.config.followers_max));
+        Service { app, shutdown, body_kib, followers, request_ids: RequestIds::new() }
     }
 
     /// A request id that no other request of this or any other server has.

@@ -7,6 +7,8 @@ use std::time::Duration;
 pub struct Config {
     /// Connections at most; more wait in the system's queue. Default 4096.
     pub connections_max: usize,
+    /// Clients that follow streams, each on a connection of its own. Default 1024.
+    pub followers_max: usize,
     /// A request body at most, before and after inflation. Default 16 MiB, DynamoDB's own limit.
     pub body_bytes_max: usize,
     /// All request bodies held at once; more requests wait. Default 256 MiB.
@@ -26,6 +28,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             connections_max: 4096,
+            followers_max: 1024,
             body_bytes_max: 16 << 20,
             bodies_bytes_max: 256 << 20,
             head_timeout: Duration::from_secs(60),

@@ -156,6 +156,28 @@ impl From<store::write::Rejection> for Error {
     }
 }
 
+impl From<streams::Error> for Error {
+    fn from(error: streams::Error) -> Error {
+        use streams::Error as Streams;
+        match error {
+            Streams::StreamNotFound { stream } => {
+                Error::NotFound(format!("Requested resource not found: Stream: {stream} not found"))
+            }
+            Streams::ShardNotFound { shard } => {
+                Error::NotFound(format!("Requested resource not found: Shard: {shard} not found"))
+            }
+            Streams::InvalidSequence { .. } | Streams::InvalidToken { .. } => Error::Validation(error.to_string()),
+            Streams::ExpiredIterator { .. } => Error::ExpiredIterator(error.to_string()),
+            Streams::Trimmed { .. } => Error::Trimmed(error.to_string()),
+            Streams::Corrupt { .. } => {
+                tracing::error!(%error, "a stream could not be read");
+                Error::Internal(error.to_string())
+            }
+            Streams::Store(error) => error.into(),
+        }
+    }
+}
+
 impl From<ItemError> for Error {
     fn from(error: ItemError) -> Error {
         match error {

@@ -5,7 +5,7 @@ use hyper::{Method, Request, Response, StatusCode, body::Body, header, http::req
 use tokio::time::Instant;
 
 use crate::{
-    Error, Service, body, guard, metrics, operations,
+    Error, Service, body, follow, guard, metrics, operations,
     wire::{self, Payload, Wishes},
 };
 
@@ -47,6 +47,7 @@ impl Service {
             ["health", "live"] => ("live", &[Method::GET, Method::HEAD]),
             ["health", "ready"] => ("ready", &[Method::GET, Method::HEAD]),
             ["metrics"] => ("metrics", &[Method::GET, Method::HEAD]),
+            ["streams", _] => ("follow", &[Method::GET]),
             _ => return Answered::plain("unknown", wire::refusal(StatusCode::NOT_FOUND, "there is nothing at this path")),
         };
         if head.method == Method::OPTIONS {
@@ -61,6 +62,7 @@ impl Service {
             "dynamodb" => wire::plain(StatusCode::OK, "text/plain; charset=utf-8", "healthy: thalweg\n"),
             "live" => wire::json(StatusCode::OK, &serde_json::json!({ "live": true })),
             "ready" => self.ready(),
+            "follow" => follow::answer(self, path.last().copied().unwrap_or_default(), head.uri.query()).await,
             _ => wire::plain(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", self.app.metrics.render()),
         };
         Answered::plain(operation, response)

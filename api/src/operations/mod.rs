@@ -10,9 +10,13 @@ mod delete_item;
 mod delete_table;
 mod describe_endpoints;
 mod describe_limits;
+mod describe_stream;
 mod describe_table;
 mod describe_time_to_live;
 mod get_item;
+mod get_records;
+mod get_shard_iterator;
+mod list_streams;
 mod list_tables;
 mod list_tags_of_resource;
 mod page;
@@ -20,6 +24,7 @@ mod put_item;
 mod query;
 mod scan;
 mod stream_arn;
+mod stream_record;
 mod table_description;
 mod update_table;
 
@@ -29,6 +34,8 @@ use item::Table;
 use serde::Serialize;
 
 use crate::{App, Error, json};
+
+pub(crate) use stream_record::StreamRecord;
 
 /// The targets of the two protocols.
 const DYNAMODB: &str = "DynamoDB_20120810.";
@@ -64,7 +71,7 @@ const SERVED: &[&str] = &[
 ];
 
 /// Operations of DynamoDB Streams that are served.
-const SERVED_STREAMS: &[&str] = &[];
+const SERVED_STREAMS: &[&str] = &["DescribeStream", "GetRecords", "GetShardIterator", "ListStreams"];
 
 /// Runs `operation`, which [`known`] gave, on a request body that came to `host`.
 pub(crate) async fn run(app: &App, operation: &str, body: &[u8], host: &str) -> Result<Vec<u8>, Error> {
@@ -76,9 +83,13 @@ pub(crate) async fn run(app: &App, operation: &str, body: &[u8], host: &str) -> 
         "DeleteTable" => answer(delete_table::run(app, json::parse(body)?).await?),
         "DescribeEndpoints" => answer(describe_endpoints::run(host)),
         "DescribeLimits" => answer(describe_limits::run()),
+        "DescribeStream" => answer(describe_stream::run(app, json::parse(body)?).await?),
         "DescribeTable" => answer(describe_table::run(app, json::parse(body)?)?),
         "DescribeTimeToLive" => answer(describe_time_to_live::run(app, json::parse(body)?)?),
         "GetItem" => answer(get_item::run(app, json::parse(body)?).await?),
+        "GetRecords" => answer(get_records::run(app, json::parse(body)?).await?),
+        "GetShardIterator" => answer(get_shard_iterator::run(app, json::parse(body)?).await?),
+        "ListStreams" => answer(list_streams::run(app, json::parse(body)?)?),
         "ListTables" => answer(list_tables::run(app, json::parse(body)?)?),
         "ListTagsOfResource" => answer(list_tags_of_resource::run(app, json::parse(body)?)?),
         "PutItem" => answer(put_item::run(app, json::parse(body)?).await?),

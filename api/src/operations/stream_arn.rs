@@ -1,20 +1,31 @@
-//! Names of streams: a stream is called by its table and the moment when it was enabled.
+//! Names of streams on the wire: `TABLE-ARN/stream/LABEL`.
 
 use item::StreamView;
-use jiff::{Timestamp, tz::Offset};
+use streams::StreamName;
 
 use super::table_description::table_arn;
+use crate::{
+    Error,
+    validate::{self, Violations},
+};
 
-/// The label of a stream enabled at `enabled_at_us`: that moment, UTC, to the millisecond.
-pub(crate) fn label(enabled_at_us: u64) -> String {
-    let moment = i64::try_from(enabled_at_us).ok().and_then(|us| Timestamp::from_microsecond(us).ok());
-    let moment = Offset::UTC.to_datetime(moment.unwrap_or(Timestamp::MAX));
-    moment.strftime("%Y-%m-%dT%H:%M:%S.%3f").to_string()
+/// The ARN of a stream.
+pub(crate) fn arn(name: &StreamName) -> String {
+    format!("{}/stream/{}", table_arn(&name.table), name.label)
 }
 
-/// The ARN of a table's stream.
-pub(crate) fn arn(table: &str, label: &str) -> String {
-    format!("{}/stream/{label}", table_arn(table))
+/// The stream that a request's member `place` names.
+pub(crate) fn required(place: &'static str, given: Option<&String>) -> Result<StreamName, Error> {
+    let mut violations = Violations::default();
+    violations.required(place, given);
+    violations.length(place, given, 37, 1024);
+    violations.finish()?;
+    let arn = given.map(String::as_str).unwrap_or_default();
+    let name = arn.split_once("/stream/").and_then(|(table, label)| {
+        let table = validate::table_name(Some(table.to_owned())).ok().filter(|_| table.starts_with("arn:"))?;
+        Some(StreamName { table, label: label.to_owned() })
+    });
+    name.ok_or_else(|| Error::Validation(format!("Invalid StreamArn: {arn}")))
 }
 
 /// What a stream shows, as the wire says it.
@@ -39,9 +50,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_label_is_the_moment_to_the_millisecond() {
-        assert_eq!(label(1_431_379_293_291_999), "2015-05-11T21:21:33.291");
-        assert_eq!(label(0), "1970-01-01T00:00:00.000");
-        label(u64::MAX);
+    fn an_arn_names_its_stream() {
+        let name = StreamName { table: "a.stream-1".into(), label: "2015-05-11T21:21:33.291".into() };
+        assert_eq!(required("streamArn", Some(&arn(&name))), Ok(name));
+        for text in ["", "x", "table/a/stream/2015-05-11T21:21:33.291-and-more-of-it", &"a".repeat(2000)] {
+            assert!(matches!(required("streamArn", Some(&text.to_owned())), Err(Error::Validation(_))), "{text}");
+        }
     }
 }

@@ -2,13 +2,18 @@
 
 use item::{KeyAttribute, Table, table::Billing};
 use serde::Serialize;
+use streams::StreamName;
 
-/// The region and account of every ARN.
-const ARN_PREFIX: &str = "arn:aws:dynamodb:ddblocal:000000000000:table/";
+use super::stream_arn;
+
+/// The region of every ARN and record.
+pub(crate) const REGION: &str = "ddblocal";
+/// The account of every ARN.
+const ACCOUNT: &str = "000000000000";
 
 /// The ARN of a table.
 pub(crate) fn table_arn(name: &str) -> String {
-    format!("{ARN_PREFIX}{name}")
+    format!("arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{name}")
 }
 
 /// A table, described.
@@ -79,7 +84,7 @@ impl TableDescription {
             Billing::Provisioned { read_units, write_units } => ("PROVISIONED", read_units, write_units),
         };
         let keys = || std::iter::once(&table.partition_key).chain(&table.sort_key);
-        let label = table.stream.as_ref().map(|stream| super::stream_arn::label(stream.enabled_at_us));
+        let stream = table.stream.as_ref().map(|stream| StreamName::new(table, stream));
         TableDescription {
             attribute_definitions: keys().map(AttributeDefinition::of).collect(),
             table_name: table.name.clone(),
@@ -99,10 +104,10 @@ impl TableDescription {
             },
             stream_specification: table.stream.as_ref().map(|stream| StreamSpecification {
                 stream_enabled: true,
-                stream_view_type: super::stream_arn::view_word(stream.view),
+                stream_view_type: stream_arn::view_word(stream.view),
             }),
-            latest_stream_arn: label.as_ref().map(|label| super::stream_arn::arn(&table.name, label)),
-            latest_stream_label: label,
+            latest_stream_arn: stream.as_ref().map(stream_arn::arn),
+            latest_stream_label: stream.map(|stream| stream.label),
             deletion_protection_enabled: table.deletion_protection,
         }
     }
