@@ -68,25 +68,34 @@ impl Follower {
     pub async fn next(&mut self) -> Result<Option<Vec<Followed>>, Error> {
         while !self.has_ended {
             self.source.applied.borrow_and_update();
-            let log = self.source.applied_log();
-            if self.place.frame >= log.end {
+            if self.is_behind() {
+                let followed = self.step().await?;
+                if !followed.is_empty() {
+                    return Ok(Some(followed));
+                }
+            } else {
                 self.source.applied.changed().await.map_err(|_| Error::Store(store::Error::Closed))?;
-                continue;
-            }
-            let (stream, mut place) = (self.stream.clone(), self.place);
-            let (records, place, has_ended) = blocking(move || {
-                let (records, has_ended) = log.stream_records(&stream, &mut place)?;
-                Ok((records, place, has_ended))
-            })
-            .await?;
-            (self.place, self.has_ended) = (place, has_ended);
-            if !records.is_empty() {
-                let key = self.stream.key;
-                let follow = |(record, place): (Record, StreamPlace)| Followed { record, position: place.encode(key) };
-                return Ok(Some(records.into_iter().map(follow).collect()));
             }
         }
         Ok(None)
+    }
+
+    /// Is there an applied frame that was not seen?
+    pub(crate) fn is_behind(&self) -> bool {
+        !self.has_ended && self.place.frame < *self.source.applied.borrow()
+    }
+
+    /// Reads one piece of the applied log.
+    pub(crate) async fn step(&mut self) -> Result<Vec<Followed>, Error> {
+        let (log, stream, mut place) = (self.source.applied_log(), self.stream.clone(), self.place);
+        let (records, place, has_ended) = blocking(move || {
+            let (records, has_ended) = log.stream_records(&stream, &mut place)?;
+            Ok((records, place, has_ended))
+        })
+        .await?;
+        (self.place, self.has_ended) = (place, has_ended);
+        let key = self.stream.key;
+        Ok(records.into_iter().map(|(record, place)| Followed { record, position: place.encode(key) }).collect())
     }
 
     /// A position from which following goes on behind everything that was given or passed over so far. Newer than the

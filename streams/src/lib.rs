@@ -18,6 +18,8 @@ pub mod position;
 mod reader;
 pub mod shards;
 mod streams;
+#[cfg(test)]
+mod tests;
 pub mod view;
 
 pub use error::Error;
