@@ -132,7 +132,10 @@ impl Config {
             routes: file.route.into_iter().map(Spanned::into_inner).collect(),
             settings: file.ingest,
         };
-        ingest.check().context("configuration")?;
+        ingest.check().with_context(|| match &arguments.config {
+            Some(path) => format!("configuration file {}", path.display()),
+            None => "configuration".to_owned(),
+        })?;
         Ok(Config {
             data_dir: std::path::absolute(&data_dir)
                 .with_context(|| format!("data directory {}", data_dir.display()))?,
