@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::Context;
-use ingest::Ingest;
+use ingest::{Ingest, SourceKind};
 use metrics_exporter_prometheus::PrometheusHandle;
 use store::{
     Durability, Store,
@@ -81,10 +81,24 @@ impl Running {
             entrances.tasks.spawn(ingest::mqtt::listener::serve(listener, ingest.clone(), limits, stop));
         }
 
+        for source in &config.ingest.sources {
+            let limits = config.ingest.settings.limits;
+            let stop = entrances.stop.subscribe();
+            match source.kind()? {
+                SourceKind::Mqtt => {
+                    entrances.tasks.spawn(ingest::mqtt::source::run(source.clone(), ingest.clone(), limits, stop))
+                }
+                SourceKind::Nats => {
+                    entrances.tasks.spawn(ingest::nats::run(source.clone(), ingest.clone(), limits, stop))
+                }
+            };
+        }
+
         let mut api = Part::new();
         let (listener, http) = listen("http", config.http).await?;
         let app = api::App {
             store: store.clone(),
+            streams: streams::Streams::new(&store),
             metrics,
             facts: api::Facts {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
