@@ -263,7 +263,7 @@ impl Conversation {
     }
 
     /// Keeps the server from delivering again what is still being stored.
-    async fn report_progress(&self) -> Result<(), End> {
+    async fn report_progress(&mut self) -> Result<(), End> {
         for InFlight { acker, .. } in &self.in_flight {
             send(acker.ack_with(AckKind::Progress)).await?;
         }
