@@ -1,14 +1,16 @@
-//! Followers: a whole stream, all shards, and then what comes next.
+//! Followers: a walk over a stream, and then what comes next.
 
-use std::{str::FromStr, sync::Arc};
+use std::str::FromStr;
 
 use jiff::Timestamp;
+use store::log::FrameNumber;
+use tokio::sync::watch;
 
 use crate::{
-    Error, Record,
-    lineage::Lineage,
+    Error,
     position::StreamPlace,
-    streams::{Source, blocking},
+    streams::blocking,
+    walk::{Followed, Walk},
 };
 
 /// Where a follower begins.
@@ -40,68 +42,40 @@ impl FromStr for FollowFrom {
     }
 }
 
-/// A record that a follower gives.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Followed {
-    /// The record.
-    pub record: Record,
-    /// A position from which following goes on behind this record.
-    pub position: String,
-}
-
 /// Gives every record of a stream, in the order of the log, and waits for more. It holds one piece of the log at most.
 pub struct Follower {
-    source: Source,
-    stream: Arc<Lineage>,
-    place: StreamPlace,
-    has_ended: bool,
+    walk: Walk,
+    applied: watch::Receiver<FrameNumber>,
 }
 
 impl Follower {
-    pub(crate) fn new(source: Source, stream: Arc<Lineage>, place: StreamPlace) -> Follower {
+    pub(crate) fn new(walk: Walk, applied: watch::Receiver<FrameNumber>) -> Follower {
         metrics::gauge!("thalweg_streams_followers").increment(1);
-        Follower { source, stream, place, has_ended: false }
+        Follower { walk, applied }
     }
 
     /// The next records, at least one, as soon as there is one; none once the stream is over (disabled, or its table
     /// deleted). [`store::Error::Closed`] if the store closes. May be dropped while it waits; nothing is lost.
     pub async fn next(&mut self) -> Result<Option<Vec<Followed>>, Error> {
-        while !self.has_ended {
-            self.source.applied.borrow_and_update();
-            if self.is_behind() {
-                let followed = self.step().await?;
+        while !self.walk.has_ended() {
+            self.applied.borrow_and_update();
+            if self.walk.is_behind() {
+                let mut walk = self.walk.clone();
+                let (walk, followed) = blocking(move || walk.step().map(|followed| (walk, followed))).await?;
+                self.walk = walk;
                 if !followed.is_empty() {
                     return Ok(Some(followed));
                 }
             } else {
-                self.source.applied.changed().await.map_err(|_| Error::Store(store::Error::Closed))?;
+                self.applied.changed().await.map_err(|_| Error::Store(store::Error::Closed))?;
             }
         }
         Ok(None)
     }
 
-    /// Is there an applied frame that was not seen?
-    pub(crate) fn is_behind(&self) -> bool {
-        !self.has_ended && self.place.frame < *self.source.applied.borrow()
-    }
-
-    /// Reads one piece of the applied log.
-    pub(crate) async fn step(&mut self) -> Result<Vec<Followed>, Error> {
-        let (log, stream, mut place) = (self.source.applied_log(), self.stream.clone(), self.place);
-        let (records, place, has_ended) = blocking(move || {
-            let (records, has_ended) = log.stream_records(&stream, &mut place)?;
-            Ok((records, place, has_ended))
-        })
-        .await?;
-        (self.place, self.has_ended) = (place, has_ended);
-        let key = self.stream.key;
-        Ok(records.into_iter().map(|(record, place)| Followed { record, position: place.encode(key) }).collect())
-    }
-
-    /// A position from which following goes on behind everything that was given or passed over so far. Newer than the
-    /// last record's while a table is quiet, so whoever keeps it is not overtaken by the trim point.
+    /// See [`Walk::position`].
     pub fn position(&self) -> String {
-        self.place.encode(self.stream.key)
+        self.walk.position()
     }
 }
 

@@ -1,9 +1,10 @@
 //! The change stream: what changed in a table, in order, read from the log. Nothing is written a second time.
 //!
-//! A table's stream has one [`shards`] entry for each shard of the store. A reader holds a place in it as an opaque token
-//! ([`position`]); [`Streams::records`] scans a bounded piece of the log from there and shows ([`view`]) what it finds. A
-//! [`Follower`] does the same over all shards at once and waits for what comes next. Both go through one read path, and
-//! neither ever sees a frame that is not applied.
+//! A table's stream has one [`shards`] entry for each shard of the store. A client holds a place in it as an opaque token
+//! ([`position`]); [`Reader::records`] scans a bounded piece of the log from there and shows ([`view`]) what it finds. A
+//! [`Walk`] does the same over all shards at once. Both go through one read path, and neither ever sees a frame that is
+//! not applied. They are synchronous; [`Streams`] is the shell for callers that must not block, and a [`Follower`] is a
+//! walk that waits for what comes next.
 //!
 //! This crate must not know who ingests, nor how a wire renders a record.
 //!
@@ -16,19 +17,22 @@ mod follower;
 mod lineage;
 pub mod position;
 mod reader;
+mod scan;
 pub mod shards;
 mod streams;
 #[cfg(test)]
 mod tests;
 pub mod view;
+mod walk;
 
 pub use error::Error;
-pub use follower::{FollowFrom, Followed, Follower};
+pub use follower::{FollowFrom, Follower};
 pub use position::IteratorStart;
-pub use reader::RECORDS_MAX;
+pub use reader::{RECORDS_MAX, Reader, RecordsPage, SHARDS_MAX, StreamPage};
 pub use shards::{ShardDescription, StreamDescription, StreamName, label};
-pub use streams::{RecordsPage, SHARDS_MAX, StreamPage, Streams};
+pub use streams::Streams;
 pub use view::{EventName, Record};
+pub use walk::{Followed, Walk};
 
 /// What this crate counts: name, meaning.
 pub const METRICS: [(&str, &str); 3] = [

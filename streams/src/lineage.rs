@@ -14,7 +14,7 @@ use store::log::FrameNumber;
 use crate::{
     Error, StreamName,
     position::StreamKey,
-    reader::{AppliedLog, Opened},
+    scan::{AppliedLog, Opened},
     shards::label_ms,
 };
 
@@ -76,6 +76,8 @@ impl Lineages {
         if let Some(met) = self.met().get(&key) {
             return Ok(Some(met.clone()));
         }
+        // The catalogue may be a moment ahead of `log`; what it tells of is applied all the same.
+        let log = &AppliedLog { log: log.log.clone(), end: log.log.tail() };
         let lineage = match find(log, &Wanted::Key(key))? {
             Some(lineage) => lineage,
             // Where it began is trimmed, so everything kept is behind it.

@@ -1,181 +1,269 @@
-//! The one read path: from frames of the log to records of a stream.
+//! The synchronous core: which streams there are, and their records. Calls read the log on the calling thread.
 
 use std::sync::Arc;
 
-use item::{Change, Event, SequenceNumber};
-use store::log::{Frame, FrameNumber, Log};
+use item::{SequenceNumber, ShardId, Table};
+use store::{
+    Catalog, Store,
+    env::Clock,
+    log::{FrameNumber, Log},
+};
+use tokio::sync::watch;
 
 use crate::{
-    Error, Record,
-    lineage::Lineage,
-    position::{ShardPlace, StreamPlace},
+    Error, Record, ShardDescription, StreamDescription, StreamName,
+    follower::FollowFrom,
+    lineage::{Lineage, Lineages},
+    position::{IteratorStart, ShardIterator, ShardPlace, StreamKey, StreamPlace},
+    scan::AppliedLog,
+    shards::{parse_sequence, parse_shard_id, shard_id},
+    walk::Walk,
 };
 
-/// Bytes of frames that are read from the log at once.
-const CHUNK_BYTES: usize = 1 << 20;
-/// Bytes of frames that one call for a shard's records looks through; then it answers what it has, be it nothing.
-const SCAN_BYTES_MAX: u64 = 8 << 20;
+/// Most shards that one description tells of.
+pub const SHARDS_MAX: usize = 100;
 /// Most records of one answer.
 pub const RECORDS_MAX: usize = 1000;
-/// The answer ends before the record that would pass this size.
-const ANSWER_BYTES_MAX: usize = 1 << 20;
 
-/// The applied part of the log.
+/// The change streams of a store, read on the calling thread, which blocks while the log is read. Cloning shares it.
+/// [`crate::Streams`] is the same for callers that must not block.
 #[derive(Clone)]
-pub(crate) struct AppliedLog {
+pub struct Reader {
+    source: Source,
+    lineages: Arc<Lineages>,
+}
+
+/// What streams need of a store.
+#[derive(Clone)]
+pub(crate) struct Source {
     pub(crate) log: Arc<dyn Log>,
-    /// The first frame that is not applied.
-    pub(crate) end: FrameNumber,
+    pub(crate) applied: watch::Receiver<FrameNumber>,
+    pub(crate) catalog: Arc<dyn Fn() -> Arc<Catalog> + Send + Sync>,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
-/// A frame and what is in it.
-pub(crate) struct Opened {
-    pub(crate) frame: Arc<Frame>,
-    pub(crate) events: Vec<Event>,
+impl Source {
+    pub(crate) fn applied_log(&self) -> AppliedLog {
+        AppliedLog { log: self.log.clone(), end: *self.applied.borrow() }
+    }
 }
 
-impl AppliedLog {
-    /// Frames from `from` on, at least one if there is an applied one.
-    pub(crate) fn read(&self, from: FrameNumber) -> Result<Vec<Opened>, Error> {
-        if from >= self.end {
-            return Ok(Vec::new());
-        }
-        let frames = self.log.read(from, CHUNK_BYTES)?;
-        frames
-            .into_iter()
-            .take_while(|frame| frame.number < self.end)
-            .map(|frame| {
-                metrics::counter!("thalweg_streams_scanned_bytes_total").increment(frame.bytes());
-                let corrupt = |source| Error::Corrupt { frame: frame.number, source };
-                let events = Event::decode_all(&frame.body).map_err(corrupt)?;
-                Ok(Opened { frame, events })
-            })
-            .collect()
+/// Streams of a list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StreamPage {
+    /// By table, then label.
+    pub streams: Vec<StreamName>,
+    /// The last of them, if there are more after it.
+    pub last: Option<StreamName>,
+}
+
+/// Records of a shard.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecordsPage {
+    /// In the order of the shard; possibly none, though there may be some further on.
+    pub records: Vec<Record>,
+    /// Where to go on; none after the end of a closed shard.
+    pub next_iterator: Option<String>,
+}
+
+impl Reader {
+    /// The streams of `store`.
+    pub fn new(store: &Store) -> Reader {
+        let of_store = store.clone();
+        Reader::over(Source {
+            log: store.log().clone(),
+            applied: store.applied(),
+            catalog: Arc::new(move || of_store.catalog()),
+            clock: store.clock().clone(),
+        })
     }
 
-    /// Per shard, the number of its first event in `from` or later.
-    pub(crate) fn sequences_at(&self, from: FrameNumber) -> Result<Vec<SequenceNumber>, Error> {
-        let last = FrameNumber(self.end.0.saturating_sub(1));
-        let frame = self.log.read(from.min(last), 1)?.into_iter().next();
-        let frame = frame.ok_or(Error::Trimmed { trim_point: self.log.trim_point().0 })?;
-        if frame.number >= from {
-            return Ok(frame.first_sequences.clone());
-        }
-        frame.next_sequences().map_err(|source| Error::Corrupt { frame: frame.number, source })
+    pub(crate) fn over(source: Source) -> Reader {
+        Reader { source, lineages: Arc::default() }
     }
 
-    /// Where to look for what a place in a shard names: there, or at the trim point if nothing was lost before it.
-    fn resume(&self, place: ShardPlace) -> Result<FrameNumber, Error> {
-        let trim_point = self.log.trim_point();
-        if place.frame >= trim_point {
-            return Ok(place.frame);
-        }
-        match self.sequences_at(trim_point)?.get(usize::from(place.shard.0)) {
-            Some(first) if *first <= place.sequence => Ok(trim_point),
-            _ => Err(Error::Trimmed { trim_point: trim_point.0 }),
-        }
+    pub(crate) fn applied(&self) -> watch::Receiver<FrameNumber> {
+        self.source.applied.clone()
     }
 
-    /// Records of one shard from `place` on, at most `limit` of them, and where to go on; none after the shard's end.
-    pub(crate) fn shard_records(
+    /// Streams that are on, of one table or of all users' tables, after `after` (exclusive), at most `limit`.
+    pub fn list(&self, table: Option<&str>, after: Option<&StreamName>, limit: usize) -> StreamPage {
+        let catalog = (self.source.catalog)();
+        let mut streams: Vec<StreamName> = catalog
+            .user_tables()
+            .filter(|of| table.is_none_or(|table| of.name == table))
+            .filter_map(|table| Some(StreamName::new(table, table.stream.as_ref()?)))
+            .filter(|name| after.is_none_or(|after| name > after))
+            .take(limit.saturating_add(1))
+            .collect();
+        let has_more = streams.len() > limit;
+        streams.truncate(limit);
+        let last = if has_more { streams.last().cloned() } else { None };
+        StreamPage { streams, last }
+    }
+
+    /// Describes a stream and its shards after `after_shard` (exclusive), at most `limit` of them.
+    pub fn describe(
         &self,
-        stream: &Lineage,
-        mut place: ShardPlace,
+        name: &StreamName,
+        after_shard: Option<&str>,
         limit: usize,
-    ) -> Result<(Vec<Record>, Option<ShardPlace>), Error> {
-        let mut records: Vec<Record> = Vec::new();
-        let (mut scanned, mut answered) = (0, 0);
-        place.frame = self.resume(place)?;
-        while scanned < SCAN_BYTES_MAX {
-            let opened = self.read(place.frame)?;
-            if opened.is_empty() {
-                break;
-            }
-            for Opened { frame, events } in opened {
-                for event in &events {
-                    if event.shard != place.shard || event.sequence < place.sequence {
-                        continue;
-                    }
-                    if stream.ends_with(event) {
-                        return Ok((records, None));
-                    }
-                    if let Some(record) = stream.record(event, &frame)? {
-                        answered += record.size_bytes;
-                        if records.len() == limit || (answered > ANSWER_BYTES_MAX && !records.is_empty()) {
-                            return Ok((records, Some(place)));
-                        }
-                        records.push(record);
-                    }
-                    place.sequence = SequenceNumber(event.sequence.0 + 1);
-                }
-                scanned += frame.bytes();
-                place.frame = frame.number.next();
-            }
-        }
-        Ok((records, Some(place)))
+    ) -> Result<StreamDescription, Error> {
+        let log = self.source.applied_log();
+        let (stream, is_enabled) = self.by_name(&log, name)?;
+        let mut shards: Vec<ShardDescription> = (0_u16..)
+            .zip(starting_sequences(&log, &stream)?)
+            .map(|(shard, starting_sequence)| ShardDescription {
+                id: shard_id(&stream.stream, ShardId(shard)),
+                starting_sequence,
+            })
+            .filter(|shard| after_shard.is_none_or(|after| shard.id.as_str() > after))
+            .collect();
+        let limit = limit.clamp(1, SHARDS_MAX);
+        let has_more = shards.len() > limit;
+        shards.truncate(limit);
+        let last_shard_id = shards.last().filter(|_| has_more).map(|shard| shard.id.clone());
+        Ok(StreamDescription {
+            name: name.clone(),
+            table: stream.table.clone(),
+            view: stream.stream.view,
+            enabled_at_us: stream.key.enabled_at_us,
+            is_enabled,
+            shards,
+            last_shard_id,
+        })
     }
 
-    /// Records of all shards from `place` on, each with the place behind it, out of one chunk of frames; `place` moves
-    /// behind what was seen. Answers whether the stream ended there.
-    pub(crate) fn stream_records(
-        &self,
-        stream: &Lineage,
-        place: &mut StreamPlace,
-    ) -> Result<(Vec<(Record, StreamPlace)>, bool), Error> {
-        let mut records = Vec::new();
-        for Opened { frame, events } in self.read(place.frame)? {
-            let seen = if place.frame == frame.number { place.event as usize } else { 0 };
-            let mut has_ended = vec![false; frame.first_sequences.len()];
-            for (at, event) in events.iter().enumerate() {
-                let ended = has_ended.get_mut(usize::from(event.shard.0));
-                if stream.ends_with(event) {
-                    if let Some(ended) = ended {
-                        *ended = true;
-                    }
-                } else if at >= seen
-                    && !ended.is_some_and(|ended| *ended)
-                    && let Some(record) = stream.record(event, &frame)?
-                {
-                    let event = u32::try_from(at + 1).unwrap_or(u32::MAX);
-                    records.push((record, StreamPlace { frame: frame.number, event }));
-                }
-            }
-            *place = StreamPlace { frame: frame.number.next(), event: 0 };
-            if has_ended.contains(&true) {
-                return Ok((records, true));
-            }
+    /// A token for reading one shard from `start` on, good for 15 minutes.
+    pub fn iterator(&self, name: &StreamName, shard: &str, start: IteratorStart) -> Result<String, Error> {
+        let log = self.source.applied_log();
+        let (stream, is_enabled) = self.by_name(&log, name)?;
+        let shards = u16::try_from(stream.first_sequences.len()).unwrap_or(u16::MAX);
+        let shard = parse_shard_id(&stream.stream, shards, shard)
+            .ok_or_else(|| Error::ShardNotFound { shard: shard.to_owned() })?;
+        let place = place(&log, &stream, is_enabled, shard, start)?;
+        Ok(self.token(stream.key, place))
+    }
+
+    /// Records from an iterator on, at most `limit` (and 1000, and 1 MB). A bounded piece of the log is looked through,
+    /// so an answer may be empty although there is more.
+    pub fn records(&self, iterator: &str, limit: usize) -> Result<RecordsPage, Error> {
+        let iterator = ShardIterator::decode(iterator, self.source.clock.now_us())?;
+        if iterator.place.frame == ENDED {
+            return Ok(RecordsPage { records: Vec::new(), next_iterator: None });
         }
-        Ok((records, false))
+        let log = self.source.applied_log();
+        let stream = self.by_key(&log, iterator.stream)?;
+        let (records, next) = log.shard_records(&stream, iterator.place, limit.clamp(1, RECORDS_MAX))?;
+        let next_iterator = next.map(|place| self.token(stream.key, place));
+        Ok(RecordsPage { records, next_iterator })
+    }
+
+    /// A walk over the stream of the table called `table`, all shards of it.
+    pub fn walk(&self, table: &str, from: &FollowFrom) -> Result<Walk, Error> {
+        let log = self.source.applied_log();
+        let not_found = || Error::StreamNotFound { stream: table.to_owned() };
+        if let FollowFrom::Position(token) = from {
+            let (key, place) = StreamPlace::decode(token)?;
+            let stream = self.by_key(&log, key)?;
+            let is_of_table = stream.table.name == table;
+            return if is_of_table { Ok(Walk::new(self.source.clone(), stream, place)) } else { Err(not_found()) };
+        }
+        let current = (self.source.catalog)().by_name(table).filter(|table| !table.id.is_system()).cloned();
+        let stream = match current {
+            Some(table) => self.lineages.current(&log, &table)?,
+            None => None,
+        };
+        let stream = stream.ok_or_else(not_found)?;
+        let begin = stream.frame.max(log.log.trim_point());
+        let frame = match from {
+            FollowFrom::Latest => log.end,
+            FollowFrom::Time(time_us) => log.log.find_time(*time_us)?.max(begin),
+            FollowFrom::TrimHorizon | FollowFrom::Position(_) => begin,
+        };
+        Ok(Walk::new(self.source.clone(), stream, StreamPlace { frame, event: 0 }))
+    }
+
+    fn token(&self, stream: StreamKey, place: ShardPlace) -> String {
+        ShardIterator { stream, place, issued_at_us: self.source.clock.now_us() }.encode()
+    }
+
+    /// A stream by name, and whether it is on.
+    fn by_name(&self, log: &AppliedLog, name: &StreamName) -> Result<(Arc<Lineage>, bool), Error> {
+        let current = (self.source.catalog)().by_name(&name.table).filter(|table| is_called(table, name)).cloned();
+        if let Some(table) = current
+            && let Some(stream) = self.lineages.current(log, &table)?
+        {
+            return Ok((stream, true));
+        }
+        let past = self.lineages.past_by_name(log, name)?.filter(|stream| is_called(&stream.table, name));
+        past.map(|stream| (stream, false)).ok_or_else(|| Error::StreamNotFound { stream: name.to_string() })
+    }
+
+    fn by_key(&self, log: &AppliedLog, key: StreamKey) -> Result<Arc<Lineage>, Error> {
+        let current = (self.source.catalog)().by_id(key.table).filter(|table| is_on(table, key)).cloned();
+        let stream = match current {
+            Some(table) => self.lineages.current(log, &table)?,
+            None => self.lineages.past_by_key(log, key)?,
+        };
+        stream.ok_or_else(|| Error::StreamNotFound { stream: format!("of table number {}", key.table.0) })
     }
 }
 
-impl Lineage {
-    /// Is this the event that ends the stream in its shard?
-    fn ends_with(&self, event: &Event) -> bool {
-        event.table == self.key.table
-            && self.has_begun(event)
-            && match &event.change {
-                Change::PutTable(table) => {
-                    table.stream.as_ref().is_none_or(|stream| stream.enabled_at_us != self.key.enabled_at_us)
-                }
-                Change::DeleteTable => true,
-                Change::Put { .. } | Change::Remove { .. } => false,
-            }
-    }
+/// Stands for the end of a stream that is over.
+const ENDED: FrameNumber = FrameNumber(u64::MAX);
 
-    /// What the stream shows of an event.
-    fn record(&self, event: &Event, frame: &Frame) -> Result<Option<Record>, Error> {
-        if event.table != self.key.table || !self.has_begun(event) {
-            return Ok(None);
-        }
-        let record = Record::of_event(event, &self.table, self.stream.view, frame.committed_at_us);
-        if let Ok(Some(_)) = record {
-            metrics::counter!("thalweg_streams_records_total").increment(1);
-        }
-        record.map_err(|source| Error::Corrupt { frame: frame.number, source })
-    }
+fn is_called(table: &Table, name: &StreamName) -> bool {
+    !table.id.is_system() && table.stream.as_ref().is_some_and(|stream| StreamName::new(table, stream) == *name)
+}
 
-    fn has_begun(&self, event: &Event) -> bool {
-        self.first_sequences.get(usize::from(event.shard.0)).is_some_and(|first| event.sequence >= *first)
+fn is_on(table: &Table, key: StreamKey) -> bool {
+    table.stream.as_ref().is_some_and(|stream| stream.enabled_at_us == key.enabled_at_us)
+}
+
+/// Per shard, the first event of `stream` that can still be read.
+fn starting_sequences(log: &AppliedLog, stream: &Lineage) -> Result<Vec<SequenceNumber>, Error> {
+    let trim_point = log.log.trim_point();
+    if trim_point <= stream.frame {
+        return Ok(stream.first_sequences.clone());
+    }
+    let kept = log.sequences_at(trim_point)?;
+    Ok(stream.first_sequences.iter().zip(kept).map(|(first, kept)| kept.max(*first)).collect())
+}
+
+/// Where `start` is in a shard.
+fn place(
+    log: &AppliedLog,
+    stream: &Lineage,
+    is_enabled: bool,
+    shard: ShardId,
+    start: IteratorStart,
+) -> Result<ShardPlace, Error> {
+    let at = usize::from(shard.0);
+    let begin = stream.frame.max(log.log.trim_point());
+    let first = starting_sequences(log, stream)?[at];
+    let numbered = |text: &str, skipped: u64| {
+        let invalid = || Error::InvalidSequence { sequence: text.to_owned() };
+        let sequence = parse_sequence(text).ok_or_else(invalid)?;
+        let end = *log.sequences_at(log.end)?.get(at).ok_or_else(invalid)?;
+        let next = sequence.0.checked_add(skipped).map(SequenceNumber).ok_or_else(invalid)?;
+        if next < first {
+            return Err(Error::Trimmed { trim_point: begin.0 });
+        }
+        if sequence >= end.max(first) {
+            return Err(invalid());
+        }
+        let frame = log.log.find_sequence(shard, next)?.clamp(begin, log.end.max(begin));
+        Ok(ShardPlace { shard, frame, sequence: next })
+    };
+    match start {
+        IteratorStart::TrimHorizon => Ok(ShardPlace { shard, frame: begin, sequence: first }),
+        IteratorStart::Latest if is_enabled => {
+            let next = log.sequences_at(log.end)?.get(at).copied().unwrap_or(first);
+            Ok(ShardPlace { shard, frame: log.end, sequence: next })
+        }
+        IteratorStart::Latest => Ok(ShardPlace { shard, frame: ENDED, sequence: first }),
+        IteratorStart::AtSequence(text) => numbered(&text, 0),
+        IteratorStart::AfterSequence(text) => numbered(&text, 1),
     }
 }

@@ -21,7 +21,7 @@ use store::{
 };
 use tokio::sync::watch;
 
-use crate::{Record, StreamName, Streams, streams::Source};
+use crate::{Reader, Record, StreamName, reader::Source};
 
 pub(crate) const SHARDS: u16 = 4;
 /// 2026-11-22T07:00:00.000 in microseconds.
@@ -43,7 +43,7 @@ pub(crate) struct World {
     catalog: Arc<Mutex<Arc<Catalog>>>,
     applied: watch::Sender<FrameNumber>,
     next: Vec<SequenceNumber>,
-    pub(crate) streams: Streams,
+    pub(crate) streams: Reader,
 }
 
 impl World {
@@ -53,7 +53,7 @@ impl World {
         let catalog = Arc::new(Mutex::new(Arc::new(Catalog::default())));
         let (applied, receiver) = watch::channel(log.tail());
         let seen = catalog.clone();
-        let streams = Streams::over(Source {
+        let streams = Reader::over(Source {
             log: log.clone(),
             applied: receiver,
             catalog: Arc::new(move || seen.lock().unwrap().clone()),
@@ -64,9 +64,9 @@ impl World {
     }
 
     /// The same log as another process would see it.
-    pub(crate) fn reopened(&self) -> Streams {
+    pub(crate) fn reopened(&self) -> Reader {
         let catalog = self.catalog.clone();
-        Streams::over(Source {
+        Reader::over(Source {
             log: self.log.clone(),
             applied: self.applied.subscribe(),
             catalog: Arc::new(move || catalog.lock().unwrap().clone()),

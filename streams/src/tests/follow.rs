@@ -1,4 +1,4 @@
-//! Followers.
+//! Walks over whole streams, and followers.
 
 use std::{future::Future, pin::pin, task::Poll};
 
@@ -6,64 +6,56 @@ use item::{Change, Old, ShardId, StreamView};
 use store::log::{FrameNumber, Log};
 
 use super::{START_US, World, put, ts};
-use crate::{Error, FollowFrom, Followed, Follower};
+use crate::{Error, FollowFrom, Followed, Follower, Reader, Walk};
 
-/// What is there without waiting for more.
-async fn available(follower: &mut Follower) -> Vec<Followed> {
+/// Everything that is there from `from` on.
+fn all(streams: &Reader, from: &FollowFrom) -> (Vec<Followed>, Walk) {
+    let mut walk = streams.walk("readings", from).unwrap();
     let mut followed = Vec::new();
-    while follower.is_behind() {
-        followed.extend(follower.step().await.unwrap());
+    while walk.is_behind() {
+        followed.extend(walk.step().unwrap());
     }
-    followed
+    (followed, walk)
 }
 
 fn times(followed: &[Followed]) -> Vec<i64> {
     followed.iter().map(|followed| ts(&followed.record)).collect()
 }
 
-#[tokio::test]
-async fn a_follower_gives_all_shards_in_the_order_of_the_log_and_then_what_comes() {
+fn follower(world: &World, from: &FollowFrom) -> Follower {
+    Follower::new(world.streams.walk("readings", from).unwrap(), world.streams.applied())
+}
+
+#[test]
+fn a_walk_gives_all_shards_in_the_order_of_the_log() {
     let mut world = World::new();
     let table = world.create(1000, "readings", StreamView::NewImage);
     let other = world.create(1001, "others", StreamView::NewImage);
     world.append(&table, (0..8).map(|n| (ShardId((7 - n as u16) % 4), put(&table, n, Old::Absent))).collect());
     world.put_readings(&other, 0, 100..103);
     world.put_readings(&table, 2, 8..10);
-
-    let mut follower = world.streams.follow("readings", FollowFrom::TrimHorizon).await.unwrap();
-    assert_eq!(times(&available(&mut follower).await), Vec::from_iter(0..10));
-
-    world.append_unapplied(&table, vec![(ShardId(0), put(&table, 10, Old::Absent))]);
-    let mut next = pin!(follower.next());
-    let is_waiting = std::future::poll_fn(|context| Poll::Ready(next.as_mut().poll(context).is_pending())).await;
-    assert!(is_waiting, "what is not applied is not shown");
-    world.apply();
-    assert_eq!(times(&next.await.unwrap().unwrap()), [10], "applying wakes it");
+    assert_eq!(times(&all(&world.streams, &FollowFrom::TrimHorizon).0), Vec::from_iter(0..10));
 }
 
-#[tokio::test]
-async fn following_goes_on_behind_every_position() {
+#[test]
+fn a_walk_goes_on_behind_every_position() {
     let mut world = World::new();
     let table = world.create(1000, "readings", StreamView::KeysOnly);
     world.append(&table, (0..5).map(|n| (ShardId(n as u16 % 4), put(&table, n, Old::Absent))).collect());
     world.put_readings(&table, 1, 5..9);
-    let mut follower = world.streams.follow("readings", FollowFrom::TrimHorizon).await.unwrap();
-    let all = available(&mut follower).await;
-    assert_eq!(times(&all), Vec::from_iter(0..9));
-    for (seen, followed) in (1..).zip(&all) {
-        let from: FollowFrom = followed.position.parse().unwrap();
-        let mut follower = world.reopened().follow("readings", from).await.unwrap();
-        let rest = available(&mut follower).await;
-        assert_eq!(rest, all[seen..], "the same records under the same positions");
+    let (followed, walk) = all(&world.streams, &FollowFrom::TrimHorizon);
+    assert_eq!(times(&followed), Vec::from_iter(0..9));
+    for (seen, one) in (1..).zip(&followed) {
+        let from: FollowFrom = one.position.parse().unwrap();
+        let (rest, _) = all(&world.reopened(), &from);
+        assert_eq!(rest, followed[seen..], "the same records under the same positions");
     }
-    let behind = follower.position();
     world.put_readings(&table, 1, 9..10);
-    let mut later = world.streams.follow("readings", FollowFrom::Position(behind)).await.unwrap();
-    assert_eq!(times(&available(&mut later).await), [9]);
+    assert_eq!(times(&all(&world.streams, &FollowFrom::Position(walk.position())).0), [9]);
 }
 
-#[tokio::test]
-async fn a_follower_begins_at_a_time_or_with_what_comes_next() {
+#[test]
+fn a_walk_begins_at_a_time_or_with_what_comes_next() {
     let mut world = World::new();
     let table = world.create(1000, "readings", StreamView::KeysOnly);
     for reading in 0..4 {
@@ -78,62 +70,79 @@ async fn a_follower_begins_at_a_time_or_with_what_comes_next() {
         ("2030-01-01T00:00:00Z", vec![]),
         ("latest", vec![]),
     ] {
-        let mut follower = world.streams.follow("readings", from.parse().unwrap()).await.unwrap();
-        assert_eq!(times(&available(&mut follower).await), expected, "{from}");
+        assert_eq!(times(&all(&world.streams, &from.parse().unwrap()).0), expected, "{from}");
     }
     assert_eq!("2026-11-22T07:00:00Z".parse::<FollowFrom>().unwrap(), FollowFrom::Time(START_US));
     for text in ["", "now", "2026-11-22", "AAAA"] {
         assert!(matches!(text.parse::<FollowFrom>(), Err(Error::InvalidToken { .. })), "{text}");
     }
-    let mut follower = world.streams.follow("readings", FollowFrom::Latest).await.unwrap();
-    world.put_readings(&table, 3, 4..5);
-    assert_eq!(times(&follower.next().await.unwrap().unwrap()), [4]);
 }
 
-#[tokio::test]
-async fn following_ends_with_the_stream() {
+#[test]
+fn a_walk_ends_with_the_stream() {
     let mut world = World::new();
     let first = world.create(1000, "readings", StreamView::KeysOnly);
     world.put_readings(&first, 0, 1..3);
-    let mut follower = world.streams.follow("readings", FollowFrom::TrimHorizon).await.unwrap();
+    let (_, walk) = all(&world.streams, &FollowFrom::TrimHorizon);
+    assert!(!walk.has_ended());
     world.pass(1000);
     let off = world.set_stream(&first, None);
     world.put_readings(&off, 0, 3..4);
     world.pass(1000);
     let second = world.set_stream(&off, Some(StreamView::KeysOnly));
     world.put_readings(&second, 0, 4..5);
-    assert_eq!(times(&follower.next().await.unwrap().unwrap()), [1, 2]);
-    assert_eq!(follower.next().await.unwrap(), None);
-    assert_eq!(follower.next().await.unwrap(), None);
+    let (followed, mut ended) = all(&world.streams, &FollowFrom::Position(walk.position()));
+    assert_eq!((times(&followed), ended.has_ended(), ended.is_behind()), (vec![], true, false));
+    assert_eq!(ended.step().unwrap(), []);
 
-    let mut follower = world.streams.follow("readings", FollowFrom::TrimHorizon).await.unwrap();
-    assert_eq!(times(&follower.next().await.unwrap().unwrap()), [4]);
+    assert_eq!(times(&all(&world.streams, &FollowFrom::TrimHorizon).0), [4]);
     world.change_table(&second, &Change::DeleteTable);
-    assert_eq!(follower.next().await.unwrap(), None);
-    drop(world);
+    assert!(world.streams.walk("readings", &FollowFrom::TrimHorizon).is_err());
 }
 
-#[tokio::test]
-async fn a_position_is_of_one_table_and_may_be_trimmed() {
+#[test]
+fn a_position_is_of_one_table_and_may_be_trimmed() {
     let mut world = World::new();
     let table = world.create(1000, "readings", StreamView::KeysOnly);
     world.create(1001, "others", StreamView::KeysOnly);
     world.put_readings(&table, 0, 1..6);
-    let mut follower = world.streams.follow("readings", FollowFrom::TrimHorizon).await.unwrap();
-    let first = available(&mut follower).await.swap_remove(0).position;
+    let first = all(&world.streams, &FollowFrom::TrimHorizon).0.swap_remove(0).position;
 
-    let refused = world.streams.follow("others", FollowFrom::Position(first.clone())).await;
+    let refused = world.streams.walk("others", &FollowFrom::Position(first.clone()));
     assert!(matches!(refused.map(drop), Err(Error::StreamNotFound { .. })));
     world.log.trim(FrameNumber(world.log.tail().0 - 1)).unwrap();
-    let mut follower = world.streams.follow("readings", FollowFrom::Position(first)).await.unwrap();
-    assert!(matches!(follower.next().await, Err(Error::Trimmed { .. })));
+    let mut walk = world.streams.walk("readings", &FollowFrom::Position(first)).unwrap();
+    assert!(matches!(walk.step(), Err(Error::Trimmed { .. })));
+}
+
+#[tokio::test]
+async fn a_follower_waits_until_something_is_applied() {
+    let mut world = World::new();
+    let table = world.create(1000, "readings", StreamView::KeysOnly);
+    let other = world.create(1001, "others", StreamView::KeysOnly);
+    world.put_readings(&table, 0, 1..2);
+    let mut follower = follower(&world, &FollowFrom::Latest);
+    world.append_unapplied(&table, vec![(ShardId(3), put(&table, 2, Old::Absent))]);
+    {
+        let mut next = pin!(follower.next());
+        let is_waiting = std::future::poll_fn(|context| Poll::Ready(next.as_mut().poll(context).is_pending())).await;
+        assert!(is_waiting, "what is not applied is not shown");
+        world.apply();
+        assert_eq!(times(&next.await.unwrap().unwrap()), [2], "applying wakes it");
+    }
+    world.put_readings(&other, 0, 7..9);
+    world.put_readings(&table, 1, 3..4);
+    assert_eq!(times(&follower.next().await.unwrap().unwrap()), [3], "it passes over what is not its table's");
+    world.change_table(&table, &Change::DeleteTable);
+    assert_eq!(follower.next().await.unwrap(), None);
+    assert_eq!(follower.next().await.unwrap(), None);
 }
 
 #[tokio::test]
 async fn a_closing_store_wakes_its_followers() {
     let mut world = World::new();
     world.create(1000, "readings", StreamView::KeysOnly);
-    let mut follower = world.streams.follow("readings", FollowFrom::Latest).await.unwrap();
+    let mut follower = follower(&world, &FollowFrom::Latest);
     drop(world);
     assert!(matches!(follower.next().await, Err(Error::Store(store::Error::Closed))));
 }
