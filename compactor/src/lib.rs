@@ -1,1 +1,28 @@
-//! Rolls cold data into Parquet.
+//! Rolls sealed memtables into Parquet, merges, publishes, and gives up what is no longer needed.
+//!
+//! ```text
+//! sealed memtables --flush--> runs --merge--> a generation of the table --link--> cold/tables/<name>
+//! ```
+//! 1. [`plan`] says what to do next: a pure function of manifest, catalogue, sealed sets and clock.
+//! 2. A [`Job`] does it, one bounded step at a time, so that flushes can go on in the middle of a long merge.
+//! 3. Each job writes new files only, syncs them, and commits them through [`store::Store::commit`]; only then are links
+//!    swapped and old files removed. A crash anywhere leaves a state that [`Compactor::open`] tidies.
+//!
+//! This crate must not know protocols.
+
+mod collect;
+mod compactor;
+mod config;
+mod error;
+mod flush;
+mod job;
+mod links;
+mod merge;
+pub mod plan;
+mod retention;
+
+pub use compactor::{Compacted, Compactor, METRICS};
+pub use config::Config;
+pub use error::Error;
+pub use job::{Job, Report, Step};
+pub use plan::Task;

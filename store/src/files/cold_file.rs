@@ -104,7 +104,7 @@ impl ColdFile {
         if !found {
             return Ok(None);
         }
-        Ok(self.rows_at(at..at + 1, cache).await?.pop().map(Row::from))
+        Ok(self.read_rows(at..at + 1, cache).await?.pop().map(Row::from))
     }
 
     /// The first rows of `range` in `direction`, at most `rows_max`; fewer only if the range has no more.
@@ -137,13 +137,32 @@ impl ColdFile {
         };
         let rows_max = rows_max as u64;
         match direction {
-            Direction::Forward => self.rows_at(start..end.min(start.saturating_add(rows_max)), cache).await,
+            Direction::Forward => self.read_rows(start..end.min(start.saturating_add(rows_max)), cache).await,
             Direction::Backward => {
-                let mut rows = self.rows_at(start.max(end.saturating_sub(rows_max))..end, cache).await?;
+                let mut rows = self.read_rows(start.max(end.saturating_sub(rows_max))..end, cache).await?;
                 rows.reverse();
                 Ok(rows)
             }
         }
+    }
+
+    /// The rows at these positions, in key order.
+    pub async fn read_rows(&self, rows: Range<u64>, cache: &Cache) -> Result<Vec<ItemRow>, Error> {
+        let rows = rows.start..rows.end.min(self.rows);
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let batches = self.read(&rows, &Projection::all(&self.footer), cache).await?;
+        let mut decoded = Vec::with_capacity(batches.iter().map(Batch::rows).sum());
+        for batch in &batches {
+            for at in 0..batch.rows() {
+                decoded.push(batch.row(&self.footer, at).map_err(|what| self.corrupt(what))?);
+            }
+        }
+        if decoded.len() as u64 != rows.end - rows.start {
+            return Err(self.corrupt(format!("rows {rows:?} are {} rows", decoded.len())));
+        }
+        Ok(decoded)
     }
 
     /// The columns it was written with.
@@ -196,23 +215,6 @@ impl ColdFile {
             at -= batch.rows();
         }
         Err(self.corrupt("a block has fewer rows than it should".to_owned()))
-    }
-
-    async fn rows_at(&self, rows: Range<u64>, cache: &Cache) -> Result<Vec<ItemRow>, Error> {
-        if rows.is_empty() {
-            return Ok(Vec::new());
-        }
-        let batches = self.read(&rows, &Projection::all(&self.footer), cache).await?;
-        let mut decoded = Vec::with_capacity(batches.iter().map(Batch::rows).sum());
-        for batch in &batches {
-            for at in 0..batch.rows() {
-                decoded.push(batch.row(&self.footer, at).map_err(|what| self.corrupt(what))?);
-            }
-        }
-        if decoded.len() as u64 != rows.end - rows.start {
-            return Err(self.corrupt(format!("rows {rows:?} are {} rows", decoded.len())));
-        }
-        Ok(decoded)
     }
 
     /// Reads `rows`, from only those pages that hold them.

@@ -127,6 +127,11 @@ impl FileWriter {
         Ok(())
     }
 
+    /// Where it is, relative to the data directory.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     /// Rows so far.
     pub fn rows(&self) -> u64 {
         self.entry.rows

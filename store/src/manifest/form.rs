@@ -24,6 +24,8 @@ use crate::{
 
 /// The newest format that this version reads, and the one it writes.
 pub(super) const FORMAT: u32 = 1;
+/// Shards of one directory at most.
+const SHARDS_MAX: usize = 64;
 
 #[derive(Deserialize)]
 struct Format {
@@ -191,11 +193,16 @@ impl ManifestForm {
         for table in self.tables {
             catalog.put(Arc::new(table.into()));
         }
+        let shards = self.flushed_sequences.len();
+        if shards > SHARDS_MAX {
+            return Err(format!("{shards} shards, more than {SHARDS_MAX}"));
+        }
         let mut files = BTreeMap::new();
         for file in self.files {
             let entry = FileEntry::try_from(file)?;
-            if entry.id.0 >= self.next_file || catalog.by_id(entry.table).is_none() {
-                return Err(format!("file {} has an impossible number or table", entry.id.0));
+            let is_possible = entry.id.0 < self.next_file && usize::from(entry.shard.0) < shards;
+            if !is_possible || catalog.by_id(entry.table).is_none() {
+                return Err(format!("file {} has an impossible number, shard or table", entry.id.0));
             }
             if let Some(twice) = files.insert(entry.id, entry) {
                 return Err(format!("file {} is named twice", twice.id.0));

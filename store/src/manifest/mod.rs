@@ -162,8 +162,8 @@ impl Manifest {
             next.flushed_sequences = flushed.sequences.clone();
             next.catalog = flushed.catalog.clone();
             next.next_table = flushed.next_table;
-            next.drop_missing_tables(edit.now_us);
         }
+        next.drop_missing_tables(edit.now_us);
         next
     }
 
@@ -187,6 +187,7 @@ impl Manifest {
         }
     }
 
+    /// A table may have been dropped while its files were merged.
     fn drop_missing_tables(&mut self, now_us: u64) {
         let catalog = self.catalog.clone();
         self.files.retain(|_, entry| catalog.by_id(entry.table).is_some());

@@ -1,0 +1,228 @@
+//! The compactor as others see it.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use item::{Table, TableId};
+use store::{Store, log::FrameNumber, manifest::Place};
+use tokio::{sync::watch, time::MissedTickBehavior};
+
+use crate::{
+    Config, Error, Job, Report, Step, Task,
+    collect,
+    job::Site,
+    plan, retention,
+};
+
+/// Metrics of the compactor: names and meanings.
+pub const METRICS: &[(&str, &str)] = &[
+    ("thalweg_compactor_flushes_total", "Sealed sets of memtables written to runs"),
+    ("thalweg_compactor_flushed_rows_total", "Rows written to runs"),
+    ("thalweg_compactor_flushed_bytes_total", "Bytes of run files written"),
+    ("thalweg_compactor_merges_total", "Generations published"),
+    ("thalweg_compactor_merged_rows_total", "Rows written to generations"),
+    ("thalweg_compactor_merged_bytes_total", "Bytes of generation files written"),
+    ("thalweg_compactor_residual_values_total", "Values written to the residual column of generations"),
+    ("thalweg_compactor_collected_generations_total", "Old generations removed"),
+    ("thalweg_compactor_early_trims_total", "Times that the log was trimmed before its retention time, for its size"),
+    ("thalweg_compactor_failures_total", "Jobs that failed and will be tried again"),
+    ("thalweg_compactor_sealed_sets", "Sealed sets of memtables that wait to be flushed"),
+];
+
+/// How often the background looks for work.
+const TICK: Duration = Duration::from_millis(250);
+/// How long the background waits after a failure.
+const BACK_OFF: Duration = Duration::from_secs(10);
+
+/// Makes cold data. Cloning shares it. Jobs run one at a time, except that a flush cuts in on a merge.
+#[derive(Clone)]
+pub struct Compactor {
+    site: Site,
+    /// Held while jobs run.
+    working: Arc<Mutex<()>>,
+    stopping: Arc<AtomicBool>,
+}
+
+/// A table's published generation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compacted {
+    /// The table's name.
+    pub table: String,
+    /// The generation's number.
+    pub generation: u64,
+    /// What was written for it by this call; nothing if it was up to date.
+    pub written: Report,
+    /// What is in it now.
+    pub total: Report,
+}
+
+impl Compactor {
+    /// Opens the cold part of the data directory of `store`: removes what a crash left unfinished, and brings links up
+    /// to date. Blocks on the disk.
+    pub fn open(store: Store, config: Config) -> Result<Compactor, Error> {
+        collect::recover(&store)?;
+        let site = Site::new(store, config);
+        Ok(Compactor { site, working: Arc::default(), stopping: Arc::default() })
+    }
+
+    /// What is most urgent now, if anything is due.
+    pub fn next_task(&self) -> Option<Task> {
+        let store = &self.site.store;
+        let sealed = store.view().sealed.len();
+        plan::next_task(&store.manifest(), &store.catalog(), sealed, self.site.now_us(), &self.site.config)
+    }
+
+    /// Begins `task`; the caller steps it. For the simulator, and for whoever wants to choose.
+    pub fn start(&self, task: &Task) -> Job {
+        Job::start(self.site.clone(), task)
+    }
+
+    /// Gives up log that is flushed and older than its retention. Blocks on the disk.
+    pub fn trim(&self) -> Result<(), Error> {
+        Ok(retention::trim(&self.site.store, &self.site.config)?)
+    }
+
+    /// Returns when every change acknowledged before the call is under `cold/tables`, merged: of one table, or of all
+    /// users' tables, by name.
+    pub async fn compact(&self, table: Option<&str>) -> Result<Vec<Compacted>, Error> {
+        let catalog = self.site.store.catalog();
+        let tables: Vec<Arc<Table>> = match table {
+            None => catalog.user_tables().cloned().collect(),
+            Some(name) => {
+                let unknown = || Error::UnknownTable { name: name.to_owned() };
+                vec![Arc::clone(catalog.by_name(name).filter(|table| !table.id.is_system()).ok_or_else(unknown)?)]
+            }
+        };
+        self.site.store.seal().await?;
+        let compactor = self.clone();
+        let done = tokio::task::spawn_blocking(move || compactor.compact_tables(&tables)).await;
+        done.map_err(|_| store::Error::Closed)?
+    }
+
+    /// Seals, flushes, merges, collects and trims as it becomes due, until `shutdown` is true. A merge under way is then
+    /// given up.
+    pub async fn run(&self, mut shutdown: watch::Receiver<bool>) {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut seal = tokio::time::interval(self.site.config.seal_interval.max(TICK));
+        seal.reset();
+        loop {
+            let ready = tokio::select! {
+                () = stopped(&mut shutdown) => return,
+                _ = tick.tick() => Ok(()),
+                _ = seal.tick() => self.site.store.seal().await.map_err(Error::from),
+            };
+            let outcome = match ready {
+                Ok(()) => self.work_until(&mut shutdown).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = outcome {
+                metrics::counter!("thalweg_compactor_failures_total").increment(1);
+                tracing::error!(%error, "compaction failed, trying again in {} s", BACK_OFF.as_secs());
+                // Whatever it was, a full disk say, at once is too soon.
+                let _ = tokio::time::timeout(BACK_OFF, stopped(&mut shutdown)).await;
+            }
+        }
+    }
+
+    /// Does what is due, on a thread of its own.
+    async fn work_until(&self, shutdown: &mut watch::Receiver<bool>) -> Result<(), Error> {
+        let compactor = self.clone();
+        let mut work = tokio::task::spawn_blocking(move || compactor.work());
+        let done = tokio::select! {
+            done = &mut work => done,
+            () = stopped(shutdown) => {
+                self.stopping.store(true, Ordering::Relaxed);
+                work.await
+            }
+        };
+        done.map_err(|_| store::Error::Closed)?
+    }
+
+    fn work(&self) -> Result<(), Error> {
+        let _working = self.working.lock().unwrap_or_else(PoisonError::into_inner);
+        metrics::gauge!("thalweg_compactor_sealed_sets").set(self.site.store.view().sealed.len() as f64);
+        let mut flushed = false;
+        while let Some(task) = self.next_task() {
+            match self.finish(&task) {
+                Err(Error::Store(store::Error::Closed)) if self.stopping.load(Ordering::Relaxed) => return Ok(()),
+                done => done?,
+            };
+            flushed |= task == Task::Flush;
+        }
+        if flushed { self.trim() } else { Ok(()) }
+    }
+
+    fn compact_tables(&self, tables: &[Arc<Table>]) -> Result<Vec<Compacted>, Error> {
+        let _working = self.working.lock().unwrap_or_else(PoisonError::into_inner);
+        let target = self.site.store.view().sealed.last().map_or(FrameNumber(0), |sealed| sealed.through);
+        while self.site.store.manifest().flushed < target {
+            self.finish(&Task::Flush)?;
+        }
+        let mut compacted = Vec::new();
+        for table in tables {
+            let written = if self.is_merged(table.id) { Report::default() } else { self.finish(&Task::Merge(table.id))? };
+            compacted.extend(self.compacted(table, written));
+        }
+        self.trim()?;
+        Ok(compacted)
+    }
+
+    /// Runs one job to its end; sealed sets that appear meanwhile are flushed between its steps.
+    fn finish(&self, task: &Task) -> Result<Report, Error> {
+        let mut job = self.start(task);
+        loop {
+            match self.step(&mut job, task) {
+                Ok(Step::More) => {}
+                Ok(Step::Done(report)) => return Ok(report),
+                Err(error) => {
+                    job.abandon();
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    fn step(&self, job: &mut Job, task: &Task) -> Result<Step, Error> {
+        if *task != Task::Flush {
+            if self.stopping.load(Ordering::Relaxed) {
+                return Err(store::Error::Closed.into());
+            }
+            while !self.site.store.view().sealed.is_empty() {
+                self.finish(&Task::Flush)?;
+            }
+        }
+        Ok(job.step()?)
+    }
+
+    /// Is everything flushed of this table in its generation?
+    fn is_merged(&self, table: TableId) -> bool {
+        let manifest = self.site.store.manifest();
+        let has_generation = manifest.cold_tables.get(&table).is_some_and(|cold| cold.generation > 0);
+        has_generation && !manifest.files.values().any(|entry| entry.table == table && entry.place == Place::Run)
+    }
+
+    fn compacted(&self, table: &Table, written: Report) -> Option<Compacted> {
+        let manifest = self.site.store.manifest();
+        let generation = manifest.cold_tables.get(&table.id)?.generation;
+        let mut total = Report::default();
+        for entry in manifest.files.values() {
+            if entry.table == table.id && entry.place == Place::Generation(generation) {
+                total.files += 1;
+                total.rows += entry.rows;
+                total.bytes += entry.bytes;
+            }
+        }
+        Some(Compacted { table: table.name.clone(), generation, written, total })
+    }
+}
+
+/// Waits until told to stop, or until nobody is left to tell.
+async fn stopped(shutdown: &mut watch::Receiver<bool>) {
+    let _ = shutdown.wait_for(|stop| *stop).await;
+}

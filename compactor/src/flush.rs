@@ -1,0 +1,242 @@
+//! From a sealed set of memtables to run files: one file for each table and shard with rows.
+//!
+//! 1. Widen the column types of each table by its rows.
+//! 2. Write each file and sync it.
+//! 3. Sync the directory, commit: files, types, the flushed frame, the catalogue.
+//! 4. Tables that are gone lose their link.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    mem,
+    sync::Arc,
+};
+
+use item::{Key, ShardId, Table, TableId};
+use store::{
+    Catalog, Direction, Error,
+    files::{ColdFile, ColumnTypes, FileWriter, ItemRow, KeyRange, NewFile, Row},
+    manifest::{Edit, FileEntry, Flushed, Place, RUNS_DIR},
+    view::Sealed,
+};
+
+use crate::{
+    job::{Report, Site, Step},
+    links,
+};
+
+/// Rows taken from a memtable at a time.
+const BATCH_ROWS: usize = 1024;
+
+/// One sealed set under way to run files.
+pub(crate) struct Flush {
+    site: Site,
+    sealed: Option<Arc<Sealed>>,
+    state: State,
+    types: BTreeMap<TableId, Arc<ColumnTypes>>,
+    files: Vec<FileEntry>,
+    /// Paths of files that were begun and that no manifest can name yet.
+    unnamed: Vec<String>,
+    report: Report,
+}
+
+/// A table's rows in one memtable.
+#[derive(Clone)]
+struct Part {
+    table: Arc<Table>,
+    shard: ShardId,
+}
+
+enum State {
+    Widen { parts: VecDeque<Part>, reader: Option<Reader>, all: VecDeque<Part> },
+    Write { parts: VecDeque<Part>, writing: Option<(Reader, FileWriter)> },
+    Commit,
+    Link,
+    Done,
+}
+
+/// Reads the rows of a part, batch by batch.
+struct Reader {
+    part: Part,
+    from: Option<Key>,
+}
+
+impl Flush {
+    /// Flushes the oldest sealed set, if there is one.
+    pub(crate) fn new(site: Site) -> Flush {
+        let sealed = site.store.view().sealed.first().cloned();
+        let parts = sealed.as_deref().map(parts).unwrap_or_default();
+        let state = match sealed {
+            Some(_) => State::Widen { all: parts.clone(), parts, reader: None },
+            None => State::Done,
+        };
+        Flush { site, sealed, state, types: BTreeMap::new(), files: Vec::new(), unnamed: Vec::new(), report: Report::default() }
+    }
+
+    pub(crate) fn step(&mut self) -> Result<Step, Error> {
+        let Some(sealed) = self.sealed.clone() else { return Ok(Step::Done(Report::default())) };
+        self.state = match mem::replace(&mut self.state, State::Done) {
+            State::Widen { parts, reader, all } => self.widen(&sealed, parts, reader, all)?,
+            State::Write { parts, writing } => self.write(&sealed, parts, writing)?,
+            State::Commit => self.commit(&sealed)?,
+            State::Link => {
+                links::reconcile(&self.site.store)?;
+                State::Done
+            }
+            State::Done => State::Done,
+        };
+        Ok(if matches!(self.state, State::Done) { Step::Done(self.report.clone()) } else { Step::More })
+    }
+
+    /// Removes what was written, if it cannot have been published.
+    pub(crate) fn abandon(&self) {
+        for path in &self.unnamed {
+            if let Err(error) = self.site.store.disk().remove(path) {
+                tracing::warn!(path, %error, "an unfinished run could not be removed");
+            }
+        }
+    }
+
+    fn widen(
+        &mut self,
+        sealed: &Sealed,
+        mut parts: VecDeque<Part>,
+        reader: Option<Reader>,
+        all: VecDeque<Part>,
+    ) -> Result<State, Error> {
+        let Some(mut reader) = reader.or_else(|| parts.pop_front().map(Reader::new)) else {
+            let disk = self.site.store.disk();
+            disk.create_dir(RUNS_DIR).map_err(Error::io("create directory", RUNS_DIR))?;
+            return Ok(State::Write { parts: all, writing: None });
+        };
+        let table = Arc::clone(&reader.part.table);
+        let rows = reader.next(sealed);
+        let types = self.types.entry(table.id).or_insert_with(|| {
+            let manifest = self.site.store.manifest();
+            let before = manifest.cold_tables.get(&table.id).map(|cold| cold.types.clone());
+            Arc::new(before.unwrap_or_else(|| ColumnTypes::of_table(&table)))
+        });
+        for row in &rows {
+            let row = decode(row)?;
+            match &row.item {
+                Some(item) => Arc::make_mut(types).widen(item),
+                None => Arc::make_mut(types).widen(&row.key.to_item(&table).map_err(|error| malformed(&error))?),
+            }
+        }
+        let reader = (rows.len() == BATCH_ROWS).then_some(reader);
+        Ok(State::Widen { parts, reader, all })
+    }
+
+    fn write(
+        &mut self,
+        sealed: &Sealed,
+        mut parts: VecDeque<Part>,
+        writing: Option<(Reader, FileWriter)>,
+    ) -> Result<State, Error> {
+        let (mut reader, writer) = match writing {
+            Some((reader, writer)) => (reader, Some(writer)),
+            None => match parts.pop_front() {
+                Some(part) => (Reader::new(part), None),
+                None => return Ok(State::Commit),
+            },
+        };
+        let rows = reader.next(sealed);
+        let mut writer = match writer {
+            Some(writer) => writer,
+            None if rows.is_empty() => return Ok(State::Write { parts, writing: None }),
+            None => {
+                let writer = FileWriter::create(self.site.store.disk().as_ref(), self.new_file(&reader.part))?;
+                self.unnamed.push(writer.path().to_owned());
+                writer
+            }
+        };
+        for row in &rows {
+            writer.write(&decode(row)?)?;
+        }
+        if rows.len() == BATCH_ROWS {
+            return Ok(State::Write { parts, writing: Some((reader, writer)) });
+        }
+        self.files.push(writer.finish()?);
+        Ok(State::Write { parts, writing: None })
+    }
+
+    fn new_file(&self, part: &Part) -> NewFile {
+        NewFile {
+            id: self.site.next_file(),
+            table: Arc::clone(&part.table),
+            shard: part.shard,
+            place: Place::Run,
+            types: self.types.get(&part.table.id).cloned().unwrap_or_default(),
+            now_us: self.site.now_us(),
+        }
+    }
+
+    fn commit(&mut self, sealed: &Sealed) -> Result<State, Error> {
+        let disk = self.site.store.disk().as_ref();
+        disk.sync_dir(RUNS_DIR).map_err(Error::io("sync directory", RUNS_DIR))?;
+        let opened = self.files.iter().map(|entry| ColdFile::open(disk, entry).map(Arc::new));
+        let opened = opened.collect::<Result<Vec<_>, Error>>()?;
+        let edit = Edit {
+            now_us: self.site.now_us(),
+            flushed: Some(Flushed {
+                frame: sealed.through,
+                sequences: sealed.sequences.clone(),
+                catalog: Catalog::clone(&sealed.catalog),
+                next_table: sealed.next_table,
+            }),
+            added: mem::take(&mut self.files),
+            types: mem::take(&mut self.types).into_iter().map(|(id, types)| (id, Arc::unwrap_or_clone(types))).collect(),
+            ..Edit::default()
+        };
+        for entry in &edit.added {
+            self.report.files += 1;
+            self.report.rows += entry.rows;
+            self.report.bytes += entry.bytes;
+        }
+        self.unnamed.clear();
+        self.site.store.commit(&edit, opened)?;
+        metrics::counter!("thalweg_compactor_flushes_total").increment(1);
+        metrics::counter!("thalweg_compactor_flushed_rows_total").increment(self.report.rows);
+        metrics::counter!("thalweg_compactor_flushed_bytes_total").increment(self.report.bytes);
+        Ok(State::Link)
+    }
+}
+
+impl Reader {
+    fn new(part: Part) -> Reader {
+        Reader { part, from: None }
+    }
+
+    /// The next rows, fewer than a batch only at the end.
+    fn next(&mut self, sealed: &Sealed) -> Vec<Row> {
+        let memtable = &sealed.memtables[usize::from(self.part.shard.0)];
+        let range = KeyRange { from: self.from.take(), until: None };
+        let rows = memtable.scan(self.part.table.id, &range, Direction::Forward, BATCH_ROWS);
+        self.from = rows.last().map(|row| after(&row.key));
+        rows
+    }
+}
+
+/// Every table and shard with rows, by table. Rows of tables that are gone by the end of the set are not kept.
+fn parts(sealed: &Sealed) -> VecDeque<Part> {
+    let shards = || sealed.memtables.iter().zip(0..).map(|(memtable, shard)| (memtable, ShardId(shard)));
+    let with_rows: BTreeSet<(TableId, ShardId)> =
+        shards().flat_map(|(memtable, shard)| memtable.tables().into_iter().map(move |table| (table, shard))).collect();
+    let part = |(table, shard)| Some(Part { table: Arc::clone(sealed.catalog.by_id(table)?), shard });
+    with_rows.into_iter().filter_map(part).collect()
+}
+
+/// The least key greater than `key`.
+fn after(key: &Key) -> Key {
+    let mut sort = key.sort.to_vec();
+    sort.push(0);
+    Key { partition: key.partition.clone(), sort: sort.into() }
+}
+
+fn decode(row: &Row) -> Result<ItemRow, Error> {
+    let item = row.image.as_ref().map(|image| image.decode()).transpose().map_err(|error| malformed(&error))?;
+    Ok(ItemRow { key: row.key.clone(), sequence: row.sequence, item })
+}
+
+fn malformed(error: &item::CodecError) -> Error {
+    Error::Corrupt { path: "memtable".to_owned(), offset: error.offset as u64, what: error.what.to_owned() }
+}

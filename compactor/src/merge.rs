@@ -1,0 +1,299 @@
+//! From a table's generation and runs to its next generation: each live key once, no tombstones.
+//!
+//! 1. Make the directory, empty.
+//! 2. For each shard, merge its files by key; of a key's rows the one with the greatest sequence number counts, and is
+//!    left out if it removed the key. Write files of bounded size and sync each.
+//! 3. Sync the directories, commit, swap the link.
+//! 4. Remove the runs. The old generation stays for its grace.
+//!
+//! Only a batch of rows of each input is in memory.
+
+use std::{collections::VecDeque, mem, sync::Arc};
+
+use futures::FutureExt;
+use item::{ShardId, Table, TableId};
+use store::{
+    Error,
+    cache::Cache,
+    env::Disk,
+    files::{ColdFile, ColumnTypes, FileId, FileWriter, ItemRow, NewFile},
+    manifest::{Edit, FileEntry, GENERATIONS_DIR, Manifest, Place, generation_dir},
+};
+
+use crate::{
+    job::{Report, Site, Step},
+    links,
+};
+
+/// Rows written in one step.
+const STEP_ROWS: usize = 1024;
+/// Rows and bytes read of an input at a time, at most about.
+const BATCH_ROWS: u64 = 1024;
+const BATCH_BYTES: u64 = 4 << 20;
+
+/// One table under way to its next generation.
+pub(crate) struct Merge {
+    site: Site,
+    plan: Option<Arc<Plan>>,
+    state: State,
+    files: Vec<FileEntry>,
+    /// The manifest may name the files already.
+    committing: bool,
+    report: Report,
+}
+
+/// What is merged, fixed at the start.
+struct Plan {
+    table: Arc<Table>,
+    generation: u64,
+    types: Arc<ColumnTypes>,
+    inputs: Vec<FileEntry>,
+    /// Those of the inputs that have rows, in the same order.
+    files: Vec<Arc<ColdFile>>,
+}
+
+enum State {
+    Prepare,
+    Write { shard: ShardId, inputs: Vec<Input>, writer: Option<FileWriter> },
+    Sync,
+    Commit,
+    Link,
+    RemoveRuns(VecDeque<FileEntry>),
+    Done,
+}
+
+/// Files of one shard that follow each other by key, read in order: a generation, or one run.
+struct Input {
+    files: VecDeque<Arc<ColdFile>>,
+    position: u64,
+    rows: VecDeque<ItemRow>,
+}
+
+impl Merge {
+    pub(crate) fn new(site: Site, table: TableId) -> Merge {
+        let plan = plan(&site, table).map(Arc::new);
+        let state = if plan.is_some() { State::Prepare } else { State::Done };
+        Merge { site, plan, state, files: Vec::new(), committing: false, report: Report::default() }
+    }
+
+    pub(crate) fn step(&mut self) -> Result<Step, Error> {
+        if let Some(plan) = self.plan.clone() {
+            let state = mem::replace(&mut self.state, State::Done);
+            self.state = self.advance(&plan, state)?;
+        }
+        Ok(if matches!(self.state, State::Done) { Step::Done(self.report.clone()) } else { Step::More })
+    }
+
+    /// Removes what was written, if it cannot have been published.
+    pub(crate) fn abandon(&self) {
+        if let Some(plan) = self.plan.as_ref().filter(|_| !self.committing) {
+            let dir = generation_dir(plan.table.id, plan.generation);
+            let disk = self.site.store.disk().as_ref();
+            if let Err(error) = make_empty(disk, &dir) {
+                tracing::warn!(%error, "an unfinished generation could not be removed");
+            }
+        }
+    }
+
+    fn advance(&mut self, plan: &Plan, state: State) -> Result<State, Error> {
+        let disk = Arc::clone(self.site.store.disk());
+        let dir = generation_dir(plan.table.id, plan.generation);
+        Ok(match state {
+            State::Prepare => {
+                make_empty(disk.as_ref(), &dir)?;
+                State::Write { shard: ShardId(0), inputs: plan.inputs_of(ShardId(0)), writer: None }
+            }
+            State::Write { shard, inputs, writer } => self.write(plan, shard, inputs, writer)?,
+            State::Sync => {
+                disk.sync_dir(&dir).map_err(Error::io("sync directory", dir))?;
+                disk.sync_dir(GENERATIONS_DIR).map_err(Error::io("sync directory", GENERATIONS_DIR))?;
+                State::Commit
+            }
+            State::Commit => self.commit(plan)?,
+            State::Link => {
+                links::reconcile(&self.site.store)?;
+                State::RemoveRuns(plan.inputs.iter().filter(|entry| entry.place == Place::Run).cloned().collect())
+            }
+            State::RemoveRuns(mut runs) => match runs.pop_front() {
+                Some(run) => {
+                    let path = run.path();
+                    disk.remove(&path).map_err(Error::io("remove", path))?;
+                    State::RemoveRuns(runs)
+                }
+                None => State::Done,
+            },
+            State::Done => State::Done,
+        })
+    }
+
+    fn write(
+        &mut self,
+        plan: &Plan,
+        shard: ShardId,
+        mut inputs: Vec<Input>,
+        mut writer: Option<FileWriter>,
+    ) -> Result<State, Error> {
+        for _ in 0..STEP_ROWS {
+            let Some(row) = next_row(&mut inputs)? else {
+                writer.map(|writer| self.finish(writer)).transpose()?;
+                return self.next_shard(plan, shard);
+            };
+            if row.item.is_none() {
+                continue;
+            }
+            let mut open = match writer {
+                Some(writer) => writer,
+                None => FileWriter::create(self.site.store.disk().as_ref(), self.new_file(plan, shard))?,
+            };
+            open.write(&row)?;
+            writer = Some(open);
+        }
+        if writer.as_ref().is_some_and(|writer| writer.bytes() >= self.site.config.file_bytes_max) {
+            writer.take().map(|writer| self.finish(writer)).transpose()?;
+        }
+        Ok(State::Write { shard, inputs, writer })
+    }
+
+    fn next_shard(&mut self, plan: &Plan, shard: ShardId) -> Result<State, Error> {
+        let next = ShardId(shard.0 + 1);
+        if next.0 < self.site.store.shards() {
+            return Ok(State::Write { shard: next, inputs: plan.inputs_of(next), writer: None });
+        }
+        if self.files.is_empty() {
+            // Readers of an empty table find its columns, not an empty directory.
+            let empty = FileWriter::create(self.site.store.disk().as_ref(), self.new_file(plan, ShardId(0)))?;
+            self.finish(empty)?;
+        }
+        Ok(State::Sync)
+    }
+
+    fn new_file(&self, plan: &Plan, shard: ShardId) -> NewFile {
+        NewFile {
+            id: self.site.next_file(),
+            table: Arc::clone(&plan.table),
+            shard,
+            place: Place::Generation(plan.generation),
+            types: Arc::clone(&plan.types),
+            now_us: self.site.now_us(),
+        }
+    }
+
+    fn finish(&mut self, writer: FileWriter) -> Result<(), Error> {
+        let entry = writer.finish()?;
+        self.report.files += 1;
+        self.report.rows += entry.rows;
+        self.report.bytes += entry.bytes;
+        self.files.push(entry);
+        Ok(())
+    }
+
+    fn commit(&mut self, plan: &Plan) -> Result<State, Error> {
+        let store = &self.site.store;
+        if !is_current(&store.manifest(), plan) {
+            // The table was dropped meanwhile. Its directory goes with the next open.
+            self.abandon();
+            self.report = Report::default();
+            return Ok(State::Done);
+        }
+        let with_rows = self.files.iter().filter(|entry| entry.rows > 0);
+        let opened = with_rows.map(|entry| ColdFile::open(store.disk().as_ref(), entry).map(Arc::new));
+        let opened = opened.collect::<Result<Vec<_>, Error>>()?;
+        let edit = Edit {
+            now_us: self.site.now_us(),
+            added: mem::take(&mut self.files),
+            removed: plan.inputs.iter().map(|entry| entry.id).collect(),
+            generations: [(plan.table.id, plan.generation)].into(),
+            ..Edit::default()
+        };
+        self.committing = true;
+        let residual: u64 = edit.added.iter().map(|entry| entry.residual_values).sum();
+        store.commit(&edit, opened)?;
+        metrics::counter!("thalweg_compactor_merges_total").increment(1);
+        metrics::counter!("thalweg_compactor_merged_rows_total").increment(self.report.rows);
+        metrics::counter!("thalweg_compactor_merged_bytes_total").increment(self.report.bytes);
+        metrics::counter!("thalweg_compactor_residual_values_total").increment(residual);
+        Ok(State::Link)
+    }
+}
+
+/// The table's files as of now; none if it does not exist any more. A table that was never flushed has no files, and
+/// gets an empty generation.
+fn plan(site: &Site, table: TableId) -> Option<Plan> {
+    let manifest = site.store.manifest();
+    let schema = Arc::clone(manifest.catalog.by_id(table)?);
+    let cold = manifest.cold_tables.get(&table).cloned().unwrap_or_default();
+    let types = if cold.types.columns().is_empty() { ColumnTypes::of_table(&schema) } else { cold.types };
+    let inputs: Vec<FileEntry> =
+        manifest.files_in_order().into_iter().filter(|entry| entry.table == table).cloned().collect();
+    let view = site.store.view();
+    let open = |entry: &FileEntry| view.files.table_files(table).find(|file| file.id == entry.id).cloned();
+    let files = inputs.iter().filter(|entry| entry.rows > 0).map(open).collect::<Option<Vec<_>>>()?;
+    Some(Plan { table: schema, generation: cold.generation + 1, types: Arc::new(types), inputs, files })
+}
+
+impl Plan {
+    fn inputs_of(&self, shard: ShardId) -> Vec<Input> {
+        let is_run = |file: &&Arc<ColdFile>| {
+            self.inputs.iter().any(|entry| entry.id == file.id && entry.place == Place::Run)
+        };
+        let (runs, generation): (Vec<_>, Vec<_>) = self.files.iter().filter(|file| file.shard == shard).partition(is_run);
+        let mut inputs = vec![Input::new(generation.into_iter().cloned().collect())];
+        inputs.extend(runs.into_iter().map(|run| Input::new(VecDeque::from([Arc::clone(run)]))));
+        inputs
+    }
+}
+
+/// Are the inputs still what the manifest names, so that the merge of them may replace them?
+fn is_current(manifest: &Manifest, plan: &Plan) -> bool {
+    let has = |id: FileId| manifest.files.contains_key(&id);
+    manifest.catalog.by_id(plan.table.id).is_some() && plan.inputs.iter().all(|entry| has(entry.id))
+}
+
+/// An earlier attempt may have left files, and a reader takes every file of a generation for data.
+fn make_empty(disk: &dyn Disk, dir: &str) -> Result<(), Error> {
+    disk.create_dir(dir).map_err(Error::io("create directory", dir))?;
+    for name in disk.list(dir).map_err(Error::io("list", dir))? {
+        let path = format!("{dir}/{name}");
+        disk.remove(&path).map_err(Error::io("remove", path))?;
+    }
+    Ok(())
+}
+
+/// The newest row of the least key, past the older ones.
+fn next_row(inputs: &mut [Input]) -> Result<Option<ItemRow>, Error> {
+    for input in inputs.iter_mut() {
+        input.fill()?;
+    }
+    let fronts = inputs.iter().enumerate().filter_map(|(at, input)| Some((at, input.rows.front()?)));
+    let newest_of_least = fronts.min_by(|(_, a), (_, b)| a.key.cmp(&b.key).then(b.sequence.cmp(&a.sequence)));
+    let Some(at) = newest_of_least.map(|(at, _)| at) else { return Ok(None) };
+    let newest = inputs[at].rows.pop_front();
+    if let Some(newest) = &newest {
+        for input in inputs.iter_mut() {
+            input.rows.pop_front_if(|older| older.key == newest.key);
+        }
+    }
+    Ok(newest)
+}
+
+impl Input {
+    fn new(files: VecDeque<Arc<ColdFile>>) -> Input {
+        Input { files, position: 0, rows: VecDeque::new() }
+    }
+
+    /// Has a row at the front, unless there are no more.
+    fn fill(&mut self) -> Result<(), Error> {
+        while self.rows.is_empty() {
+            let Some(file) = self.files.front() else { break };
+            let until = self.position + (BATCH_BYTES / file.row_bytes()).clamp(1, BATCH_ROWS);
+            let rows = file.read_rows(self.position..until, &Cache::Off).now_or_never();
+            self.rows = rows.expect("without a cache, reads complete at once")?.into();
+            self.position = until;
+            if self.position >= file.rows {
+                self.files.pop_front();
+                self.position = 0;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,74 @@
+//! What to do next: a pure function of what is flushed, what is sealed, and the time.
+
+use std::collections::BTreeMap;
+
+use item::TableId;
+use store::{
+    Catalog,
+    manifest::{Manifest, Place, Retired},
+};
+
+use crate::Config;
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Write the oldest sealed set to run files.
+    Flush,
+    /// Write a new generation of a table from its generation and runs.
+    Merge(TableId),
+    /// Remove the directory of a generation that nobody reads any more.
+    Collect(Retired),
+}
+
+/// The most urgent task that is due, if any: writers may wait for a flush, readers for a merge, nobody for a collection.
+/// `sealed` counts sealed sets that wait. Tables that are not in `catalog`, the applied one, are not merged any more.
+pub fn next_task(manifest: &Manifest, catalog: &Catalog, sealed: usize, now_us: u64, config: &Config) -> Option<Task> {
+    if sealed > 0 {
+        return Some(Task::Flush);
+    }
+    let merge = due_merge(manifest, catalog, now_us, config).map(Task::Merge);
+    merge.or_else(|| due_collection(manifest, now_us, config).map(Task::Collect))
+}
+
+/// Bytes of one table's files.
+#[derive(Default)]
+struct Sizes {
+    generation_bytes: u64,
+    run_bytes: u64,
+    oldest_run_us: Option<u64>,
+}
+
+/// The table whose oldest run has waited longest, among those whose merge is due.
+fn due_merge(manifest: &Manifest, catalog: &Catalog, now_us: u64, config: &Config) -> Option<TableId> {
+    let mut sizes: BTreeMap<TableId, Sizes> = BTreeMap::new();
+    for entry in manifest.files.values().filter(|entry| catalog.by_id(entry.table).is_some()) {
+        let sizes = sizes.entry(entry.table).or_default();
+        match entry.place {
+            Place::Generation(_) => sizes.generation_bytes += entry.bytes,
+            Place::Run => {
+                sizes.run_bytes += entry.bytes;
+                let oldest = sizes.oldest_run_us.map_or(entry.written_at_us, |oldest| oldest.min(entry.written_at_us));
+                sizes.oldest_run_us = Some(oldest);
+            }
+        }
+    }
+    let due = sizes.into_iter().filter_map(|(table, sizes)| {
+        let oldest_run_us = sizes.oldest_run_us?;
+        let is_large = u128::from(sizes.run_bytes) * 100
+            > u128::from(sizes.generation_bytes) * u128::from(config.merge_percent);
+        let age_max_us = config.merge_age.as_micros()
+            * (1 + u128::from(sizes.generation_bytes) / u128::from(config.merge_age_bytes.max(1)));
+        let is_old = u128::from(now_us.saturating_sub(oldest_run_us)) >= age_max_us;
+        (is_large || is_old).then_some((oldest_run_us, table))
+    });
+    due.min().map(|(_, table)| table)
+}
+
+fn due_collection(manifest: &Manifest, now_us: u64, config: &Config) -> Option<Retired> {
+    let is_due = |retired: &&Retired| u128::from(now_us.saturating_sub(retired.retired_at_us)) >= config.grace.as_micros();
+    manifest.retired.iter().find(is_due).cloned()
+}
+
+#[cfg(test)]
+mod tests;

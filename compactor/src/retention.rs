@@ -1,0 +1,33 @@
+//! How much of the log is kept.
+//!
+//! What is flushed is kept for change streams only: for the retention time, or for less if that takes too many bytes.
+//! Passing the bytes costs streams their past, never ingest its room.
+
+use store::{Error, Store};
+
+use crate::Config;
+
+/// Gives up frames that are flushed and older than the retention.
+pub(crate) fn trim(store: &Store, config: &Config) -> Result<(), Error> {
+    let log = store.log();
+    let flushed = store.manifest().flushed.next();
+    let now_us = store.clock().now_us();
+    let mut retention_us = u64::try_from(config.retention.as_micros()).unwrap_or(u64::MAX);
+    loop {
+        let kept_for_streams = log.find_time(now_us.saturating_sub(retention_us))?;
+        let to = flushed.min(kept_for_streams);
+        if to > log.trim_point() {
+            log.trim(to)?;
+        }
+        if log.bytes() <= config.retention_bytes || retention_us == 0 || to == flushed {
+            return Ok(());
+        }
+        tracing::warn!(
+            bytes = log.bytes(),
+            bytes_max = config.retention_bytes,
+            "the log is over its size: change streams lose their oldest records"
+        );
+        metrics::counter!("thalweg_compactor_early_trims_total").increment(1);
+        retention_us /= 2;
+    }
+}

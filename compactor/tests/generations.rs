@@ -1,0 +1,129 @@
+//! What readers of `cold/tables` find: whole generations, swapped at once, kept for a grace.
+
+mod support;
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use compactor::{Config, Step, Task};
+use support::{Database, START_US, number, published, reading};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merge_swaps_the_link_and_the_old_generation_goes_after_its_grace() {
+    let root = tempfile::tempdir().unwrap();
+    let database = Database::open(root.path());
+    let table = database.create("readings").await;
+    database.put(&table, (0..100).map(|at| reading(at % 7, at, "1.5")).collect()).await;
+    let first = database.compactor.compact(Some("readings")).await.unwrap();
+    assert_eq!((first[0].generation, first[0].total.rows), (1, 100));
+    assert_eq!(first[0].written, first[0].total);
+    let link = root.path().join("cold/tables/readings");
+    assert_eq!(std::fs::read_link(&link).unwrap().to_str().unwrap(), format!("../generations/{}-1", table.id.0));
+    let files = published(root.path(), "readings");
+    assert_eq!(files.len() as u64, first[0].total.files);
+
+    let again = database.compactor.compact(None).await.unwrap();
+    assert_eq!(again[0].written, compactor::Report::default(), "nothing changed, nothing is written");
+    assert_eq!(again[0].generation, 1);
+
+    database.put(&table, vec![reading(1, 1000, "2.25")]).await;
+    let second = database.compactor.compact(None).await.unwrap();
+    assert_eq!((second[0].generation, second[0].total.rows), (2, 101));
+    assert!(published(root.path(), "readings").iter().all(|name| !files.contains(name)), "names are not used again");
+    let old = root.path().join(format!("cold/generations/{}-1", table.id.0));
+    assert_eq!(std::fs::read_dir(&old).unwrap().count(), files.len());
+    assert_eq!(std::fs::read_dir(root.path().join("cold/runs")).unwrap().count(), 0, "merged runs are removed");
+    assert_eq!(database.compactor.next_task(), None);
+
+    database.clock.0.fetch_add(10 * 60 * 1_000_000, Ordering::Relaxed);
+    let task = database.compactor.next_task().unwrap();
+    assert!(matches!(task, Task::Collect(_)));
+    let mut job = database.compactor.start(&task);
+    while job.step().unwrap() == Step::More {}
+    assert!(!old.exists());
+    assert_eq!(database.compactor.next_task(), None);
+    assert_eq!(database.scan(&table).await.len(), 101);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_table_loses_its_link_and_a_new_one_of_the_name_starts_empty() {
+    let root = tempfile::tempdir().unwrap();
+    let database = Database::open(root.path());
+    let table = database.create("readings").await;
+    let other = database.create("others").await;
+    database.put(&table, vec![reading(1, 1, "1")]).await;
+    database.put(&other, vec![reading(1, 1, "1")]).await;
+    database.compactor.compact(None).await.unwrap();
+    database.drop_table("readings").await;
+    database.compactor.compact(None).await.unwrap();
+    assert!(!root.path().join("cold/tables/readings").is_symlink());
+    assert_eq!(published(root.path(), "others").len(), 1);
+
+    let again = database.create("readings").await;
+    assert!(again.id > table.id);
+    let compacted = database.compactor.compact(Some("readings")).await.unwrap();
+    assert_eq!((compacted[0].generation, compacted[0].total.rows, compacted[0].total.files), (1, 0, 1));
+    assert_eq!(published(root.path(), "readings").len(), 1, "an empty table has a file that tells its columns");
+    database.put(&again, vec![reading(2, 2, "2")]).await;
+    database.compactor.compact(None).await.unwrap();
+    assert_eq!(database.scan(&again).await.len(), 1);
+    database.close().await;
+
+    let database = Database::open_with(root.path(), Config::default(), START_US + 20 * 60 * 1_000_000);
+    assert_eq!(database.scan(&again).await.len(), 1);
+    while let Some(task) = database.compactor.next_task() {
+        let mut job = database.compactor.start(&task);
+        while job.step().unwrap() == Step::More {}
+    }
+    let mut names: Vec<_> =
+        std::fs::read_dir(root.path().join("cold/generations")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, [format!("{}-1", other.id.0).as_str(), format!("{}-2", again.id.0).as_str()]);
+    let unknown = database.compactor.compact(Some("nothing")).await.unwrap_err();
+    assert_eq!(unknown.to_string(), "table nothing not found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_file_of_a_generation_has_the_widest_types() {
+    let root = tempfile::tempdir().unwrap();
+    let database = Database::open_with(root.path(), Config { file_bytes_max: 1, ..Config::default() }, START_US);
+    let table = database.create("readings").await;
+    for (round, value) in ["1", "2.5", "-12345.678", "123456789012345678901"].into_iter().enumerate() {
+        let item = |device| reading(device, round as u64, value);
+        let mut items: Vec<_> = (0..20).map(item).collect();
+        items[0].insert(format!("extra-{round}"), number("1"));
+        database.put(&table, items).await;
+        database.store.seal().await.unwrap();
+        let mut job = database.compactor.start(&Task::Flush);
+        while job.step().unwrap() == Step::More {}
+    }
+    database.compactor.compact(None).await.unwrap();
+    let view = database.store.view();
+    let files: Vec<_> = view.files.table_files(table.id).collect();
+    assert_eq!(files.len(), 3, "one a shard");
+    let types = &database.store.manifest().cold_tables[&table.id].types;
+    assert!(files.iter().all(|file| file.types() == types));
+    assert_eq!(types.columns().len(), 3 + 4);
+    assert_eq!(database.scan(&table).await.len(), 80);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_background_publishes_what_is_written_and_stops_when_told() {
+    let root = tempfile::tempdir().unwrap();
+    let config = Config { seal_interval: Duration::from_millis(300), ..Config::default() };
+    let database = Database::open_with(root.path(), config, START_US);
+    let table = database.create("readings").await;
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let compactor = database.compactor.clone();
+    let background = tokio::spawn(async move { compactor.run(stopped).await });
+    database.put(&table, vec![reading(1, 1, "1")]).await;
+    let published = async {
+        let mut tick = tokio::time::interval(Duration::from_millis(20));
+        while published(root.path(), "readings").is_empty() {
+            tick.tick().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), published).await.unwrap();
+    stop.send(true).unwrap();
+    tokio::time::timeout(Duration::from_secs(20), background).await.unwrap().unwrap();
+    assert_eq!(database.scan(&table).await.len(), 1);
+}
