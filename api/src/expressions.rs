@@ -104,8 +104,8 @@ fn require(what: &str, parameters: impl Iterator<Item = (Kind, bool)>) -> Result
 fn checked((token, WireValue(value)): (String, WireValue)) -> Result<(String, item::Value), Error> {
     match value {
         Ok(value) => Ok((token, value)),
-        Err(Fault(text)) => Err(Error::Validation(format!(
-            "ExpressionAttributeValues contains invalid value: {text} for key {token}"
-        ))),
+        Err(Fault(text)) => {
+            Err(Error::Validation(format!("ExpressionAttributeValues contains invalid value: {text} for key {token}")))
+        }
     }
 }

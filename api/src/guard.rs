@@ -21,7 +21,8 @@ pub(crate) fn refusal(uri: &Uri, headers: &HeaderMap) -> Option<String> {
         _ => return Some("exactly one host header with a loopback name is wanted".into()),
     }
     for origin in headers.get_all(header::ORIGIN) {
-        let authority = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, authority)| authority);
+        let authority =
+            origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, authority)| authority);
         if !authority.is_some_and(is_loopback) {
             return Some("pages of other origins may not ask".into());
         }
@@ -61,7 +62,16 @@ mod tests {
 
     #[test]
     fn loopback_names_pass() {
-        for host in ["localhost", "LocalHost:8000", "localhost.:1", "db.localhost:8000", "127.0.0.1:8000", "127.9.9.9", "[::1]", "[::1]:80"] {
+        for host in [
+            "localhost",
+            "LocalHost:8000",
+            "localhost.:1",
+            "db.localhost:8000",
+            "127.0.0.1:8000",
+            "127.9.9.9",
+            "[::1]",
+            "[::1]:80",
+        ] {
             assert!(!refused(Some(host), None), "{host}");
             assert!(!refused(Some("localhost"), Some(&format!("http://{host}"))), "{host}");
         }
@@ -70,8 +80,20 @@ mod tests {
     #[test]
     fn other_names_are_refused() {
         for host in [
-            "", "example.com", "localhost.example.com", "notlocalhost", "127.0.0.1.example.com", "10.0.0.1", "0.0.0.0",
-            "[::2]", "[::1", "[::1]x", "localhost:80x", "localhost@example.com", "127.0.0.1:80:80", ".localhost.evil",
+            "",
+            "example.com",
+            "localhost.example.com",
+            "notlocalhost",
+            "127.0.0.1.example.com",
+            "10.0.0.1",
+            "0.0.0.0",
+            "[::2]",
+            "[::1",
+            "[::1]x",
+            "localhost:80x",
+            "localhost@example.com",
+            "127.0.0.1:80:80",
+            ".localhost.evil",
         ] {
             assert!(refused(Some(host), None), "{host}");
             assert!(refused(Some("localhost"), Some(&format!("http://{host}"))), "{host}");

@@ -48,10 +48,18 @@ impl Service {
             ["health", "ready"] => ("ready", &[Method::GET, Method::HEAD]),
             ["metrics"] => ("metrics", &[Method::GET, Method::HEAD]),
             ["streams", _] => ("follow", &[Method::GET]),
-            _ => return Answered::plain("unknown", wire::refusal(StatusCode::NOT_FOUND, "there is nothing at this path")),
+            _ => {
+                return Answered::plain(
+                    "unknown",
+                    wire::refusal(StatusCode::NOT_FOUND, "there is nothing at this path"),
+                );
+            }
         };
         if head.method == Method::OPTIONS {
-            return Answered::plain("options", allowing(wire::plain(StatusCode::NO_CONTENT, "text/plain", ""), methods));
+            return Answered::plain(
+                "options",
+                allowing(wire::plain(StatusCode::NO_CONTENT, "text/plain", ""), methods),
+            );
         }
         if !methods.contains(&head.method) {
             let refusal = wire::refusal(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method");

@@ -4,11 +4,7 @@ use std::fmt::Display;
 
 use item::{Item, Key, KeyError, Table, Value};
 
-use crate::{
-    Error,
-    json::Integer,
-    values::WireItem,
-};
+use crate::{Error, json::Integer, values::WireItem};
 
 /// Broken constraints of one request; DynamoDB tells them all at once.
 #[derive(Debug, Default)]
@@ -174,7 +170,8 @@ pub(crate) fn request_key(table: &Table, given: &Item) -> Result<Key, Error> {
 
 /// The key after which a page starts.
 pub(crate) fn start_key(table: &Table, given: &Item) -> Result<Key, Error> {
-    request_key(table, given).map_err(|error| Error::Validation(format!("The provided starting key is invalid: {error}")))
+    request_key(table, given)
+        .map_err(|error| Error::Validation(format!("The provided starting key is invalid: {error}")))
 }
 
 /// A key of the right attributes and types that still cannot be one.

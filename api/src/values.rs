@@ -25,9 +25,8 @@ use crate::json::Text;
 pub(crate) struct Fault(pub(crate) Cow<'static, str>);
 
 impl Fault {
-    pub(crate) const EMPTY: Fault = Fault(Cow::Borrowed(
-        "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes",
-    ));
+    pub(crate) const EMPTY: Fault =
+        Fault(Cow::Borrowed("Supplied AttributeValue is empty, must contain exactly one of the supported datatypes"));
     pub(crate) const SEVERAL: Fault = Fault(Cow::Borrowed(
         "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes",
     ));
@@ -293,7 +292,10 @@ fn binary_set(elements: Vec<Base64>) -> Result<Value, Fault> {
 }
 
 fn duplicates(elements: &str, kind: &str) -> Fault {
-    Fault(format!("One or more parameter values were invalid: Input collection [{elements}]{kind}contains duplicates.").into())
+    Fault(
+        format!("One or more parameter values were invalid: Input collection [{elements}]{kind}contains duplicates.")
+            .into(),
+    )
 }
 
 /// A value on its way out.

@@ -67,11 +67,7 @@ pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
     let mut violations = Violations::default();
     violations.required("requestItems", request.items.as_ref());
     violations.one_of("returnConsumedCapacity", request.return_capacity.as_ref(), RETURN_CONSUMED_CAPACITY);
-    violations.one_of(
-        "returnItemCollectionMetrics",
-        request.return_metrics.as_ref(),
-        RETURN_ITEM_COLLECTION_METRICS,
-    );
+    violations.one_of("returnItemCollectionMetrics", request.return_metrics.as_ref(), RETURN_ITEM_COLLECTION_METRICS);
     let tables = request.items.map_or_else(Vec::new, |Members(tables)| tables);
     for (name, requests) in &tables {
         if requests.is_empty() || requests.len() > REQUESTS_MAX {

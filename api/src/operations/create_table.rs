@@ -236,8 +236,8 @@ fn key(
     }
     let mut elements = schema.iter();
     let hash = elements.next().filter(|element| element.kind.as_deref() == Some("HASH"));
-    let hash = hash
-        .ok_or_else(|| Error::validation("Invalid KeySchema: The first KeySchemaElement is not a HASH key type"))?;
+    let hash =
+        hash.ok_or_else(|| Error::validation("Invalid KeySchema: The first KeySchemaElement is not a HASH key type"))?;
     let range = elements.next();
     if let Some(range) = range {
         if range.kind.as_deref() != Some("RANGE") {

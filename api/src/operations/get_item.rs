@@ -48,8 +48,7 @@ pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
         "ProjectionExpression",
     )?;
     let given = validate::values(request.key.unwrap_or_else(|| WireItem(Ok(Default::default()))))?;
-    let mut expressions =
-        Expressions::new(request.names, None, &[(Kind::Projection, request.projection.is_some())])?;
+    let mut expressions = Expressions::new(request.names, None, &[(Kind::Projection, request.projection.is_some())])?;
     let projection = expressions.projection(request.projection.as_ref())?;
     expressions.finish()?;
     let table = super::table(app, &name)?;

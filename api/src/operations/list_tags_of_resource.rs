@@ -20,9 +20,7 @@ pub(crate) struct Answer {
 }
 
 pub(crate) fn run(app: &App, request: Request) -> Result<Answer, Error> {
-    let arn = request.resource_arn.ok_or_else(|| {
-        Error::validation("Invalid TableArn")
-    })?;
+    let arn = request.resource_arn.ok_or_else(|| Error::validation("Invalid TableArn"))?;
     if !arn.starts_with("arn:") {
         return Err(Error::Validation(format!("Invalid TableArn: Invalid ResourceArn provided as input {arn}")));
     }

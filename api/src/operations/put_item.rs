@@ -62,14 +62,8 @@ pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
     check_condition(&table, condition.as_deref())?;
     let key = validate::item_key(&table, &item)?;
     let size = item.size();
-    let write = Write {
-        table,
-        key,
-        action: Action::Put(item),
-        condition,
-        return_old: asked.needs_old(),
-        actor: Actor::User,
-    };
+    let write =
+        Write { table, key, action: Action::Put(item), condition, return_old: asked.needs_old(), actor: Actor::User };
     let written = asked.write(app, write).await?;
     let old_size = written.old.as_ref().map_or(0, item::Item::size);
     let consumed_capacity = asked.capacity.consumed(&given_name, write_units(size.max(old_size)));

@@ -56,10 +56,7 @@ pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
             ("AttributesToGet", request.attributes_to_get.is_some()),
             ("ConditionalOperator", request.conditional_operator.is_some()),
         ],
-        &[
-            ("FilterExpression", request.filter.is_some()),
-            ("ProjectionExpression", request.projection.is_some()),
-        ],
+        &[("FilterExpression", request.filter.is_some()), ("ProjectionExpression", request.projection.is_some())],
         "FilterExpression and ProjectionExpression",
     )?;
     let slots = segment(request.segment, request.total_segments)?;

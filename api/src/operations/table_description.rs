@@ -121,8 +121,7 @@ impl AttributeDefinition {
 
 /// The key schema of `table`.
 pub(crate) fn key_schema(table: &Table) -> Vec<KeySchemaElement> {
-    let element =
-        |key: &KeyAttribute, key_type| KeySchemaElement { attribute_name: key.name.clone(), key_type };
+    let element = |key: &KeyAttribute, key_type| KeySchemaElement { attribute_name: key.name.clone(), key_type };
     let mut schema = vec![element(&table.partition_key, "HASH")];
     schema.extend(table.sort_key.as_ref().map(|key| element(key, "RANGE")));
     schema

@@ -55,9 +55,7 @@ pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
     }
     let mut table = super::described_table(app, &name)?;
     if request.stream.is_none() && request.deletion_protection.is_none() {
-        return Err(Error::parameter(
-            "At least one of StreamSpecification or DeletionProtectionEnabled is required",
-        ));
+        return Err(Error::parameter("At least one of StreamSpecification or DeletionProtectionEnabled is required"));
     }
     if let Some(given) = request.stream {
         let stream = stream(given)?;

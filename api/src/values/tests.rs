@@ -74,7 +74,10 @@ fn broken_rules_are_told_in_dynamodbs_words() {
             r#"{"N":"-1E-131"}"#,
             "Number underflow. Attempting to store a number with magnitude smaller than supported range",
         ),
-        (r#"{"M":{"a":{"L":[{"S":"x"},{"SS":[]}]}}}"#, "One or more parameter values were invalid: An string set  may not be empty"),
+        (
+            r#"{"M":{"a":{"L":[{"S":"x"},{"SS":[]}]}}}"#,
+            "One or more parameter values were invalid: An string set  may not be empty",
+        ),
     ] {
         assert_eq!(fault(text), expected, "{text}");
     }

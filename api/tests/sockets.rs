@@ -1,0 +1,172 @@
+//! The server on real sockets: what it does with clients that are slow, large, foreign or leaving.
+
+mod support;
+
+use std::{io::Write, net::SocketAddr, time::Duration};
+
+use api::Config;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinHandle,
+};
+
+struct Server {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+    _directory: tempfile::TempDir,
+}
+
+async fn start(config: Config) -> Server {
+    let directory = tempfile::tempdir().unwrap();
+    let app = support::app(directory.path(), config);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let stop = watch::Sender::new(false);
+    let task = tokio::spawn(api::serve(listener, app, stop.subscribe()));
+    Server { address, stop, task, _directory: directory }
+}
+
+impl Server {
+    /// Sends `head` and `body` on a new connection and reads all that comes until the server closes.
+    async fn exchange(&self, head: &str, body: &[u8]) -> String {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        // The server may have answered and closed before it has read everything.
+        let _sent = stream.write_all(body).await.is_ok();
+        read_all(&mut stream).await
+    }
+}
+
+async fn read_all(stream: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    // A reset after the answer is as good as an end.
+    let _ended = stream.read_to_end(&mut answer).await.is_ok();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+fn post(operation: &str, headers: &str) -> String {
+    format!(
+        "POST / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/x-amz-json-1.0\r\n\
+         x-amz-target: DynamoDB_20120810.{operation}\r\n{headers}\r\n"
+    )
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test]
+async fn an_uncompressed_answer_carries_its_length() {
+    let server = start(Config::default()).await;
+    let answer = server.exchange(&post("ListTables", "content-length: 2\r\n"), b"{}").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.contains("content-length: 17\r\n") && answer.ends_with(r#"{"TableNames":[]}"#), "{answer}");
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_end_is_cut_off() {
+    let server = start(Config { head_timeout: Duration::from_millis(100), ..Config::default() }).await;
+    let answer = server.exchange("POST / HTTP/1.1\r\nhost: localhost\r\n", b"x-slow: ").await;
+    assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed() {
+    let server = start(Config { head_timeout: Duration::from_millis(100), ..Config::default() }).await;
+    let answer = server.exchange("GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n", b"").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_given_up() {
+    let server = start(Config { body_timeout: Duration::from_millis(100), ..Config::default() }).await;
+    let answer = server.exchange(&post("ListTables", "content-length: 200\r\n"), b"{").await;
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("RequestTimeoutException"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_body_over_the_bound_is_refused_unread() {
+    let server = start(Config::default()).await;
+    let answer = server.exchange(&post("PutItem", "content-length: 99999999999\r\n"), b"{").await;
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("RequestEntityTooLargeException"), "{answer}");
+    let server = start(Config { body_bytes_max: 1000, ..Config::default() }).await;
+    let chunked = format!("7d0\r\n{}\r\n0\r\n\r\n", "x".repeat(2000));
+    let answer = server.exchange(&post("PutItem", "transfer-encoding: chunked\r\n"), chunked.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+}
+
+#[tokio::test]
+async fn compressed_bodies_are_bounded_after_inflation() {
+    let server = start(Config::default()).await;
+    let exchange = async |body: Vec<u8>| {
+        let head = post("ListTables", &format!("content-encoding: gzip\r\ncontent-length: {}\r\n", body.len()));
+        server.exchange(&head, &body).await
+    };
+    let answer = exchange(gzip(b"{}")).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let answer = exchange(gzip(&vec![b' '; 64 << 20])).await;
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    let answer = exchange(b"not gzip".to_vec()).await;
+    assert!(answer.starts_with("HTTP/1.1 415"), "{answer}");
+    let head = post("ListTables", "content-encoding: br\r\ncontent-length: 2\r\n");
+    let answer = server.exchange(&head, b"{}").await;
+    assert!(answer.starts_with("HTTP/1.1 415"), "{answer}");
+}
+
+#[tokio::test]
+async fn other_hosts_and_origins_are_refused() {
+    let server = start(Config::default()).await;
+    for head in [
+        "GET / HTTP/1.1\r\nhost: example.com\r\nconnection: close\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: localhost\r\norigin: https://example.com\r\nconnection: close\r\n\r\n",
+        "GET http://example.com/ HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
+        "GET / HTTP/1.0\r\n\r\n",
+    ] {
+        let answer = server.exchange(head, b"").await;
+        assert!(answer.contains(" 403 ") && answer.contains("AccessDeniedException"), "{head}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn more_connections_than_places_wait_for_one() {
+    let server = start(Config { connections_max: 1, ..Config::default() }).await;
+    let mut first = TcpStream::connect(server.address).await.unwrap();
+    first.write_all(b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    let mut byte = [0];
+    first.read_exact(&mut byte).await.unwrap();
+    let mut second = TcpStream::connect(server.address).await.unwrap();
+    second.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await.unwrap();
+    let waited = tokio::time::timeout(Duration::from_millis(50), second.read_exact(&mut byte)).await;
+    assert!(waited.is_err(), "the second connection was served beside the first");
+    drop(first);
+    assert!(read_all(&mut second).await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn stopping_ends_idle_connections_and_followers() {
+    let server = start(Config::default()).await;
+    let table = r#"{"TableName":"Rivers","AttributeDefinitions":[{"AttributeName":"pk","AttributeType":"S"}],
+        "KeySchema":[{"AttributeName":"pk","KeyType":"HASH"}],"BillingMode":"PAY_PER_REQUEST",
+        "StreamSpecification":{"StreamEnabled":true,"StreamViewType":"KEYS_ONLY"}}"#;
+    let head = post("CreateTable", &format!("content-length: {}\r\n", table.len()));
+    assert!(server.exchange(&head, table.as_bytes()).await.starts_with("HTTP/1.1 200"));
+    let mut idle = TcpStream::connect(server.address).await.unwrap();
+    idle.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    let mut follower = TcpStream::connect(server.address).await.unwrap();
+    follower.write_all(b"GET /streams/Rivers HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    let mut start_of_answer = [0; 12];
+    for stream in [&mut idle, &mut follower] {
+        stream.read_exact(&mut start_of_answer).await.unwrap();
+        assert_eq!(&start_of_answer, b"HTTP/1.1 200");
+    }
+    server.stop.send_replace(true);
+    server.task.await.unwrap();
+    read_all(&mut idle).await;
+    assert!(read_all(&mut follower).await.ends_with("0\r\n\r\n"));
+    assert!(TcpStream::connect(server.address).await.is_err());
+}

@@ -1,0 +1,78 @@
+//! A service over a store in a temporary directory, asked without sockets.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::sync::Arc;
+
+use api::{App, Config, Facts, Payload, Service};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{HeaderMap, Request, Response, StatusCode};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use store::{
+    Store,
+    cache::Cache,
+    env::{OsClock, OsDisk},
+};
+use streams::Streams;
+use tokio::sync::watch;
+
+/// A service, its directory, and the way to stop it.
+pub(crate) struct Served {
+    pub(crate) service: Service,
+    pub(crate) stop: watch::Sender<bool>,
+    _directory: tempfile::TempDir,
+}
+
+/// An app over a new store in `directory`.
+pub(crate) fn app(directory: &std::path::Path, config: Config) -> App {
+    let settings = store::Config { segment_bytes: 1 << 20, ..store::Config::default() };
+    let disk = OsDisk::open(directory).unwrap();
+    let store = Store::open(Arc::new(disk), Arc::new(OsClock), settings, Cache::Off).unwrap();
+    let metrics = PrometheusBuilder::new().build_recorder().handle();
+    App { streams: Streams::new(&store), store, metrics, facts: Facts::default(), config }
+}
+
+/// A service over a new store.
+pub(crate) fn serve() -> Served {
+    let directory = tempfile::tempdir().unwrap();
+    let stop = watch::Sender::new(false);
+    let service = Service::new(app(directory.path(), Config::default()), stop.subscribe());
+    Served { service, stop, _directory: directory }
+}
+
+/// A whole answer.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    pub(crate) async fn of(response: Response<Payload>) -> Answer {
+        let (head, body) = response.into_parts();
+        Answer { status: head.status, headers: head.headers, body: body.collect().await.unwrap().to_bytes() }
+    }
+}
+
+impl Served {
+    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
+        Answer::of(self.service.handle(request).await).await
+    }
+
+    /// One operation of the DynamoDB protocol (or of Streams, which has its own).
+    pub(crate) async fn call(&self, operation: &str, body: impl Into<Bytes>) -> Answer {
+        self.send(operation_request(operation, body)).await
+    }
+}
+
+/// The request of one operation.
+pub(crate) fn operation_request(operation: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>> {
+    let streams = ["ListStreams", "DescribeStream", "GetShardIterator", "GetRecords"].contains(&operation);
+    let protocol = if streams { "DynamoDBStreams_20120810" } else { "DynamoDB_20120810" };
+    Request::post("/")
+        .header("host", "localhost")
+        .header("x-amz-target", format!("{protocol}.{operation}"))
+        .header("content-type", "application/x-amz-json-1.0")
+        .body(Full::new(body.into()))
+        .unwrap()
+}
