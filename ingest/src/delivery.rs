@@ -7,10 +7,10 @@
 //!
 //! Nothing is held twice for the rare refusal: a message is mapped again, with the same arrival, when a put is needed again.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, pin::pin, sync::Arc, task::Poll};
 
 use bytes::Bytes;
-use item::{Actor, ItemError, Key, Table};
+use item::{Actor, ItemError, Key, Table, expression::Condition};
 use store::write::{Action, Rejection, Write, Written};
 
 use crate::{
@@ -23,82 +23,56 @@ use crate::{
     routes::Mapping,
     rules::{Counts, Decoded, Envelope, Mapped, Problem, ProblemKind, Put, TimeOrigin},
     tables,
+    task::Task,
     topic::Captures,
 };
 
 /// A table that is deleted again and again while readings for it come in is given up after so many tries.
 const TRIES_MAX: u32 = 4;
 
-/// Stores `messages`; entries of the quarantine that are replayed come with their place there.
-pub(crate) async fn deliver(parts: &Parts, messages: Vec<Task>) -> Result<RowsOutcome, Error> {
+/// Stores `tasks`. `turn` is given back as soon as the store has them in their order. Spawn it: cut short, it would leave
+/// the quarantine's accounts open.
+pub(crate) async fn deliver(parts: Arc<Parts>, tasks: Vec<Task>, turn: Option<Turn>) -> Result<RowsOutcome, Error> {
     let mut delivery = Delivery {
-        parts,
-        tasks: messages,
+        parts: &parts,
+        tasks,
+        known: Vec::new(),
+        trust_catalog: true,
         writes: Vec::new(),
         purposes: Vec::new(),
         memories: Vec::new(),
         outcome: RowsOutcome::default(),
     };
     delivery.map_all().await?;
-    delivery.store_all().await?;
+    delivery.store_all(turn).await?;
     delivery.finish().await
 }
 
-/// A message and what has become of it.
-pub(crate) struct Task {
-    message: Message,
-    arrival_us: u64,
-    problems: Vec<Problem>,
-    /// Problems that the quarantine does not know yet.
-    unreported: bool,
-    /// Puts that the store took.
-    stored: u64,
-    /// Puts that it has not answered yet.
-    waiting: u64,
-    /// Its place in the quarantine.
-    entry: Option<EntryId>,
-    replayed: bool,
-}
-
-impl Task {
-    /// A message that has just come in.
-    pub(crate) fn new(message: Message) -> Task {
-        Task {
-            message,
-            arrival_us: 0,
-            problems: Vec::new(),
-            unreported: false,
-            stored: 0,
-            waiting: 0,
-            entry: None,
-            replayed: false,
-        }
-    }
-
-    /// An entry of the quarantine, to be mapped again.
-    pub(crate) fn replay(entry: Entry) -> Task {
-        let mut task = Task::new(entry.message);
-        task.arrival_us = entry.arrival_us;
-        task.entry = Some(entry.id);
-        task.replayed = true;
-        task
-    }
-
-    fn add(&mut self, problems: Vec<Problem>) {
-        self.unreported |= !problems.is_empty();
-        self.problems.extend(problems);
-    }
-}
+/// The right to reach the store next.
+pub(crate) type Turn = tokio::sync::OwnedMutexGuard<()>;
 
 struct Delivery<'a> {
     parts: &'a Parts,
     tasks: Vec<Task>,
+    /// Tables found so far.
+    known: Vec<Known>,
+    /// Until a write was refused because its table is gone.
+    trust_catalog: bool,
     writes: Vec<Write>,
     /// What each write is for.
     purposes: Vec<Purpose>,
     /// Retained messages to remember, by key.
     memories: Vec<(String, Bytes)>,
     outcome: RowsOutcome,
+}
+
+/// The table of a mapping.
+#[derive(Clone)]
+struct Known {
+    mapping: Arc<Mapping>,
+    table: Arc<Table>,
+    /// Holds where there is no item.
+    absent: Arc<Condition>,
 }
 
 enum Purpose {
@@ -201,21 +175,30 @@ impl Delivery<'_> {
         Ok(repeated)
     }
 
+    /// The table of a mapping; a problem if it cannot take its readings.
+    async fn table(&mut self, mapping: &Arc<Mapping>) -> Result<Result<Known, Problem>, Error> {
+        if let Some(known) = self.known.iter().find(|known| Arc::ptr_eq(&known.mapping, mapping)) {
+            return Ok(Ok(known.clone()));
+        }
+        Ok(tables::find_or_make(&self.parts.store, mapping, self.trust_catalog).await?.map(|table| {
+            let absent = collision::absent(&table);
+            let known = Known { mapping: mapping.clone(), table, absent };
+            self.known.push(known.clone());
+            known
+        }))
+    }
+
     /// Adds the writes of a put to the next call.
     async fn send(
         &mut self,
         index: usize,
         put: Put,
-        mapping: &Mapping,
+        mapping: &Arc<Mapping>,
         only: Option<BTreeSet<String>>,
         tries: u32,
     ) -> Result<(), Error> {
-        let found = match self.parts.store.catalog().by_name(&mapping.table) {
-            Some(table) if tables::fits(table, mapping) => Ok(table.clone()),
-            _ => tables::find_or_make(&self.parts.store, mapping).await?,
-        };
-        let table = match found {
-            Ok(table) => table,
+        let Known { table, absent, .. } = match self.table(mapping).await? {
+            Ok(known) => known,
             Err(problem) => {
                 self.tasks[index].add(vec![problem]);
                 return Ok(());
@@ -229,19 +212,18 @@ impl Delivery<'_> {
             }
         };
         let Put { position, item, time } = put;
-        match (mapping.on_collision, only) {
-            (OnCollision::Overwrite, _) if time == TimeOrigin::Arrival && !self.tasks[index].replayed => {
-                let condition = Some(collision::absent(&table));
+        match mapping.on_collision {
+            OnCollision::Overwrite if time == TimeOrigin::Arrival && !self.tasks[index].replayed => {
                 let purpose = Purpose::Put { task: index, position, conditional: true, only: None, tries };
-                self.add(&table, key, Action::Put(item), condition, purpose);
+                self.add(&table, key, Action::Put(item), Some(absent), purpose);
             }
-            (OnCollision::Overwrite, _) => {
+            OnCollision::Overwrite => {
                 let purpose = Purpose::Put { task: index, position, conditional: false, only: None, tries };
                 self.add(&table, key, Action::Merge(item), None, purpose);
             }
-            (OnCollision::Quarantine, only) => {
+            OnCollision::Quarantine => {
                 for part in collision::parts(&table, item, only.as_ref()) {
-                    let only = Some(part.0.keys().cloned().collect());
+                    let only = Some(part.0.keys().filter(|name| !table.is_key(name)).cloned().collect());
                     let condition = collision::unchanged(&table, &part);
                     let purpose = Purpose::Put { task: index, position, conditional: false, only, tries };
                     self.add(&table, key.clone(), Action::Merge(part), condition, purpose);
@@ -256,7 +238,7 @@ impl Delivery<'_> {
         table: &Arc<Table>,
         key: Key,
         action: Action,
-        condition: Option<Arc<item::expression::Condition>>,
+        condition: Option<Arc<Condition>>,
         purpose: Purpose,
     ) {
         if let Purpose::Put { task, .. } = purpose {
@@ -273,14 +255,21 @@ impl Delivery<'_> {
     }
 
     /// Calls the store until nothing is left to store.
-    async fn store_all(&mut self) -> Result<(), Error> {
+    async fn store_all(&mut self, mut turn: Option<Turn>) -> Result<(), Error> {
         loop {
             self.report_problems().await?;
             if self.writes.is_empty() {
                 return Ok(());
             }
             let purposes = std::mem::take(&mut self.purposes);
-            let answers = self.parts.store.write(std::mem::take(&mut self.writes)).await?;
+            let mut write = pin!(self.parts.store.write(std::mem::take(&mut self.writes)));
+            // Once asked, the store keeps the order of its callers.
+            let asked = futures::poll!(write.as_mut());
+            drop(turn.take());
+            let answers = match asked {
+                Poll::Ready(answers) => answers?,
+                Poll::Pending => write.await?,
+            };
             for (purpose, answer) in purposes.into_iter().zip(answers) {
                 match purpose {
                     Purpose::Put { task, position, conditional, only, tries } => {
@@ -341,7 +330,11 @@ impl Delivery<'_> {
                     .add(give_up(ProblemKind::Table, "the table was deleted while a reading came in".into()));
                 return Ok(());
             }
-            Rejection::TableNotFound | Rejection::ConditionFailed { .. } => {}
+            Rejection::TableNotFound => {
+                self.known.clear();
+                self.trust_catalog = false;
+            }
+            Rejection::ConditionFailed { .. } => {}
         }
         let Some((mapping, mut put)) = self.map_again(task, position, arrival_us) else {
             self.tasks[task].add(give_up(ProblemKind::Table, "the reading could not be mapped again".into()));
@@ -357,6 +350,9 @@ impl Delivery<'_> {
             }
             let text = format!("another value is stored for this device and time: {}", shown_names(&colliding));
             self.tasks[task].add(give_up(ProblemKind::Collision, text));
+            if names.is_empty() {
+                return Ok(());
+            }
         }
         self.send(task, put, &mapping, only, tries + 1).await
     }
@@ -381,14 +377,7 @@ impl Delivery<'_> {
                 }
             };
             task.entry = Some(id);
-            let entry = Entry {
-                id,
-                message: task.message.clone(),
-                arrival_us: task.arrival_us,
-                kind: task.problems[0].kind.name().to_owned(),
-                reason: reason(&task.problems, task.message.line()),
-                partial: task.stored + task.waiting > 0,
-            };
+            let entry = task.entry(id);
             if known.is_none() {
                 self.outcome.quarantined += 1;
                 metrics::counter!(names::QUARANTINED, "kind" => task.problems[0].kind.name()).increment(1);
@@ -455,21 +444,7 @@ fn envelope<'a>(message: &'a Message, captures: &'a Captures<'a>, arrival_us: u6
     Envelope { topic: &message.received.topic, captures, stored: message.received.stored, arrival_us }
 }
 
-/// All problems of a message in one text, bounded.
-fn reason(problems: &[Problem], line: Option<u64>) -> String {
-    const SHOWN_MAX: usize = 16;
-    let mut texts: Vec<&str> = problems.iter().take(SHOWN_MAX).map(|problem| problem.text.as_str()).collect();
-    let more = format!("and {} more", problems.len().saturating_sub(SHOWN_MAX));
-    if problems.len() > SHOWN_MAX {
-        texts.push(&more);
-    }
-    let reason = texts.join("; ");
-    match line {
-        Some(line) => format!("line {line}: {reason}"),
-        None => reason,
-    }
-}
-
+/// Some names for people, bounded.
 fn shown_names(names: &[String]) -> String {
     const SHOWN_MAX: usize = 8;
     let mut shown: Vec<String> = names.iter().take(SHOWN_MAX).map(|name| format!("`{name}`")).collect();

@@ -4,21 +4,27 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use store::Store;
+use tokio::{sync::Mutex, task::JoinError};
 
 use crate::{
     Config, Entrance, Error, Received, Rows,
     arrival::Arrivals,
-    delivery::{Task, deliver},
+    delivery::{Turn, deliver},
     message::Message,
     metrics as names,
     quarantine::{Entry, Quarantine, ledger::EntryId, parse_id},
     retained::is_retained,
     routes::Routes,
+    task::Task,
 };
 
 /// Takes readings in. Cloning shares it.
 #[derive(Clone)]
-pub struct Ingest(Arc<Parts>);
+pub struct Ingest {
+    parts: Arc<Parts>,
+    /// Whose turn it is to reach the store, if the calls of this handle keep their order.
+    turn: Option<Arc<Mutex<()>>>,
+}
 
 /// What every batch needs.
 pub(crate) struct Parts {
@@ -27,9 +33,9 @@ pub(crate) struct Parts {
     pub(crate) quarantine: Quarantine,
     arrivals: Arrivals,
     /// Batches with retained messages take turns, so that each sees what the one before stored.
-    retained_turn: tokio::sync::Mutex<()>,
+    retained_turn: Mutex<()>,
     /// So do replays.
-    replay_turn: tokio::sync::Mutex<()>,
+    replay_turn: Mutex<()>,
 }
 
 impl Parts {
@@ -76,19 +82,26 @@ impl Ingest {
     /// Checks `config` and compiles its routes.
     pub fn new(store: Store, config: Config) -> Result<Ingest, Error> {
         config.check()?;
-        Ok(Ingest(Arc::new(Parts {
+        let parts = Parts {
             routes: Routes::new(&config)?,
             quarantine: Quarantine::new(store.clone(), config.settings.quarantine),
             arrivals: Arrivals::default(),
-            retained_turn: tokio::sync::Mutex::new(()),
-            replay_turn: tokio::sync::Mutex::new(()),
+            retained_turn: Mutex::default(),
+            replay_turn: Mutex::default(),
             store,
-        })))
+        };
+        Ok(Ingest { parts: Arc::new(parts), turn: None })
+    }
+
+    /// A handle whose calls reach the store in the order in which they are first polled, though several may be under
+    /// way at once. One for each connection: what a device sends twice for one time must not change places.
+    pub fn in_order(&self) -> Ingest {
+        Ingest { parts: self.parts.clone(), turn: Some(Arc::default()) }
     }
 
     /// Maps and stores a batch. `Ok` means that every reading of it is stored, in quarantine, or ignored by a rule that
     /// counts it, all durably; readings of one device keep their order. `Err` means that nothing of it may be
-    /// acknowledged; sending the whole batch again is safe.
+    /// acknowledged; sending the whole batch again is safe. What has begun goes on if the call is dropped.
     pub async fn receive(&self, batch: Vec<Received>) -> Result<(), Error> {
         let mut retained = false;
         let mut tasks = Vec::with_capacity(batch.len());
@@ -102,8 +115,13 @@ impl Ingest {
             }
             tasks.push(Task::new(Message { received, row: None }));
         }
-        let _turn = if retained { Some(self.0.retained_turn.lock().await) } else { None };
-        deliver(&self.0, tasks).await.map(drop)
+        let turn = self.turn().await;
+        let parts = self.parts.clone();
+        let delivery = tokio::spawn(async move {
+            let _turn = if retained { Some(parts.retained_turn.lock().await) } else { None };
+            deliver(parts.clone(), tasks, turn).await
+        });
+        ended(delivery.await).map(drop)
     }
 
     /// Maps and stores rows of a file by the same rules. A row that cannot be mapped goes to quarantine with its line.
@@ -128,41 +146,42 @@ impl Ingest {
             };
             Task::new(Message { received, row: Some((rows.clone(), row.line)) })
         });
-        deliver(&self.0, tasks.collect()).await
+        let (tasks, turn) = (tasks.collect(), self.turn().await);
+        ended(tokio::spawn(deliver(self.parts.clone(), tasks, turn)).await)
     }
 
     /// The first `count` entries of the quarantine after the id `after`, oldest first.
     pub async fn quarantine_list(&self, after: Option<&str>, count: usize) -> Result<Vec<Entry>, Error> {
         let after = after.map(|id| entry_id(id)).transpose()?.unwrap_or_default();
-        self.0.quarantine.after(after, count).await
+        self.parts.quarantine.after(after, count).await
     }
 
     /// The entry of an id.
     pub async fn quarantine_entry(&self, id: &str) -> Result<Option<Entry>, Error> {
-        self.0.quarantine.get(entry_id(id)?).await
+        self.parts.quarantine.get(entry_id(id)?).await
     }
 
     /// How many entries the quarantine has, and their bytes.
     pub async fn quarantine_size(&self) -> Result<(usize, u64), Error> {
-        self.0.quarantine.size().await
+        self.parts.quarantine.size().await
     }
 
     /// Maps entries of the quarantine again, by the routes as they are now. Those of which everything could be stored
     /// leave it; the others stay, with their new reason. Doing it again after a crash is safe: keys do not change.
     pub async fn quarantine_replay(&self, selection: Selection) -> Result<RowsOutcome, Error> {
         const BATCH: usize = 16;
-        let _turn = self.0.replay_turn.lock().await;
+        let _turn = self.parts.replay_turn.lock().await;
         let ids = match selection {
-            Selection::All => self.0.quarantine.after_ids(EntryId::default()).await?,
+            Selection::All => self.parts.quarantine.after_ids(EntryId::default()).await?,
             Selection::Ids(ids) => ids.iter().map(|id| entry_id(id)).collect::<Result<_, _>>()?,
         };
         let mut sum = RowsOutcome::default();
         for ids in ids.chunks(BATCH) {
             let mut tasks = Vec::with_capacity(ids.len());
             for id in ids {
-                tasks.extend(self.0.quarantine.get(*id).await?.map(Task::replay));
+                tasks.extend(self.parts.quarantine.get(*id).await?.map(Task::replay));
             }
-            let outcome = deliver(&self.0, tasks).await?;
+            let outcome = ended(tokio::spawn(deliver(self.parts.clone(), tasks, None)).await)?;
             sum.stored += outcome.stored;
             sum.unchanged += outcome.unchanged;
             sum.collisions += outcome.collisions;
@@ -170,6 +189,18 @@ impl Ingest {
         }
         Ok(sum)
     }
+
+    async fn turn(&self) -> Option<Turn> {
+        match &self.turn {
+            Some(turn) => Some(turn.clone().lock_owned().await),
+            None => None,
+        }
+    }
+}
+
+/// A delivery that did not come to its end stored nothing that may be acknowledged.
+fn ended(delivery: Result<Result<RowsOutcome, Error>, JoinError>) -> Result<RowsOutcome, Error> {
+    delivery.unwrap_or_else(|error| Err(Error::CutShort { cause: error.to_string() }))
 }
 
 fn entry_id(id: &str) -> Result<EntryId, Error> {

@@ -23,6 +23,7 @@ mod retained;
 mod routes;
 mod rules;
 mod tables;
+mod task;
 mod template;
 mod time;
 pub mod topic;

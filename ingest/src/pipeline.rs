@@ -28,7 +28,7 @@ pub(crate) struct Pipeline {
 impl Pipeline {
     pub(crate) fn new(ingest: Ingest, traffic: Traffic, batch_readings_max: usize) -> Pipeline {
         let batches = FuturesOrdered::new();
-        Pipeline { ingest, traffic, pending: Vec::new(), batch_readings_max, batches, failed: None }
+        Pipeline { ingest: ingest.in_order(), traffic, pending: Vec::new(), batch_readings_max, batches, failed: None }
     }
 
     /// Hands the next batch to ingest, if there is one and room for it.

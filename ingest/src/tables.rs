@@ -15,9 +15,14 @@ use crate::{
 };
 
 /// The table of `mapping`, made if it is not there. A table of that name with other keys is a problem of the reading.
-/// Callers may race: one of them makes the table, the others find it.
-pub(crate) async fn find_or_make(store: &Store, mapping: &Mapping) -> Result<Result<Arc<Table>, Problem>, Error> {
-    if let Some(table) = store.catalog().by_name(&mapping.table) {
+/// Callers may race: one of them makes the table, the others find it. The catalogue shows a table until its removal is
+/// durable; who was refused because of that is not to `trust` it and asks the planner.
+pub(crate) async fn find_or_make(
+    store: &Store,
+    mapping: &Mapping,
+    trust: bool,
+) -> Result<Result<Arc<Table>, Problem>, Error> {
+    if let Some(table) = store.catalog().by_name(&mapping.table).filter(|_| trust) {
         return Ok(check(table.clone(), mapping));
     }
     match store.change_table(TableWrite::Create(new_table(mapping))).await? {
