@@ -21,9 +21,9 @@ use crate::{
 /// Streams that are remembered.
 const REMEMBERED_MAX: usize = 10_000;
 
-/// How long after the time in its label a stream may begin. The log's time never goes back, so if the clock did, the
-/// frame carries a later one.
-const BEGIN_WITHIN_US: u64 = 60_000_000;
+/// Bytes of frames that are searched for the one that enabled a stream. A label's time is the log's at planning, cut to
+/// the millisecond, so there is little between the first frame of that time and the one that is looked for.
+const SEARCH_BYTES_MAX: u64 = 64 << 20;
 
 /// One stream of one table, from where it was enabled.
 #[derive(Debug)]
@@ -124,18 +124,16 @@ impl Lineages {
 
 /// Looks for the frame that enabled a stream, from the time in its label on.
 fn find(log: &AppliedLog, wanted: &Wanted<'_>) -> Result<Option<Lineage>, Error> {
-    let from_us = wanted.enabled_from_us();
-    let mut at = log.log.find_time(from_us)?.max(log.log.trim_point());
-    loop {
+    let mut at = log.log.find_time(wanted.enabled_from_us())?.max(log.log.trim_point());
+    let mut searched = 0;
+    while searched < SEARCH_BYTES_MAX {
         let opened = log.read(at)?;
         if opened.is_empty() {
-            return Ok(None);
+            break;
         }
         for Opened { frame, events } in opened {
-            if frame.committed_at_us > from_us.saturating_add(BEGIN_WITHIN_US) {
-                return Ok(None);
-            }
             at = frame.number.next();
+            searched += frame.bytes();
             let mut found: Option<Lineage> = None;
             for event in &events {
                 let Change::PutTable(table) = &event.change else { continue };
@@ -156,4 +154,5 @@ fn find(log: &AppliedLog, wanted: &Wanted<'_>) -> Result<Option<Lineage>, Error>
             }
         }
     }
+    Ok(None)
 }

@@ -155,6 +155,7 @@ impl Reader {
         let log = self.source.applied_log();
         let stream = self.by_key(&log, iterator.stream)?;
         let (records, next) = log.shard_records(&stream, iterator.place, limit.clamp(1, RECORDS_MAX))?;
+        metrics::counter!("thalweg_streams_records_total").increment(records.len() as u64);
         let next_iterator = next.map(|place| self.token(stream.key, place));
         Ok(RecordsPage { records, next_iterator })
     }

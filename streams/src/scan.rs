@@ -166,11 +166,8 @@ impl Lineage {
         if event.table != self.key.table || !self.has_begun(event) {
             return Ok(None);
         }
-        let record = Record::of_event(event, &self.table, self.stream.view, frame.committed_at_us);
-        if let Ok(Some(_)) = record {
-            metrics::counter!("thalweg_streams_records_total").increment(1);
-        }
-        record.map_err(|source| Error::Corrupt { frame: frame.number, source })
+        Record::of_event(event, &self.table, self.stream.view, frame.committed_at_us)
+            .map_err(|source| Error::Corrupt { frame: frame.number, source })
     }
 
     fn has_begun(&self, event: &Event) -> bool {

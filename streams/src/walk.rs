@@ -44,6 +44,7 @@ impl Walk {
         }
         let (records, has_ended) = self.source.applied_log().stream_records(&self.stream, &mut self.place)?;
         self.has_ended = has_ended;
+        metrics::counter!("thalweg_streams_records_total").increment(records.len() as u64);
         let key = self.stream.key;
         Ok(records.into_iter().map(|(record, place)| Followed { record, position: place.encode(key) }).collect())
     }

@@ -20,7 +20,8 @@ const ROUNDS: u64 = 40;
 
 fn open(dir: &Path) -> Store {
     let config = Config { segment_bytes: 4 << 20, ..Config::default() };
-    Store::open(Arc::new(OsDisk::open(dir).unwrap()), Arc::new(OsClock), config, Cache::Off).unwrap()
+    let disk = OsDisk::open(dir).expect("the directory is there");
+    Store::open(Arc::new(disk), Arc::new(OsClock), config, Cache::Off).expect("the store opens")
 }
 
 async fn create(store: &Store) -> Arc<Table> {
@@ -36,7 +37,8 @@ async fn create(store: &Store) -> Arc<Table> {
         billing: Billing::OnDemand,
         deletion_protection: false,
     };
-    store.change_table(TableWrite::Create(table)).await.unwrap().unwrap()
+    let created = store.change_table(TableWrite::Create(table)).await.expect("the store answers");
+    created.expect("there is no such table yet")
 }
 
 fn reading(device: u64, round: u64) -> Item {
@@ -47,7 +49,7 @@ fn reading(device: u64, round: u64) -> Item {
 }
 
 fn write(table: &Arc<Table>, item: Item, action: impl FnOnce(Item) -> Action) -> Write {
-    let key = Key::of_item(table, &item).unwrap();
+    let key = Key::of_item(table, &item).expect("a reading has the key");
     Write { table: table.clone(), key, action: action(item), condition: None, return_old: false, actor: Actor::User }
 }
 
@@ -61,14 +63,14 @@ async fn write_rounds(store: &Store, table: &Arc<Table>, rounds: std::ops::Range
                 let remove = |_| Action::Remove;
                 let write =
                     if round % 10 == 9 { write(&table, item, remove) } else { write(&table, item, Action::Put) };
-                for answer in store.write(vec![write]).await.unwrap() {
-                    answer.unwrap();
+                for answer in store.write(vec![write]).await.expect("the store answers") {
+                    answer.expect("no condition was asked for");
                 }
             }
         })
     });
     for device in devices.collect::<Vec<_>>() {
-        device.await.unwrap();
+        device.await.expect("no device panics");
     }
 }
 

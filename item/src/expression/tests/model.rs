@@ -232,7 +232,7 @@ fn items() -> impl Strategy<Value = Item> {
         |(names, plain, x, y, nested)| {
             let mut item = item(&names.into_iter().zip(plain).collect::<Vec<_>>());
             if nested {
-                item.insert("c", map(&[("x", x.clone()), ("y", list(&[y.clone()]))]));
+                item.insert("c", map(&[("x", x.clone()), ("y", list(std::slice::from_ref(&y)))]));
                 item.insert("f", list(&[x, map(&[("x", y)])]));
             }
             item
