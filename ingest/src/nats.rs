@@ -63,12 +63,16 @@ pub async fn run(source: Source, ingest: Ingest, limits: Limits, mut shutdown: w
             opened = open(&source, limits) => opened,
         };
         let end = match opened {
-            Ok(consumer) => {
-                backoff.reset();
+            Ok(opened) => {
                 let _connected = traffic.connected();
                 tracing::info!(source = source.name, "NATS source connected");
                 let pipeline = Pipeline::new(ingest.clone(), traffic.clone(), limits.batch_readings_max);
-                Conversation::new(&source, limits, traffic.clone(), pipeline).run(consumer, &mut shutdown).await
+                let conversation = Conversation::new(&source, limits, traffic.clone(), pipeline);
+                let (end, progress) = conversation.run(opened, &mut shutdown).await;
+                if progress {
+                    backoff.reset();
+                }
+                end
             }
             Err(end) => end,
         };
@@ -159,6 +163,8 @@ struct Conversation {
     pipeline: Pipeline,
     in_flight: VecDeque<InFlight>,
     in_flight_bytes: usize,
+    /// Something was acknowledged.
+    progress: bool,
 }
 
 struct InFlight {
@@ -169,24 +175,30 @@ struct InFlight {
 impl Conversation {
     fn new(source: &Source, limits: Limits, traffic: Traffic, pipeline: Pipeline) -> Conversation {
         let name = source.name.as_str().into();
-        Conversation { name, limits, traffic, pipeline, in_flight: VecDeque::new(), in_flight_bytes: 0 }
+        Conversation {
+            name,
+            limits,
+            traffic,
+            pipeline,
+            in_flight: VecDeque::new(),
+            in_flight_bytes: 0,
+            progress: false,
+        }
     }
 
-    async fn run(mut self, opened: Opened, shutdown: &mut watch::Receiver<bool>) -> End {
+    /// Why it ended, and whether there was any progress.
+    async fn run(mut self, opened: Opened, shutdown: &mut watch::Receiver<bool>) -> (End, bool) {
         let Opened { client, mut messages } = opened;
         let end = self.converse(&mut messages, shutdown).await;
         let mut durable = 0;
         let drained = self.pipeline.drain(|readings| durable += readings).await;
         // Unlike MQTT's, these acknowledgements name their message for good. Whatever does not arrive comes again.
-        let acknowledged = self.acknowledge(durable).await;
+        let _ = self.acknowledge(durable).await;
         let _ = timeout(SEND_TIMEOUT, client.flush()).await;
-        match (end, drained, acknowledged) {
-            (End::Shutdown, Err(error), _) => {
-                tracing::error!(source = &*self.name, %error, "readings were not stored and are not acknowledged");
-                End::Shutdown
-            }
-            (end, ..) => end,
+        if let (End::Shutdown, Err(error)) = (&end, drained) {
+            tracing::error!(source = &*self.name, %error, "readings were not stored and are not acknowledged");
         }
+        (end, self.progress)
     }
 
     async fn converse(&mut self, messages: &mut pull::Stream, shutdown: &mut watch::Receiver<bool>) -> End {
@@ -258,6 +270,7 @@ impl Conversation {
             self.in_flight_bytes -= bytes;
             send(acker.ack()).await?;
             self.traffic.acknowledgements.increment(1);
+            self.progress = true;
         }
         Ok(())
     }

@@ -11,6 +11,7 @@
 
 use std::{
     collections::{BTreeSet, VecDeque},
+    fmt::Display,
     pin::Pin,
     sync::Arc,
     time::Duration,
@@ -22,7 +23,12 @@ use rumqttc::{
 };
 use tokio::{sync::watch, time::timeout};
 
-use crate::{Entrance, Ingest, Limits, Received, Source, backoff::Backoff, pipeline::Pipeline, traffic::Traffic};
+use crate::{
+    Entrance, Ingest, Limits, Received, Source,
+    backoff::Backoff,
+    pipeline::Pipeline,
+    traffic::{Connected, Traffic},
+};
 
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// The last acknowledgements must be sent within this time at shutdown.
@@ -36,12 +42,7 @@ enum End {
     /// The server stops.
     Shutdown,
     /// Another attempt is due.
-    Lost {
-        reason: &'static str,
-        what: String,
-        /// It had worked before.
-        connected: bool,
-    },
+    Lost { reason: &'static str, what: String },
 }
 
 /// Takes readings from the broker of `source` until `shutdown` is true; connects again for as long as that takes.
@@ -50,15 +51,16 @@ pub async fn run(source: Source, ingest: Ingest, limits: Limits, mut shutdown: w
     let mut backoff = Backoff::new();
     loop {
         let conversation = Conversation::new(&source, ingest.clone(), limits, traffic.clone());
-        match conversation.run(&mut shutdown).await {
+        let (end, progress) = conversation.run(&mut shutdown).await;
+        match end {
             End::Shutdown => return,
-            End::Lost { reason, what, connected } => {
+            End::Lost { reason, what } => {
                 traffic.error(reason);
                 tracing::warn!(source = source.name, "MQTT source lost, will connect again: {what}");
-                if connected {
-                    backoff.reset();
-                }
             }
+        }
+        if progress {
+            backoff.reset();
         }
         if !backoff.wait(&mut shutdown).await {
             return;
@@ -81,7 +83,9 @@ struct Conversation {
     ids: BTreeSet<u16>,
     /// Packet identifiers whose acknowledgements the client has no room for yet.
     due: VecDeque<u16>,
-    connected: Option<crate::traffic::Connected>,
+    connected: Option<Connected>,
+    /// Something was acknowledged.
+    progress: bool,
 }
 
 struct InFlight {
@@ -119,26 +123,28 @@ impl Conversation {
             ids: BTreeSet::new(),
             due: VecDeque::new(),
             connected: None,
+            progress: false,
         }
     }
 
-    async fn run(mut self, shutdown: &mut watch::Receiver<bool>) -> End {
+    /// Why it ended, and whether there was any progress.
+    async fn run(mut self, shutdown: &mut watch::Receiver<bool>) -> (End, bool) {
         let end = self.converse(shutdown).await;
         let mut durable = 0;
         let drained = self.pipeline.drain(|readings| durable += readings).await;
-        match (end, drained) {
-            (End::Shutdown, Ok(())) => {
-                self.acknowledge(durable);
-                // What is not acknowledged comes again.
-                let _ = timeout(GOODBYE_TIMEOUT, self.goodbye()).await;
-                End::Shutdown
+        if matches!(end, End::Shutdown) {
+            match drained {
+                Ok(()) => {
+                    self.acknowledge(durable);
+                    // What is not acknowledged comes again.
+                    let _ = timeout(GOODBYE_TIMEOUT, self.goodbye()).await;
+                }
+                Err(error) => {
+                    tracing::error!(source = &*self.name, %error, "readings were not stored and are not acknowledged");
+                }
             }
-            (End::Shutdown, Err(error)) => {
-                tracing::error!(source = &*self.name, %error, "readings were not stored and are not acknowledged");
-                End::Shutdown
-            }
-            (lost, _) => lost,
         }
+        (end, self.progress)
     }
 
     async fn converse(&mut self, shutdown: &mut watch::Receiver<bool>) -> End {
@@ -152,7 +158,7 @@ impl Conversation {
                 () = super::stopped(shutdown) => return End::Shutdown,
                 durable = self.pipeline.durable() => match durable {
                     Ok(readings) => self.acknowledge(readings),
-                    Err(error) => return self.lost("unavailable", format!("readings were not stored: {error}")),
+                    Err(error) => return lost("unavailable", format!("readings were not stored: {error}")),
                 },
                 (events, event) = &mut self.events, if listens => {
                     self.events = next(events);
@@ -161,7 +167,7 @@ impl Conversation {
                             return end;
                         },
                         Ok(Event::Outgoing(_)) => {}
-                        Err(error) => return self.lost("connection", error.to_string()),
+                        Err(error) => return lost("connection", error),
                     }
                 }
                 () = std::future::ready(()), if self.pipeline.can_submit() => self.pipeline.submit(),
@@ -177,11 +183,11 @@ impl Conversation {
                 let filters = self.filters.iter().map(|filter| SubscribeFilter::new(filter.clone(), QoS::AtLeastOnce));
                 self.client
                     .try_subscribe_many(filters)
-                    .map_err(|error| self.lost("subscription", format!("cannot subscribe: {error}")))
+                    .map_err(|error| lost("subscription", format!("cannot subscribe: {error}")))
             }
             Packet::SubAck(suback) => self.subscribed(&suback),
             Packet::Publish(publish) => self.publish(publish),
-            Packet::Disconnect => Err(self.lost("connection", "the broker disconnected".to_owned())),
+            Packet::Disconnect => Err(lost("connection", "the broker disconnected")),
             _ => Ok(()),
         }
     }
@@ -190,7 +196,7 @@ impl Conversation {
         for (filter, code) in self.filters.iter().zip(&suback.return_codes) {
             match code {
                 SubscribeReasonCode::Failure => {
-                    return Err(self.lost("subscription", format!("the broker refused the subscription of `{filter}`")));
+                    return Err(lost("subscription", format!("the broker refused the subscription of `{filter}`")));
                 }
                 SubscribeReasonCode::Success(QoS::AtMostOnce) => {
                     tracing::warn!(source = &*self.name, filter, "the broker grants only QoS 0: it may lose messages");
@@ -207,7 +213,7 @@ impl Conversation {
             QoS::AtMostOnce => 0,
             QoS::AtLeastOnce => pkid,
             QoS::ExactlyOnce => {
-                return Err(self.lost("protocol", "the broker sent QoS 2 for a subscription of QoS 1".to_owned()));
+                return Err(lost("protocol", "the broker sent QoS 2 for a subscription of QoS 1"));
             }
         };
         if id != 0 && !self.ids.insert(id) {
@@ -231,6 +237,7 @@ impl Conversation {
 
     /// The oldest `readings` in flight are durable.
     fn acknowledge(&mut self, readings: usize) {
+        self.progress = true;
         for InFlight { id, bytes } in self.in_flight.drain(..readings) {
             self.in_flight_bytes -= bytes;
             if id != 0 {
@@ -276,10 +283,10 @@ impl Conversation {
     fn batch_max(&self) -> usize {
         usize::from(self.limits.inflight_max).div_ceil(2)
     }
+}
 
-    fn lost(&self, reason: &'static str, what: String) -> End {
-        End::Lost { reason, what, connected: self.connected.is_some() }
-    }
+fn lost(reason: &'static str, what: impl Display) -> End {
+    End::Lost { reason, what: what.to_string() }
 }
 
 fn options(source: &Source) -> MqttOptions {

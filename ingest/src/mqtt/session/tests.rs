@@ -479,8 +479,8 @@ proptest! {
         for step in steps {
             let step = step.min(session.in_flight());
             session.durable(step, 0);
-            for index in done..done + step {
-                if qos[index] {
+            for (index, &at_least_once) in qos.iter().enumerate().skip(done).take(step) {
+                if at_least_once {
                     expected.extend_from_slice(&[0x40, 2, ((index + 1) >> 8) as u8, (index + 1) as u8]);
                 }
             }
