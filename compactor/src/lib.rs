@@ -20,9 +20,11 @@ mod links;
 mod merge;
 pub mod plan;
 mod retention;
+mod verify;
 
 pub use compactor::{Compacted, Compactor, METRICS};
 pub use config::Config;
 pub use error::Error;
 pub use job::{Job, Report, Step};
 pub use plan::Task;
+pub use verify::{Verified, verify};

@@ -22,6 +22,7 @@ mod recent;
 mod recover;
 mod segment;
 mod spare;
+mod verify;
 
 use std::sync::Arc;
 
@@ -31,6 +32,7 @@ pub use frame::{Draft, Frame, FrameNumber};
 pub use local::{LocalLog, LogConfig};
 pub use memory::MemoryLog;
 pub use spare::Preparation;
+pub use verify::{LogReport, verify};
 
 use crate::Error;
 
