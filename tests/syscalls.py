@@ -132,10 +132,18 @@ class Trace:
                 yield resolve(call, -1), call
 
     def name_durable(self, path, made):
-        """The line after which the name `path`, which the call `made` made, survives a power cut; none if never."""
+        """The line after which the name `path`, which the call `made` made, and the names of the directories made for it
+        survive a power cut; none if never.
+        """
         directory = os.path.dirname(path)
         synced = self.first(SYNCS, directory, made.ended)
-        return synced.ended if synced else None
+        if synced is None:
+            return None
+        above = next((call for name, call in self.made() if name == directory), None)
+        if above is None:
+            return synced.ended
+        line = self.name_durable(directory, above)
+        return None if line is None else max(line, synced.ended)
 
     def durable(self, marker):
         """The line after which the frame that holds `marker` survives a power cut; or what is missing."""
@@ -185,25 +193,27 @@ class Trace:
     # --- Manifests ---
 
     def manifest_violations(self):
-        """What is wrong: files that a manifest names, and their names, must be synced before the manifest is; and a
-        manifest before anything that it makes superfluous is removed.
+        """What is wrong: files that a manifest names, and their names, must be synced before the manifest is put in its
+        place; and the manifest before anything that it makes superfluous is removed. Answers the manifests too.
         """
         violations, manifests = [], []
-        made = [(path, call) for path, call in self.made() if "/cold/" in path]
+        files = [(path, call) for path, call in self.made() if path.endswith(".parquet")]
         for path, link in self.made():
             if not re.search(r"/manifest/\d+\.json$", path):
                 continue
             manifests.append(path)
             unfinished = resolve(link, 0)
-            written = [call for call in self.calls if call.name in WRITES and call.target == unfinished and call.ended < link.began]
-            text = written[-1].data.decode()
-            for file, creation in made:
-                if creation.ended < link.began and os.path.basename(file) in text and file.endswith(".parquet"):
+            written = [c for c in self.calls if c.name in WRITES and c.target == unfinished and c.ended < link.began][-1]
+            if not self.first(SYNCS, unfinished, written.ended, before=link.began):
+                violations.append(f"{path}: put in its place before its content is synced")
+            for entry in json.loads(written.data)["manifest"]["files"]:
+                made = [(file, call) for file, call in files if file.endswith(f"-{entry['id']:020}.parquet")]
+                if not made:
+                    violations.append(f"{path} names file {entry['id']}, which was not made")
+                for file, creation in made:
                     violations += self.unsynced(file, creation, link, path)
-            if not self.first(SYNCS, unfinished, written[-1].ended, before=link.began):
-                violations.append(f"{path}: named before its content is synced")
             durable = self.name_durable(path, link)
-            removed = next((call for call in self.calls if call.name in {"unlink", "unlinkat"} and call.began > link.ended), None)
+            removed = next((c for c in self.calls if c.name in {"unlink", "unlinkat"} and c.began > link.ended), None)
             if durable is None or removed is not None and removed.began < durable:
                 violations.append(f"{path}: its directory is not synced before older files go")
         return manifests, violations

@@ -166,21 +166,39 @@ def test_the_checker_sees_what_is_wrong(lines, what):
     assert what in violation
 
 
-def test_the_checker_reads_manifests():
-    written = json.dumps({"files": ["cold/runs/1.parquet"]}).replace('"', '\\"')
-    lines = [
-        r'1 openat(AT_FDCWD</>, "/d/cold/runs/1.parquet", O_RDWR|O_CREAT|O_EXCL, 0666) = 5</d/cold/runs/1.parquet>',
-        r'1 pwrite64(5</d/cold/runs/1.parquet>, "PAR1", 4, 0) = 4',
-        r"1 fdatasync(5</d/cold/runs/1.parquet>) = 0",
-        r"1 fsync(6</d/cold/runs>) = 0",
-        rf'1 pwrite64(7</d/manifest/next>, "{written}", {len(written) - 4}, 0) = {len(written) - 4}',
-        r"1 fdatasync(7</d/manifest/next>) = 0",
-        r'1 linkat(AT_FDCWD</>, "/d/manifest/next", AT_FDCWD</>, "/d/manifest/00000000000000000001.json", 0) = 0',
-        r"1 fsync(8</d/manifest>) = 0",
-        r'1 unlink("/d/manifest/next") = 0',
-    ]
-    check = lambda lines: Trace("\n".join(lines)).manifest_violations()[1]  # noqa: E731
-    assert check(lines) == []
-    for missing, what in [(2, "content is not synced"), (3, "directory is not synced"), (5, "content"), (7, "older files")]:
-        (violation,) = check(lines[:missing] + lines[missing + 1 :])
-        assert what in violation
+MANIFEST = json.dumps({"manifest": {"files": [{"id": 7}]}}).replace('"', '\\"')
+FILE = "/d/cold/generations/1-1/00000-00000000000000000007.parquet"
+MANIFEST_GOOD = [
+    '1 mkdir("/d/cold/generations/1-1", 0777) = 0',
+    f'1 openat(AT_FDCWD</>, "{FILE}", O_RDWR|O_CREAT|O_EXCL, 0666) = 5<{FILE}>',
+    f'1 pwrite64(5<{FILE}>, "PAR1", 4, 0) = 4',
+    f"1 fdatasync(5<{FILE}>) = 0",
+    "1 fsync(6</d/cold/generations/1-1>) = 0",
+    "1 fsync(6</d/cold/generations>) = 0",
+    f'1 pwrite64(7</d/manifest/next>, "{MANIFEST}", 36, 0) = 36',
+    "1 fdatasync(7</d/manifest/next>) = 0",
+    '1 linkat(AT_FDCWD</>, "/d/manifest/next", AT_FDCWD</>, "/d/manifest/00000000000000000001.json", 0) = 0',
+    "1 fsync(8</d/manifest>) = 0",
+    '1 unlink("/d/manifest/next") = 0',
+]
+
+
+def test_the_checker_accepts_a_right_manifest():
+    assert Trace("\n".join(MANIFEST_GOOD)).manifest_violations()[1] == []
+
+
+@pytest.mark.parametrize(
+    ("missing", "what"),
+    [
+        (1, "was not made"),
+        (3, "whose content is not synced"),
+        (4, "whose directory is not synced"),
+        (5, "whose directory is not synced"),
+        (7, "before its content is synced"),
+        (9, "before older files go"),
+    ],
+)
+def test_the_checker_sees_what_a_manifest_lacks(missing, what):
+    lines = MANIFEST_GOOD[:missing] + MANIFEST_GOOD[missing + 1 :]
+    (violation,) = Trace("\n".join(lines)).manifest_violations()[1]
+    assert what in violation
