@@ -8,6 +8,8 @@ use std::{
     },
 };
 
+use compactor::Compactor;
+use ingest::Ingest;
 use metrics_exporter_prometheus::PrometheusHandle;
 use store::Store;
 use streams::Streams;
@@ -22,6 +24,10 @@ pub struct App {
     pub store: Store,
     /// The change streams.
     pub streams: Streams,
+    /// Maps and stores rows, and keeps the quarantine.
+    pub ingest: Ingest,
+    /// Makes cold data.
+    pub compactor: Compactor,
     /// Renders the metrics.
     pub metrics: PrometheusHandle,
     /// What `/admin/status` says of this server beside what it can see by itself.

@@ -72,7 +72,7 @@ pub(crate) async fn answer(service: &Service, table: &str, query: Option<&str>) 
     };
     let follower = match service.app.streams.follow(&table, from).await {
         Ok(follower) => follower,
-        Err(error) => return refusal(error),
+        Err(error) => return wire::failure(&error.into()),
     };
     let shutdown = service.shutdown.clone();
     let following = Following { follower, shutdown, _place: place, _counted: Counted::new() };
@@ -84,15 +84,6 @@ pub(crate) async fn answer(service: &Service, table: &str, query: Option<&str>) 
     let mut response = Response::new(StreamBody::new(lines).boxed_unsync());
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
     response
-}
-
-fn refusal(error: streams::Error) -> Response<Payload> {
-    let error = Error::from(error);
-    let status = match error {
-        Error::NotFound(_) => StatusCode::NOT_FOUND,
-        _ => StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-    };
-    wire::refusal(status, &error.to_string())
 }
 
 impl Following {

@@ -4,6 +4,7 @@
 //! inflation), an operation (typed request, rules, store, typed answer) and the wire (errors, checksum, compression).
 //! This crate must not know file formats.
 
+mod admin;
 mod app;
 mod body;
 mod capacity;
@@ -17,6 +18,7 @@ mod metrics;
 mod operations;
 mod parameters;
 mod router;
+mod rows;
 mod serve;
 mod socket;
 mod validate;

@@ -5,7 +5,7 @@ use hyper::{Method, Request, Response, StatusCode, body::Body, header, http::req
 use tokio::time::Instant;
 
 use crate::{
-    Error, Service, body, follow, guard, metrics, operations,
+    Error, Service, admin, body, follow, guard, metrics, operations, rows,
     wire::{self, Payload, Wishes},
 };
 
@@ -41,18 +41,24 @@ impl Service {
         B: Body<Data = Bytes>,
         B::Error: std::fmt::Display,
     {
+        const READ: &[Method] = &[Method::GET, Method::HEAD];
+        const POST: &[Method] = &[Method::POST];
         let path: Vec<&str> = head.uri.path().split('/').skip(1).collect();
-        let (operation, methods): (&'static str, &[Method]) = match path.as_slice() {
-            [""] => ("dynamodb", &[Method::GET, Method::HEAD, Method::POST]),
-            ["health", "live"] => ("live", &[Method::GET, Method::HEAD]),
-            ["health", "ready"] => ("ready", &[Method::GET, Method::HEAD]),
-            ["metrics"] => ("metrics", &[Method::GET, Method::HEAD]),
-            ["streams", _] => ("follow", &[Method::GET]),
+        let (operation, methods) = match path.as_slice() {
+            [""] => ("dynamodb", &[Method::GET, Method::HEAD, Method::POST][..]),
+            ["health", "live"] => ("live", READ),
+            ["health", "ready"] => ("ready", READ),
+            ["metrics"] => ("metrics", READ),
+            ["streams", _] => ("follow", &[Method::GET][..]),
+            ["ingest", _] => ("rows", POST),
+            ["admin", "status"] => ("status", READ),
+            ["admin", "compact"] => ("compact", POST),
+            ["admin", "quarantine"] => ("quarantine", READ),
+            ["admin", "quarantine", "replay"] | ["admin", "quarantine", _, "replay"] => ("replay", POST),
+            ["admin", "quarantine", _] => ("entry", READ),
             _ => {
-                return Answered::plain(
-                    "unknown",
-                    wire::refusal(StatusCode::NOT_FOUND, "there is nothing at this path"),
-                );
+                let text = "there is nothing at this path";
+                return Answered::plain("unknown", wire::refusal(StatusCode::NOT_FOUND, text));
             }
         };
         if head.method == Method::OPTIONS {
@@ -65,13 +71,23 @@ impl Service {
             let refusal = wire::refusal(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method");
             return Answered::plain(operation, allowing(refusal, methods));
         }
-        let response = match operation {
-            "dynamodb" if head.method == Method::POST => return self.dynamodb(head, body).await,
-            "dynamodb" => wire::plain(StatusCode::OK, "text/plain; charset=utf-8", "healthy: thalweg\n"),
-            "live" => wire::json(StatusCode::OK, &serde_json::json!({ "live": true })),
-            "ready" => self.ready(),
-            "follow" => follow::answer(self, path.last().copied().unwrap_or_default(), head.uri.query()).await,
-            _ => wire::plain(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", self.app.metrics.render()),
+        let query = head.uri.query();
+        let response = match path.as_slice() {
+            [""] if head.method == Method::POST => return self.dynamodb(head, body).await,
+            ["health", "live"] => wire::json(StatusCode::OK, &serde_json::json!({ "live": true })),
+            ["health", "ready"] => self.ready(),
+            ["metrics"] => {
+                wire::plain(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", self.app.metrics.render())
+            }
+            ["streams", table] => follow::answer(self, table, query).await,
+            ["ingest", table] => rows::answer(self, table, head, body).await,
+            ["admin", "status"] => admin::status(self).await,
+            ["admin", "compact"] => admin::compact(self, query).await,
+            ["admin", "quarantine"] => admin::quarantine(self, query).await,
+            ["admin", "quarantine", "replay"] => admin::replay(self, None).await,
+            ["admin", "quarantine", id, "replay"] => admin::replay(self, Some(id)).await,
+            ["admin", "quarantine", id] => admin::entry(self, id).await,
+            _ => wire::plain(StatusCode::OK, "text/plain; charset=utf-8", "healthy: thalweg\n"),
         };
         Answered::plain(operation, response)
     }

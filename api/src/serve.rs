@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
 
-use hyper::{server::conn::http1, service::service_fn};
+use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -10,7 +10,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::{App, Service, metrics, socket::Socket};
+use crate::{App, Service, metrics, rows::Client, socket::Socket};
 
 /// A connection buffers this much of what it reads; a request's head must fit.
 const BUFFER_BYTES_MAX: usize = 128 << 10;
@@ -67,8 +67,10 @@ async fn connection(stream: TcpStream, _place: OwnedSemaphorePermit, service: Ar
         tracing::debug!(%error, "could not turn off delays");
     }
     ::metrics::gauge!(metrics::CONNECTIONS).increment(1);
-    let handler = service_fn(|request| {
+    let client = stream.peer_addr().map_or_else(|_| "unknown".to_owned(), |address| address.ip().to_string());
+    let handler = service_fn(|mut request: Request<Incoming>| {
         let service = Arc::clone(&service);
+        request.extensions_mut().insert(Client(client.clone()));
         async move { Ok::<_, Infallible>(service.handle(request).await) }
     });
     let mut connection = pin!(

@@ -40,6 +40,16 @@ pub(crate) fn refusal(status: StatusCode, text: &str) -> Response<Payload> {
     json(status, &serde_json::json!({ "error": text }))
 }
 
+/// A failure on a route beside the DynamoDB protocol.
+pub(crate) fn failure(error: &Error) -> Response<Payload> {
+    let status = match error {
+        Error::NotFound(_) => StatusCode::NOT_FOUND,
+        Error::Trimmed(_) => StatusCode::GONE,
+        other => StatusCode::from_u16(other.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+    };
+    refusal(status, &error.to_string())
+}
+
 /// How a client of the DynamoDB protocol wants its answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wishes {

@@ -1,6 +1,6 @@
 //! The server's parts, opened in order: each takes the handles of those before it.
 //!
-//! Disk, cache, store, ingest, listeners and sources, HTTP. [`Running::stop`] ends them in reverse: who takes writes stops and
+//! Disk, cache, store, streams, ingest, compactor, listeners and sources, HTTP. [`Running::stop`] ends them in reverse: who takes writes stops and
 //! drains first, the store closes last, when nothing can ask it any more.
 
 use std::{
@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::Context;
+use compactor::Compactor;
 use ingest::{Ingest, SourceKind};
 use metrics_exporter_prometheus::PrometheusHandle;
 use store::{
@@ -17,6 +18,7 @@ use store::{
     cache::Cache,
     env::{Clock, OsClock, OsDisk},
 };
+use streams::Streams;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use crate::config::Config;
@@ -34,6 +36,8 @@ pub(crate) struct Running {
     entrances: Part,
     /// The HTTP server.
     api: Part,
+    /// What works behind: flushes, merges, trims.
+    background: Part,
 }
 
 /// Tasks that end when they are told to.
@@ -69,7 +73,13 @@ impl Running {
         let started_at_us = OsClock.now_us();
         let durability = config.store.durability;
         let (store, data_dir) = open_store(&config).await?;
+        let streams = Streams::new(&store);
         let ingest = Ingest::new(store.clone(), config.ingest.clone()).context("configuration")?;
+
+        let compactor = open_compactor(&store, &config).await?;
+        let mut background = Part::new();
+        let (worker, stop) = (compactor.clone(), background.stop.subscribe());
+        background.tasks.spawn(async move { worker.run(stop).await });
 
         let mut entrances = Part::new();
         let mut mqtt = None;
@@ -98,7 +108,9 @@ impl Running {
         let (listener, http) = listen("http", config.http).await?;
         let app = api::App {
             store: store.clone(),
-            streams: streams::Streams::new(&store),
+            streams,
+            ingest,
+            compactor,
             metrics,
             facts: api::Facts {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -110,13 +122,14 @@ impl Running {
             config: api::Config::default(),
         };
         api.tasks.spawn(api::serve(listener, app, api.stop.subscribe()));
-        Ok(Running { http, mqtt, data_dir, store, entrances, api })
+        Ok(Running { http, mqtt, data_dir, store, entrances, api, background })
     }
 
     /// Stops taking, drains, syncs, closes.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         self.entrances.end().await;
         self.api.end().await;
+        self.background.end().await;
         self.store.close().await.context("closing the store")
     }
 }
@@ -136,6 +149,16 @@ async fn open_store(config: &Config) -> anyhow::Result<(Store, PathBuf)> {
 
 fn shown(path: &Path) -> std::path::Display<'_> {
     path.display()
+}
+
+/// Opens the cold part of the data directory and tidies it.
+async fn open_compactor(store: &Store, config: &Config) -> anyhow::Result<Compactor> {
+    let (store, settings) = (store.clone(), config.compactor.clone());
+    let opened = tokio::task::spawn_blocking(move || Compactor::open(store, settings));
+    opened
+        .await
+        .context("opening the cold data")?
+        .with_context(|| format!("data directory {}", shown(&config.data_dir)))
 }
 
 /// Listens, and says what to change where that is not possible.

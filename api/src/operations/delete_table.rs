@@ -14,7 +14,7 @@ pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
     let name = validate::table_name(request.table_name)?;
     super::described_table(app, &name)?;
     match app.store.change_table(TableWrite::Delete(name.clone())).await? {
-        Ok(table) => Ok(Answer { table_description: TableDescription::of(&table, "DELETING") }),
+        Ok(table) => Ok(Answer { table_description: TableDescription::of(app, &table, "DELETING") }),
         Err(TableRejection::Protected) => Err(Error::validation(
             "Resource cannot be deleted as it is currently protected against deletion. \
              Disable deletion protection first.",

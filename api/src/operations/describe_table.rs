@@ -20,5 +20,5 @@ pub(crate) struct Answer {
 pub(crate) fn run(app: &App, request: Request) -> Result<Answer, Error> {
     let name = validate::table_name(request.table_name)?;
     let table = super::described_table(app, &name)?;
-    Ok(Answer { table: TableDescription::of(&table, "ACTIVE") })
+    Ok(Answer { table: TableDescription::of(app, &table, "ACTIVE") })
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use streams::StreamName;
 
 use super::stream_arn;
+use crate::App;
 
 /// The region of every ARN and record.
 pub(crate) const REGION: &str = "ddblocal";
@@ -26,6 +27,9 @@ pub(crate) struct TableDescription {
     table_status: &'static str,
     creation_date_time: f64,
     provisioned_throughput: Throughput,
+    /// Approximate, as DynamoDB's is.
+    table_size_bytes: u64,
+    item_count: u64,
     table_arn: String,
     table_id: String,
     billing_mode_summary: BillingModeSummary,
@@ -77,7 +81,8 @@ struct StreamSpecification {
 
 impl TableDescription {
     /// Describes `table`, which is `status`.
-    pub(crate) fn of(table: &Table, status: &'static str) -> TableDescription {
+    pub(crate) fn of(app: &App, table: &Table, status: &'static str) -> TableDescription {
+        let (item_count, table_size_bytes) = app.store.approximate_size(table);
         let created = seconds(table.created_at_us);
         let (mode, read_units, write_units) = match table.billing {
             Billing::OnDemand => ("PAY_PER_REQUEST", 0, 0),
@@ -96,6 +101,8 @@ impl TableDescription {
                 read_capacity_units: read_units,
                 write_capacity_units: write_units,
             },
+            table_size_bytes,
+            item_count,
             table_arn: table_arn(&table.name),
             table_id: format!("00000000-0000-4000-8000-{:012x}", table.id.0),
             billing_mode_summary: BillingModeSummary {

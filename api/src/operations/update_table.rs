@@ -73,7 +73,7 @@ pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
     if let Some(protected) = request.deletion_protection {
         table = changed(app, &name, TableWrite::SetDeletionProtection(name.clone(), protected)).await?;
     }
-    Ok(Answer { table_description: TableDescription::of(&table, "ACTIVE") })
+    Ok(Answer { table_description: TableDescription::of(app, &table, "ACTIVE") })
 }
 
 async fn changed(app: &App, name: &str, change: TableWrite) -> Result<std::sync::Arc<item::Table>, Error> {

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use api::{App, Config, Facts, Payload, Service};
 use bytes::Bytes;
+use compactor::Compactor;
 use http_body_util::{BodyExt, Full};
 use hyper::{HeaderMap, Request, Response, StatusCode};
+use ingest::Ingest;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use store::{
     Store,
@@ -29,7 +31,10 @@ pub(crate) fn app(directory: &std::path::Path, config: Config) -> App {
     let disk = OsDisk::open(directory).unwrap();
     let store = Store::open(Arc::new(disk), Arc::new(OsClock), settings, Cache::Off).unwrap();
     let metrics = PrometheusBuilder::new().build_recorder().handle();
-    App { streams: Streams::new(&store), store, metrics, facts: Facts::default(), config }
+    let compactor = Compactor::open(store.clone(), compactor::Config::default()).unwrap();
+    let ingest = Ingest::new(store.clone(), ingest::Config::default()).unwrap();
+    let streams = Streams::new(&store);
+    App { store, streams, ingest, compactor, metrics, facts: Facts::default(), config }
 }
 
 /// A service over a new store.

@@ -1,0 +1,162 @@
+//! `/admin/...`: what the command line asks of a running server.
+
+use hyper::{Response, StatusCode};
+use ingest::Selection;
+use serde_json::{Value, json};
+
+use crate::{
+    Error, Service, parameters,
+    wire::{self, Payload},
+};
+
+/// Entries of the quarantine in one answer, if the request does not say.
+const ENTRIES: usize = 1000;
+/// And at most.
+const ENTRIES_MAX: usize = 10_000;
+/// Entries are read with their payloads, so only a few at once.
+const ENTRIES_AT_ONCE: usize = 16;
+
+/// `POST /admin/compact?table=TABLE`: everything acknowledged before is under `cold/tables`, merged.
+pub(crate) async fn compact(service: &Service, query: Option<&str>) -> Response<Payload> {
+    let result = async {
+        let given = parameters::parse(query, &["table"]).map_err(Error::Validation)?;
+        let compacted = service.app.compactor.compact(given.get("table").map(String::as_str)).await?;
+        let report =
+            |report: &compactor::Report| json!({ "files": report.files, "rows": report.rows, "bytes": report.bytes });
+        let tables = compacted.iter().map(|compacted| {
+            json!({
+                "table": compacted.table,
+                "generation": compacted.generation,
+                "written": report(&compacted.written),
+                "total": report(&compacted.total),
+            })
+        });
+        Ok(json!({ "tables": tables.collect::<Vec<_>>() }))
+    };
+    answer(result.await)
+}
+
+/// `GET /admin/status`: what runs, how much there is, how far things are.
+pub(crate) async fn status(service: &Service) -> Response<Payload> {
+    let result = async {
+        let app = &service.app;
+        let store = &app.store;
+        let facts = &app.facts;
+        let (entries, entry_bytes) = app.ingest.quarantine_size().await?;
+        let catalog = store.catalog();
+        let tables = catalog.user_tables().map(|table| {
+            let (items, bytes) = store.approximate_size(table);
+            json!({ "table": table.name, "items": items, "bytes": bytes, "stream": table.stream.is_some() })
+        });
+        let manifest = store.manifest();
+        let log = store.log();
+        let up_us = store.clock().now_us().saturating_sub(facts.started_at_us);
+        Ok(json!({
+            "version": facts.version,
+            "data_directory": facts.data_directory,
+            "durability": facts.durability,
+            "mqtt": facts.mqtt,
+            "up_seconds": up_us / 1_000_000,
+            "shards": store.shards(),
+            "tables": tables.collect::<Vec<_>>(),
+            "log": {
+                "trim_point": log.trim_point().0,
+                "applied": store.applied().borrow().0,
+                "tail": log.tail().0,
+                "bytes": log.bytes(),
+            },
+            "cold": {
+                "manifest": manifest.number,
+                "flushed": manifest.flushed.0,
+                "files": manifest.files.len(),
+                "bytes": manifest.files.values().map(|file| file.bytes).sum::<u64>(),
+                "sealed_memtables": store.view().sealed.len(),
+            },
+            "quarantine": { "entries": entries, "bytes": entry_bytes },
+        }))
+    };
+    answer(result.await)
+}
+
+/// `GET /admin/quarantine?after=ID&limit=N`: entries without their payloads, oldest first.
+pub(crate) async fn quarantine(service: &Service, query: Option<&str>) -> Response<Payload> {
+    let result = async {
+        let mut given = parameters::parse(query, &["after", "limit"]).map_err(Error::Validation)?;
+        let limit = match given.get("limit").map(|limit| limit.parse()) {
+            None => ENTRIES,
+            Some(Ok(limit @ 1..=ENTRIES_MAX)) => limit,
+            Some(_) => return Err(Error::Validation(format!("limit must be from 1 to {ENTRIES_MAX}"))),
+        };
+        let mut after = given.remove("after");
+        let mut entries: Vec<Value> = Vec::new();
+        // One more than asked for tells whether there are more.
+        while entries.len() <= limit {
+            let some = service.app.ingest.quarantine_list(after.as_deref(), ENTRIES_AT_ONCE).await?;
+            let Some(last) = some.last() else { break };
+            after = Some(last.id());
+            entries.extend(some.iter().map(|entry| entry.to_json(false)));
+        }
+        let more = entries.len() > limit;
+        entries.truncate(limit);
+        let next = if more { entries.last().map(|entry| entry["id"].clone()) } else { None };
+        Ok(match next {
+            Some(next) => json!({ "entries": entries, "after": next }),
+            None => json!({ "entries": entries }),
+        })
+    };
+    answer(result.await)
+}
+
+/// `GET /admin/quarantine/<id>`: one entry with its payload.
+pub(crate) async fn entry(service: &Service, id: &str) -> Response<Payload> {
+    let result = async {
+        let id = parameters::decode(id).map_err(Error::Validation)?;
+        let entry = service.app.ingest.quarantine_entry(&id).await?;
+        Ok(entry.ok_or_else(|| no_such_entry(&id))?.to_json(true))
+    };
+    answer(result.await)
+}
+
+/// `POST /admin/quarantine/replay`, or of one entry `/admin/quarantine/<id>/replay`.
+pub(crate) async fn replay(service: &Service, id: Option<&str>) -> Response<Payload> {
+    let result = async {
+        let selection = match id {
+            None => Selection::All,
+            Some(id) => {
+                let id = parameters::decode(id).map_err(Error::Validation)?;
+                if service.app.ingest.quarantine_entry(&id).await?.is_none() {
+                    return Err(no_such_entry(&id));
+                }
+                Selection::Ids(vec![id])
+            }
+        };
+        let outcome = service.app.ingest.quarantine_replay(selection).await?;
+        Ok(json!({
+            "replayed": outcome.replayed,
+            "stored": outcome.stored,
+            "unchanged": outcome.unchanged,
+            "collisions": outcome.collisions,
+        }))
+    };
+    answer(result.await)
+}
+
+fn no_such_entry(id: &str) -> Error {
+    Error::NotFound(format!("the quarantine has no entry {id}"))
+}
+
+fn answer(result: Result<Value, Error>) -> Response<Payload> {
+    match result {
+        Ok(body) => wire::json(StatusCode::OK, &body),
+        Err(error) => wire::failure(&error),
+    }
+}
+
+impl From<compactor::Error> for Error {
+    fn from(error: compactor::Error) -> Error {
+        match error {
+            compactor::Error::Store(error) => error.into(),
+            compactor::Error::UnknownTable { .. } => Error::NotFound(error.to_string()),
+        }
+    }
+}
