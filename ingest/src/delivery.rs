@@ -7,11 +7,18 @@
 //!
 //! Nothing is held twice for the rare refusal: a message is mapped again, with the same arrival, when a put is needed again.
 
-use std::{collections::BTreeSet, pin::pin, sync::Arc, task::Poll};
+mod answers;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+};
 
 use bytes::Bytes;
-use item::{Actor, ItemError, Key, Table, expression::Condition};
-use store::write::{Action, Rejection, Write, Written};
+use item::{Actor, Item, Key, Table, TableId, expression::Condition};
+use store::write::{Action, Write};
 
 use crate::{
     Entrance, Error, OnCollision, RowsOutcome, collision,
@@ -27,9 +34,6 @@ use crate::{
     topic::Captures,
 };
 
-/// A table that is deleted again and again while readings for it come in is given up after so many tries.
-const TRIES_MAX: u32 = 4;
-
 /// Stores `tasks`. `turn` is given back as soon as the store has them in their order. Spawn it: cut short, it would leave
 /// the quarantine's accounts open.
 pub(crate) async fn deliver(parts: Arc<Parts>, tasks: Vec<Task>, turn: Option<Turn>) -> Result<RowsOutcome, Error> {
@@ -40,6 +44,7 @@ pub(crate) async fn deliver(parts: Arc<Parts>, tasks: Vec<Task>, turn: Option<Tu
         trust_catalog: true,
         writes: Vec::new(),
         purposes: Vec::new(),
+        row_places: BTreeMap::new(),
         memories: Vec::new(),
         outcome: RowsOutcome::default(),
     };
@@ -61,6 +66,8 @@ struct Delivery<'a> {
     writes: Vec<Write>,
     /// What each write is for.
     purposes: Vec<Purpose>,
+    /// Where in them the rows of a key are.
+    row_places: BTreeMap<(TableId, Key), usize>,
     /// Retained messages to remember, by key.
     memories: Vec<(String, Bytes)>,
     outcome: RowsOutcome,
@@ -76,20 +83,24 @@ struct Known {
 }
 
 enum Purpose {
-    /// An item, or some of its attributes.
-    Put {
-        task: usize,
-        position: usize,
-        /// Its arrival was made unique by asking for absence.
-        conditional: bool,
-        /// These attributes only, none of which may change; all if none.
-        only: Option<BTreeSet<String>>,
-        tries: u32,
-    },
+    Put(Sent),
     /// A message's entry in the quarantine.
     Entry(EntryId),
     /// An entry that makes room.
     Eviction,
+}
+
+/// A reading on its way.
+struct Sent {
+    task: usize,
+    position: usize,
+    /// Its arrival is made unique by asking for absence.
+    conditional: bool,
+    /// These attributes only, none of which may change; all if none.
+    only: Option<BTreeSet<String>>,
+    tries: u32,
+    /// Later rows of the same key, united with it.
+    also: Vec<Sent>,
 }
 
 impl Delivery<'_> {
@@ -212,46 +223,46 @@ impl Delivery<'_> {
             }
         };
         let Put { position, item, time } = put;
+        let sent = |conditional, only| Sent { task: index, position, conditional, only, tries, also: Vec::new() };
         match mapping.on_collision {
+            OnCollision::Overwrite if mapping.rows => self.add_row(&table, key, item, sent(false, None)),
             OnCollision::Overwrite if time == TimeOrigin::Arrival && !self.tasks[index].replayed => {
-                let purpose = Purpose::Put { task: index, position, conditional: true, only: None, tries };
-                self.add(&table, key, Action::Put(item), Some(absent), purpose);
+                self.add(&table, key, Action::Put(item), Some(absent), sent(true, None));
             }
-            OnCollision::Overwrite => {
-                let purpose = Purpose::Put { task: index, position, conditional: false, only: None, tries };
-                self.add(&table, key, Action::Merge(item), None, purpose);
-            }
+            OnCollision::Overwrite => self.add(&table, key, Action::Merge(item), None, sent(false, None)),
             OnCollision::Quarantine => {
                 for part in collision::parts(&table, item, only.as_ref()) {
-                    let only = Some(part.0.keys().filter(|name| !table.is_key(name)).cloned().collect());
+                    let only = part.0.keys().filter(|name| !table.is_key(name)).cloned().collect();
                     let condition = collision::unchanged(&table, &part);
-                    let purpose = Purpose::Put { task: index, position, conditional: false, only, tries };
-                    self.add(&table, key.clone(), Action::Merge(part), condition, purpose);
+                    self.add(&table, key.clone(), Action::Merge(part), condition, sent(false, Some(only)));
                 }
             }
         }
         Ok(())
     }
 
-    fn add(
-        &mut self,
-        table: &Arc<Table>,
-        key: Key,
-        action: Action,
-        condition: Option<Arc<Condition>>,
-        purpose: Purpose,
-    ) {
-        if let Purpose::Put { task, .. } = purpose {
-            self.tasks[task].waiting += 1;
-        }
-        let actor = match &purpose {
-            Purpose::Put { task, .. } if self.tasks[*task].message.received.entrance == Entrance::Import => {
-                Actor::Import
-            }
-            _ => Actor::User,
+    /// Rows of one key in one batch are united before they are stored. One after another they would change the item and
+    /// change it back whenever the file is imported again.
+    fn add_row(&mut self, table: &Arc<Table>, key: Key, item: Item, sent: Sent) {
+        let Some(&place) = self.row_places.get(&(table.id, key.clone())) else {
+            self.row_places.insert((table.id, key.clone()), self.writes.len());
+            return self.add(table, key, Action::Merge(item), None, sent);
         };
+        if let (Action::Merge(earlier), Purpose::Put(first)) =
+            (&mut self.writes[place].action, &mut self.purposes[place])
+        {
+            self.outcome.collisions += earlier.merge(item).len() as u64;
+            self.tasks[sent.task].waiting += 1;
+            first.also.push(sent);
+        }
+    }
+
+    fn add(&mut self, table: &Arc<Table>, key: Key, action: Action, condition: Option<Arc<Condition>>, sent: Sent) {
+        let task = &mut self.tasks[sent.task];
+        task.waiting += 1;
+        let actor = if task.message.received.entrance == Entrance::Import { Actor::Import } else { Actor::User };
         self.writes.push(Write { table: table.clone(), key, action, condition, return_old: false, actor });
-        self.purposes.push(purpose);
+        self.purposes.push(Purpose::Put(sent));
     }
 
     /// Calls the store until nothing is left to store.
@@ -262,6 +273,7 @@ impl Delivery<'_> {
                 return Ok(());
             }
             let purposes = std::mem::take(&mut self.purposes);
+            self.row_places.clear();
             let mut write = pin!(self.parts.store.write(std::mem::take(&mut self.writes)));
             // Once asked, the store keeps the order of its callers.
             let asked = futures::poll!(write.as_mut());
@@ -272,13 +284,7 @@ impl Delivery<'_> {
             };
             for (purpose, answer) in purposes.into_iter().zip(answers) {
                 match purpose {
-                    Purpose::Put { task, position, conditional, only, tries } => {
-                        self.tasks[task].waiting -= 1;
-                        match answer {
-                            Ok(written) => self.stored(task, &written),
-                            Err(rejection) => self.refused(task, position, conditional, only, tries, rejection).await?,
-                        }
-                    }
+                    Purpose::Put(sent) => self.answered(sent, answer).await?,
                     Purpose::Entry(id) => {
                         answer.map_err(Error::Refused)?;
                         self.parts.quarantine.settle(id).await?;
@@ -290,71 +296,6 @@ impl Delivery<'_> {
                 }
             }
         }
-    }
-
-    fn stored(&mut self, task: usize, written: &Written) {
-        self.tasks[task].stored += 1;
-        self.outcome.collisions += written.collisions.len() as u64;
-        match written.sequence {
-            Some(_) => self.outcome.stored += 1,
-            None => self.outcome.unchanged += 1,
-        }
-    }
-
-    async fn refused(
-        &mut self,
-        task: usize,
-        position: usize,
-        conditional: bool,
-        only: Option<BTreeSet<String>>,
-        tries: u32,
-        rejection: Rejection,
-    ) -> Result<(), Error> {
-        let mut arrival_us = self.tasks[task].arrival_us;
-        if conditional && matches!(rejection, Rejection::ConditionFailed { .. }) {
-            // The clock was set back since the item of that arrival was stored: draw again.
-            arrival_us = self.parts.arrive(1).saturating_sub(position as u64);
-        }
-        let give_up = |kind, text: String| vec![Problem { kind, text }];
-        match rejection {
-            Rejection::Invalid(error) => {
-                let kind = match error {
-                    ItemError::TooLarge { .. } => ProblemKind::TooLarge,
-                    _ => ProblemKind::BadField,
-                };
-                self.tasks[task].add(give_up(kind, format!("with what is stored already: {error}")));
-                return Ok(());
-            }
-            Rejection::TableNotFound if tries >= TRIES_MAX => {
-                self.tasks[task]
-                    .add(give_up(ProblemKind::Table, "the table was deleted while a reading came in".into()));
-                return Ok(());
-            }
-            Rejection::TableNotFound => {
-                self.known.clear();
-                self.trust_catalog = false;
-            }
-            Rejection::ConditionFailed { .. } => {}
-        }
-        let Some((mapping, mut put)) = self.map_again(task, position, arrival_us) else {
-            self.tasks[task].add(give_up(ProblemKind::Table, "the reading could not be mapped again".into()));
-            return Ok(());
-        };
-        let mut only = only;
-        if let (Rejection::ConditionFailed { old: Some(old) }, Some(names)) = (rejection, &mut only) {
-            let colliding = collision::between(&old, &put.item, names);
-            self.outcome.collisions += colliding.len() as u64;
-            for name in &colliding {
-                names.remove(name);
-                put.item.remove(name);
-            }
-            let text = format!("another value is stored for this device and time: {}", shown_names(&colliding));
-            self.tasks[task].add(give_up(ProblemKind::Collision, text));
-            if names.is_empty() {
-                return Ok(());
-            }
-        }
-        self.send(task, put, &mapping, only, tries + 1).await
     }
 
     /// Adds the quarantine's entries of new problems to the next call.
@@ -442,14 +383,4 @@ fn find<'a>(parts: &'a Parts, message: &'a Message) -> Option<(&'a Arc<Mapping>,
 
 fn envelope<'a>(message: &'a Message, captures: &'a Captures<'a>, arrival_us: u64) -> Envelope<'a> {
     Envelope { topic: &message.received.topic, captures, stored: message.received.stored, arrival_us }
-}
-
-/// Some names for people, bounded.
-fn shown_names(names: &[String]) -> String {
-    const SHOWN_MAX: usize = 8;
-    let mut shown: Vec<String> = names.iter().take(SHOWN_MAX).map(|name| format!("`{name}`")).collect();
-    if names.len() > SHOWN_MAX {
-        shown.push(format!("and {} more", names.len() - SHOWN_MAX));
-    }
-    shown.join(", ")
 }

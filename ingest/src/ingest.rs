@@ -46,13 +46,15 @@ impl Parts {
 }
 
 /// What became of a batch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct RowsOutcome {
     /// Items made or changed.
     pub stored: u64,
     /// Items that were there already, with the same content.
     pub unchanged: u64,
-    /// Stored values that were replaced, or would have been.
+    /// Rows that were united with an earlier one of the same device and time in their batch.
+    pub united: u64,
+    /// Values that were replaced, or would have been.
     pub collisions: u64,
     /// Messages or rows that went to quarantine, as a whole or in part.
     pub quarantined: u64,
@@ -67,6 +69,15 @@ pub struct Row {
     pub line: u64,
     /// The object.
     pub json: Bytes,
+}
+
+impl Row {
+    /// The rows of JSON lines, of which the first is line `first_line`; blank lines are none. They share `body`.
+    pub fn of_lines(body: &Bytes, first_line: u64) -> Vec<Row> {
+        let lines = (first_line..).zip(body.split(|byte| *byte == b'\n'));
+        let rows = lines.filter(|(_, json)| !json.trim_ascii().is_empty());
+        rows.map(|(line, json)| Row { line, json: body.slice_ref(json) }).collect()
+    }
 }
 
 /// Which entries of the quarantine to replay.
@@ -125,7 +136,7 @@ impl Ingest {
     }
 
     /// Maps and stores rows of a file by the same rules. A row that cannot be mapped goes to quarantine with its line.
-    /// The same rows again change nothing.
+    /// Rows of one device and time in one batch are united first, so that the same batch again changes nothing.
     pub async fn rows(
         &self,
         entrance: Entrance,
@@ -152,7 +163,7 @@ impl Ingest {
 
     /// The first `count` entries of the quarantine after the id `after`, oldest first.
     pub async fn quarantine_list(&self, after: Option<&str>, count: usize) -> Result<Vec<Entry>, Error> {
-        let after = after.map(|id| entry_id(id)).transpose()?.unwrap_or_default();
+        let after = after.map(entry_id).transpose()?.unwrap_or_default();
         self.parts.quarantine.after(after, count).await
     }
 
@@ -184,6 +195,7 @@ impl Ingest {
             let outcome = ended(tokio::spawn(deliver(self.parts.clone(), tasks, None)).await)?;
             sum.stored += outcome.stored;
             sum.unchanged += outcome.unchanged;
+            sum.united += outcome.united;
             sum.collisions += outcome.collisions;
             sum.replayed += outcome.replayed;
         }

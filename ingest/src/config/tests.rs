@@ -74,3 +74,14 @@ fn refusals_name_the_line_or_the_part() {
     let twice = "[[source]]\nname = 'a'\nurl = 'mqtt://x'\n".repeat(2);
     assert!(Config::from_toml(&twice).unwrap_err().to_string().contains("another source has this name"));
 }
+
+#[test]
+fn the_documented_configuration_works() {
+    let page = include_str!("../../../docs/ingest.md");
+    let examples: Vec<&str> = page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(examples.len(), 1);
+    let config = Config::from_toml(examples[0]).unwrap();
+    assert_eq!((config.sources.len(), config.routes.len()), (2, 3));
+    assert_eq!(config.settings.limits, Limits::default());
+    assert_eq!(config.settings.quarantine, QuarantineLimits::default());
+}

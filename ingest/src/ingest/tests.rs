@@ -376,12 +376,16 @@ async fn rows_by_column_are_stored_once_however_often_they_come() {
             .collect()
     };
     let outcome = world.ingest.rows(Entrance::Import, "import", &rows, batch()).await.unwrap();
-    assert_eq!((outcome.stored, outcome.collisions, outcome.quarantined), (4, 1, 4));
+    assert_eq!((outcome.stored, outcome.united, outcome.collisions, outcome.quarantined), (3, 1, 1, 4));
     let items = [
         "device_id=m1 sensor=m1 timestamp=2013-12-02 21:15:00 ts=1386018900000 value=73.96732207",
         "device_id=m1 sensor=m1 timestamp=2013-12-02 21:20:00 ts=1386019200000 value=76.12416182",
         "device_id=m1 sensor=m1 timestamp=2013-12-02 21:25:00 ts=1386019500000",
     ];
+    assert_eq!(world.items("series").await, items);
+    let good = batch()[..3].to_vec();
+    let again = world.ingest.rows(Entrance::Import, "import", &rows, good).await.unwrap();
+    assert_eq!((again.stored, again.unchanged, again.united), (0, 2, 1), "nothing changes, not even back and forth");
     assert_eq!(world.items("series").await, items);
     let reasons: Vec<_> = world.quarantine().await.iter().map(|entry| entry.reason().to_owned()).collect();
     assert_eq!(
@@ -464,4 +468,11 @@ async fn a_dropped_call_goes_on() {
     while world.items("readings").await.is_empty() || world.quarantine().await.is_empty() {
         tokio::task::yield_now().await;
     }
+}
+
+#[test]
+fn rows_of_json_lines_know_their_line() {
+    let body = Bytes::from_static(b"{}\n\n {\"a\":1}\r\n[]");
+    let rows: Vec<_> = Row::of_lines(&body, 10).into_iter().map(|row| (row.line, row.json)).collect();
+    assert_eq!(rows, [(10, "{}".into()), (12, " {\"a\":1}\r".into()), (13, "[]".into())]);
 }
