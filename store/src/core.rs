@@ -122,7 +122,8 @@ impl Core {
             drop(reply.send(Err(poison.clone())));
             return;
         }
-        let planning = self.planner.table(change, now_us);
+        // A stream is found again by the time in its label, so that must not lie behind the log's.
+        let planning = self.planner.table(change, now_us.max(self.last_committed_at_us));
         self.table_replies.entry(planning.after).or_default().push((reply, planning.answer));
         self.answer_tables(self.applied_ordinal());
     }
