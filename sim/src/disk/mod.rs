@@ -17,8 +17,8 @@ use std::{
 use crc_fast::{CrcAlgorithm, Digest};
 use store::env::{Disk, DiskFile};
 
-pub use fault::Fault;
 use fault::Deferred;
+pub use fault::Fault;
 use tree::{NodeId, Tree};
 
 use crate::random::Random;
@@ -166,7 +166,12 @@ impl State {
     }
 
     /// Changes names; a crash at this very call leaves the change unsynced.
-    fn rename_in<T>(&mut self, call: &str, path: &str, change: impl FnOnce(&mut Tree) -> io::Result<T>) -> io::Result<T> {
+    fn rename_in<T>(
+        &mut self,
+        call: &str,
+        path: &str,
+        change: impl FnOnce(&mut Tree) -> io::Result<T>,
+    ) -> io::Result<T> {
         let interrupted = self.touch(call, path, &[])?;
         let changed = change(&mut self.tree)?;
         if interrupted { Err(crashed()) } else { Ok(changed) }

@@ -36,6 +36,10 @@ const BATCH_BYTES: usize = 4 << 20;
 /// The more a file is read, the more effort: runs are soon merged.
 const RUN_ZSTD_LEVEL: i32 = 1;
 const GENERATION_ZSTD_LEVEL: i32 = 3;
+/// A file with less than this is not compressed: there is little to gain, and making a compressor or a decompressor for
+/// every column costs more than reading these bytes (it asks for the processor's features, which a virtual machine
+/// answers slowly).
+const COMPRESSED_BYTES_MIN: usize = 64 << 10;
 
 /// What is known of a file before it is written.
 #[derive(Clone, Debug)]
@@ -58,7 +62,8 @@ pub struct NewFile {
 pub struct FileWriter {
     path: String,
     file: Box<dyn DiskFile>,
-    writer: ArrowWriter<Sink>,
+    /// Made with the first batch, when it is known whether there is more.
+    writer: Option<ArrowWriter<Sink>>,
     encoder: RowEncoder,
     footer: Footer,
     entry: FileEntry,
@@ -94,14 +99,10 @@ impl FileWriter {
         let path = entry.path();
         let with_deleted = place == Place::Run;
         let encoder = RowEncoder::new(Arc::clone(&types), with_deleted);
-        let sink = Sink { bytes: Vec::new(), offset: 0, checksum: crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi) };
-        let options = ArrowWriterOptions::new().with_properties(properties(&types, place)).with_skip_arrow_metadata(true);
-        let writer = ArrowWriter::try_new_with_options(sink, Arc::clone(encoder.schema()), options)
-            .map_err(|error| cannot_encode(&path, error))?;
         let key = KeyAttributes::of_table(&table);
         let footer = Footer { types, key, residual_values: 0, first_keys: Vec::new(), with_deleted };
         let file = disk.create(&path).map_err(Error::io("create", path.as_str()))?;
-        Ok(FileWriter { path, file, writer, encoder, footer, entry, table })
+        Ok(FileWriter { path, file, writer: None, encoder, footer, entry, table })
     }
 
     /// Adds a row, whose key must be greater than the last one's.
@@ -122,7 +123,7 @@ impl FileWriter {
         self.entry.residual_values += self.encoder.push(row.sequence, item, row.item.is_none());
         self.note(row);
         if self.encoder.rows() >= BLOCK_ROWS || self.encoder.bytes() >= BATCH_BYTES {
-            self.encode()?;
+            self.encode(true)?;
         }
         Ok(())
     }
@@ -139,20 +140,22 @@ impl FileWriter {
 
     /// Bytes of the row groups that are complete.
     pub fn bytes(&self) -> u64 {
-        self.writer.bytes_written() as u64
+        self.writer.as_ref().map_or(0, |writer| writer.bytes_written() as u64)
     }
 
     /// Writes the rest and the footer, and syncs the file. Its directory is left to sync.
     pub fn finish(mut self) -> Result<FileEntry, Error> {
-        self.encode()?;
+        let is_large = self.encoder.bytes() >= COMPRESSED_BYTES_MIN;
+        self.encode(is_large)?;
         self.footer.residual_values = self.entry.residual_values;
+        let mut writer = self.take_writer(is_large)?;
         for entry in self.footer.to_metadata() {
-            self.writer.append_key_value_metadata(entry);
+            writer.append_key_value_metadata(entry);
         }
-        self.writer.finish().map_err(|error| cannot_encode(&self.path, error))?;
-        self.drain()?;
+        writer.finish().map_err(|error| cannot_encode(&self.path, error))?;
+        self.drain(&mut writer)?;
         self.file.sync().map_err(Error::io("sync", self.path.as_str()))?;
-        let sink = self.writer.inner();
+        let sink = writer.inner();
         let mut entry = self.entry;
         entry.bytes = sink.offset;
         entry.crc32c = u32::try_from(sink.checksum.finalize()).expect("a CRC-32C has 32 bits");
@@ -171,18 +174,34 @@ impl FileWriter {
         entry.max_sequence = entry.max_sequence.max(row.sequence);
     }
 
-    fn encode(&mut self) -> Result<(), Error> {
+    fn encode(&mut self, compressed: bool) -> Result<(), Error> {
         if self.encoder.rows() == 0 {
             return Ok(());
         }
         let batch = self.encoder.take_batch().map_err(|error| cannot_encode(&self.path, error))?;
-        self.writer.write(&batch).map_err(|error| cannot_encode(&self.path, error))?;
-        self.drain()
+        let mut writer = self.take_writer(compressed)?;
+        writer.write(&batch).map_err(|error| cannot_encode(&self.path, error))?;
+        self.drain(&mut writer)?;
+        self.writer = Some(writer);
+        Ok(())
     }
 
-    fn drain(&mut self) -> Result<(), Error> {
-        self.writer.sync().map_err(Error::io("write", self.path.as_str()))?;
-        let sink = self.writer.inner_mut();
+    /// The writer, made now if there is none yet.
+    fn take_writer(&mut self, compressed: bool) -> Result<ArrowWriter<Sink>, Error> {
+        if let Some(writer) = self.writer.take() {
+            return Ok(writer);
+        }
+        let checksum = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);
+        let sink = Sink { bytes: Vec::new(), offset: 0, checksum };
+        let properties = properties(&self.footer.types, self.entry.place, compressed);
+        let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+        ArrowWriter::try_new_with_options(sink, Arc::clone(self.encoder.schema()), options)
+            .map_err(|error| cannot_encode(&self.path, error))
+    }
+
+    fn drain(&self, writer: &mut ArrowWriter<Sink>) -> Result<(), Error> {
+        writer.sync().map_err(Error::io("write", self.path.as_str()))?;
+        let sink = writer.inner_mut();
         if sink.bytes.is_empty() {
             return Ok(());
         }
@@ -205,11 +224,15 @@ impl Write for Sink {
     }
 }
 
-fn properties(types: &ColumnTypes, place: Place) -> WriterProperties {
+fn properties(types: &ColumnTypes, place: Place, compressed: bool) -> WriterProperties {
     let level = if place == Place::Run { RUN_ZSTD_LEVEL } else { GENERATION_ZSTD_LEVEL };
+    let compression = match compressed {
+        true => Compression::ZSTD(ZstdLevel::try_new(level).expect("a level that zstd has")),
+        false => Compression::UNCOMPRESSED,
+    };
     let mut builder = WriterProperties::builder()
         .set_created_by(format!("thalweg version {}", env!("CARGO_PKG_VERSION")))
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(level).expect("a level that zstd has")))
+        .set_compression(compression)
         .set_write_batch_size(BLOCK_ROWS)
         .set_data_page_row_count_limit(BLOCK_ROWS)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))

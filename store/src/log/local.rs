@@ -131,9 +131,9 @@ impl LocalLog {
     fn resume(disk: Arc<dyn Disk>, config: LogConfig, codec: Codec, recovered: Recovered) -> Result<LocalLog, Error> {
         let Recovered { sealed, active, recent, .. } = recovered;
         let (segment, segment_bytes, index, epoch, checksum, draft) = match active {
-            Some(Active { segment, bytes, index, last, checksum }) => {
-                // A process that was killed may have left frames that only the system's memory holds.
-                segment.sync()?;
+            Some(active) => {
+                active.settle()?;
+                let Active { segment, bytes, index, last, checksum, .. } = active;
                 let place = |error: item::CodecError| segment.corrupt(0, format!("frame {}: {error}", last.number.0));
                 let first_sequences = last.next_sequences().map_err(place)?;
                 let draft = Draft { committed_at_us: last.committed_at_us, first_sequences, body: Bytes::new() };

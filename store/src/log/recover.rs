@@ -59,6 +59,20 @@ pub(crate) struct Active {
     pub(crate) last: Arc<Frame>,
     /// The checksum of that frame's header.
     pub(crate) checksum: u32,
+    /// What that frame knew to be durable.
+    pub(crate) durable_to: FrameNumber,
+}
+
+impl Active {
+    /// Makes every frame durable. Those that are not known to be are written once more, byte for byte: if the process
+    /// before died of a failed sync, the system may show bytes as written that it dropped, and would not write them now.
+    pub(crate) fn settle(&self) -> Result<(), Error> {
+        let unsure = self.durable_to.next().max(self.index.first());
+        if let Some(extent) = self.index.extent(unsure, u64::MAX, true) {
+            self.segment.write(extent.offset, &self.segment.read(extent.offset, extent.bytes)?)?;
+        }
+        self.segment.sync()
+    }
 }
 
 /// A segment and the header at its start, if there is a valid one.
@@ -226,12 +240,14 @@ impl Scan<'_> {
                 active.index.push(&found);
                 active.last = last;
                 active.checksum = found.checksum;
+                active.durable_to = found.header.durable_to;
             }
             active => {
                 let mut index = Index::new(last.number);
                 index.push(&found);
+                let (checksum, durable_to) = (found.checksum, found.header.durable_to);
                 let next =
-                    Active { segment: head.segment.clone(), bytes: head.bytes, index, last, checksum: found.checksum };
+                    Active { segment: head.segment.clone(), bytes: head.bytes, index, last, checksum, durable_to };
                 let full = active.replace(next);
                 self.sealed.extend(full.and_then(|full| full.index.summary(full.segment.id, full.bytes)));
             }
@@ -269,7 +285,11 @@ fn refuse_lost(codec: Codec, heads: &[Head], cut: &Cut, missing: FrameNumber) ->
             for block in content.chunks_exact(BLOCK_BYTES as usize) {
                 // A log without a frame was being made: nothing follows its first block.
                 if missing == FrameNumber::FIRST && offset > 0 && block.iter().any(|byte| *byte != 0) {
-                    let what = format!("{}, but there is data at byte {offset} of {}", cut.bad.0, segment::path(head.segment.id));
+                    let what = format!(
+                        "{}, but there is data at byte {offset} of {}",
+                        cut.bad.0,
+                        segment::path(head.segment.id)
+                    );
                     return Err(cut.segment.corrupt(cut.offset, what));
                 }
                 if let Ok(found) = codec.decode_header(block, head.segment.id, offset)

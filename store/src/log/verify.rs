@@ -47,12 +47,15 @@ pub fn verify(disk: &dyn Disk, flushed: FrameNumber, flushed_sequences: &[Sequen
         let end = segment.bytes()?;
         let mut offset = 0;
         while let Ok((found, frame)) = segment.read_frame(codec, offset, end)? {
-            if frame.number >= report.tail || before.as_ref().is_some_and(|before| frame.number != before.number.next()) {
+            if frame.number >= report.tail || before.as_ref().is_some_and(|before| frame.number != before.number.next())
+            {
                 break;
             }
             report.events += check_sequences(before.as_ref(), &frame).map_err(|what| segment.corrupt(offset, what))?;
             if frame.number == flushed.next() && !follows(flushed_sequences, &frame) {
-                return Err(segment.corrupt(offset, format!("frame {} does not follow what is flushed", frame.number.0)));
+                return Err(
+                    segment.corrupt(offset, format!("frame {} does not follow what is flushed", frame.number.0))
+                );
             }
             report.frames += 1;
             offset += found.bytes();

@@ -1,0 +1,377 @@
+//! What the store must hold and answer.
+//!
+//! Every write is predicted when it is handed in, on top of the writes before it on the same key that are not yet in the log.
+//! The log is then followed frame by frame: each event must be the next predicted change of its key. So the model's
+//! items are always those of the frames followed, and an event that nobody asked for, a missing, a repeated or a changed
+//! one is seen at once. An answer is checked against its prediction, and may only rest on events that were followed.
+//!
+//! After a crash the log must still hold every frame that was followed. Writes that were not answered may follow; what
+//! does not is forgotten.
+
+mod rows;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use crc_fast::{CrcAlgorithm, Digest};
+use item::{Change, Event, Item, SequenceNumber, ShardId, Table, TableId};
+use store::{
+    log::{Frame, FrameNumber, Log},
+    view::shard_of_key,
+    write::{Action, Answers, Rejection, TableRejection, TableWrite, Write, Written},
+};
+
+use rows::Rows;
+pub use rows::{KeyPart, LogicalKey};
+
+use crate::{Violation, ensure, workload::Check};
+
+/// Bytes of frames read at a time.
+const READ_BYTES: usize = 1 << 20;
+
+/// Names a write until it is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticket(u64);
+
+/// What a client wants done to one item.
+#[derive(Clone, Debug)]
+pub enum Wish {
+    /// Replace it.
+    Put(Item),
+    /// Unite it with this one.
+    Merge(Item),
+    /// Remove it.
+    Remove,
+}
+
+/// What must be answered.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Outcome {
+    Written { old: Option<Item>, collisions: Vec<String> },
+    ConditionFailed(Option<Item>),
+    TableNotFound,
+}
+
+struct Waiting {
+    table: TableId,
+    key: LogicalKey,
+    outcome: Outcome,
+}
+
+/// One table.
+pub struct TableModel {
+    /// Its schema, as of the frames followed.
+    pub table: Arc<Table>,
+    pub(crate) rows: Rows,
+}
+
+/// The model of one store.
+pub struct Model {
+    tables: BTreeMap<TableId, TableModel>,
+    /// Tables that are gone; handles of them are still out there.
+    pub gone: Vec<Arc<Table>>,
+    greatest_table: TableId,
+    next_sequences: Vec<SequenceNumber>,
+    next_frame: FrameNumber,
+    epoch: u64,
+    committed_at_us: u64,
+    /// Checksum of each frame followed.
+    frames: BTreeMap<FrameNumber, u64>,
+    log_hash: Digest,
+    table_write: Option<TableWrite>,
+    /// The schema that the last table write led to.
+    table_written: Option<Arc<Table>>,
+    next_ticket: u64,
+    waiting: BTreeMap<Ticket, Waiting>,
+    sequences: BTreeMap<Ticket, SequenceNumber>,
+}
+
+impl Model {
+    /// The model of an empty store.
+    pub fn new(shards: u16) -> Model {
+        Model {
+            tables: BTreeMap::new(),
+            gone: Vec::new(),
+            greatest_table: TableId(TableId::FIRST_USER.0 - 1),
+            next_sequences: vec![SequenceNumber(1); usize::from(shards)],
+            next_frame: FrameNumber::FIRST,
+            epoch: 0,
+            committed_at_us: 0,
+            frames: BTreeMap::new(),
+            log_hash: Digest::new(CrcAlgorithm::Crc64Nvme),
+            table_write: None,
+            table_written: None,
+            next_ticket: 0,
+            waiting: BTreeMap::new(),
+            sequences: BTreeMap::new(),
+        }
+    }
+
+    /// The tables, by number.
+    pub fn tables(&self) -> impl Iterator<Item = &TableModel> {
+        self.tables.values()
+    }
+
+    /// Frames followed.
+    pub fn frames(&self) -> u64 {
+        self.frames.len() as u64
+    }
+
+    /// A checksum over all frames followed, with their headers.
+    pub fn log_hash(&self) -> u64 {
+        self.log_hash.finalize()
+    }
+
+    /// May a table change be handed in? Only one at a time, and none while writes of items wait, so that their order is
+    /// not in question.
+    pub fn may_change_tables(&self) -> bool {
+        self.table_write.is_none() && self.waiting.is_empty()
+    }
+
+    /// May writes of items be handed in?
+    pub fn may_write(&self) -> bool {
+        self.table_write.is_none()
+    }
+
+    /// Notes a table change that is handed in.
+    pub fn change_table(&mut self, change: TableWrite) {
+        self.table_written = None;
+        self.table_write = Some(change);
+    }
+
+    /// Notes a write that is handed in, and makes it.
+    pub fn write(
+        &mut self,
+        table: &Arc<Table>,
+        item: &Item,
+        wish: Wish,
+        check: Option<Check>,
+        return_old: bool,
+    ) -> (Ticket, Write) {
+        let ticket = Ticket(self.next_ticket);
+        self.next_ticket += 1;
+        let key = item::Key::of_item(table, item).expect("the workload makes valid keys");
+        let logical = LogicalKey::of_item(table, item);
+        let outcome = match self.tables.get_mut(&table.id) {
+            None => Outcome::TableNotFound,
+            Some(TableModel { table, rows }) => {
+                let blind = table.stream.is_none() && check.is_none() && !return_old && !matches!(wish, Wish::Merge(_));
+                rows.predict(ticket, &logical, &wish, check.as_ref(), return_old, blind)
+            }
+        };
+        self.waiting.insert(ticket, Waiting { table: table.id, key: logical, outcome });
+        let action = match wish {
+            Wish::Put(item) => Action::Put(item),
+            Wish::Merge(item) => Action::Merge(item),
+            Wish::Remove => Action::Remove,
+        };
+        let condition = check.map(|check| Arc::new(check.expression(table)));
+        let write = Write { table: Arc::clone(table), key, action, condition, return_old, actor: item::Actor::User };
+        (ticket, write)
+    }
+
+    /// Follows the log to `until`, the first frame that is not yet applied.
+    pub fn follow(&mut self, log: &dyn Log, until: FrameNumber) -> Result<(), Violation> {
+        while self.next_frame < until {
+            let frames = log
+                .read(self.next_frame, READ_BYTES)
+                .map_err(|error| Violation(format!("reading the log: {error}")))?;
+            ensure(!frames.is_empty(), || format!("frame {} is applied but not in the log", self.next_frame.0))?;
+            for frame in frames.iter().take_while(|frame| frame.number < until) {
+                self.follow_frame(frame)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that a reopened log still holds what was followed, and follows what it holds beyond. Then forgets whatever
+    /// was handed in and did not happen.
+    pub fn recover(&mut self, log: &dyn Log) -> Result<(), Violation> {
+        let tail = log.tail();
+        ensure(tail >= self.next_frame, || {
+            format!("the log ends before frame {}, but {} was visible", tail.0, self.next_frame.0 - 1)
+        })?;
+        let mut next = log.trim_point();
+        while next < self.next_frame.min(tail) {
+            let frames =
+                log.read(next, READ_BYTES).map_err(|error| Violation(format!("rereading the log: {error}")))?;
+            ensure(!frames.is_empty(), || format!("frame {} is kept but not in the log", next.0))?;
+            for frame in &frames {
+                ensure(frame.number == next, || format!("frame {} where {} should be", frame.number.0, next.0))?;
+                if let Some(hash) = self.frames.get(&next) {
+                    ensure(*hash == hash_of(frame), || format!("frame {} has changed", next.0))?;
+                }
+                next = next.next();
+            }
+        }
+        self.follow(log, tail)?;
+        self.table_write = None;
+        self.waiting.clear();
+        self.sequences.clear();
+        for table in self.tables.values_mut() {
+            table.rows.forget_predictions();
+        }
+        Ok(())
+    }
+
+    /// Checks the answers of a batch.
+    pub fn answered(&mut self, tickets: &[Ticket], answers: Answers) -> Result<(), Violation> {
+        ensure(tickets.len() == answers.len(), || format!("{} answers for {} writes", answers.len(), tickets.len()))?;
+        for (ticket, answer) in tickets.iter().zip(answers) {
+            let waiting = self.waiting.remove(ticket).ok_or_else(|| Violation("answered twice".to_owned()))?;
+            let Waiting { table, key, outcome } = waiting;
+            let sequence = self.sequences.remove(ticket);
+            let context = || format!("{table:?} {key:?}");
+            match (answer, outcome) {
+                (Ok(written), Outcome::Written { old, collisions }) => {
+                    let expected = Written { sequence, old, collisions };
+                    let same = written.sequence == expected.sequence
+                        && written.old == expected.old
+                        && written.collisions == expected.collisions;
+                    ensure(same, || format!("{}: answered {written:?}, expected {expected:?}", context()))?;
+                }
+                (Err(Rejection::ConditionFailed { old }), Outcome::ConditionFailed(expected)) => {
+                    ensure(old == expected, || {
+                        format!("{}: condition failed on {old:?}, expected {expected:?}", context())
+                    })?;
+                }
+                (Err(Rejection::TableNotFound), Outcome::TableNotFound) => {}
+                (answer, outcome) => {
+                    return Err(Violation(format!("{}: answered {answer:?}, expected {outcome:?}", context())));
+                }
+            }
+            if let Some(table) = self.tables.get_mut(&table) {
+                table.rows.answered(*ticket, &key)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks the answer of the table change.
+    pub fn table_answered(&mut self, answer: Result<Arc<Table>, TableRejection>) -> Result<(), Violation> {
+        let Some(asked) = self.table_write.take() else {
+            return Err(Violation("a table change was answered twice".to_owned()));
+        };
+        let by_name = |name: &str| self.tables.values().map(|model| &model.table).find(|table| table.name == name);
+        let written = self.table_written.take();
+        let right = match (&answer, &asked) {
+            // Followed already: the table is there, or gone.
+            (Ok(table), TableWrite::Create(_)) => written.as_ref() == Some(table),
+            (Ok(table), TableWrite::Delete(_)) => written.as_ref() == Some(table),
+            (Ok(table), TableWrite::SetStream(name, _)) => by_name(name) == Some(table),
+            (Err(TableRejection::Exists(table)), TableWrite::Create(asked)) => by_name(&asked.name) == Some(table),
+            (Err(TableRejection::NotFound), TableWrite::Delete(name) | TableWrite::SetStream(name, _)) => {
+                by_name(name).is_none()
+            }
+            _ => false,
+        };
+        ensure(right, || format!("{asked:?} was answered {answer:?}"))
+    }
+
+    fn follow_frame(&mut self, frame: &Frame) -> Result<(), Violation> {
+        let number = frame.number;
+        ensure(number == self.next_frame, || format!("frame {} where {} should be", number.0, self.next_frame.0))?;
+        let context = |what: &str| format!("frame {}: {what}", number.0);
+        ensure(frame.committed_at_us >= self.committed_at_us, || context("time went back"))?;
+        ensure(frame.epoch >= self.epoch, || context("the epoch went back"))?;
+        ensure(frame.first_sequences == self.next_sequences, || context("wrong first sequence numbers"))?;
+        let events = Event::decode_all(&frame.body).map_err(|error| Violation(context(&error.to_string())))?;
+        let mut table_events: BTreeMap<TableId, BTreeSet<ShardId>> = BTreeMap::new();
+        for event in &events {
+            let next = &mut self.next_sequences[usize::from(event.shard.0)];
+            ensure(event.sequence == *next, || context(&format!("{event:?} where {next:?} should be")))?;
+            next.0 += 1;
+            match &event.change {
+                Change::Put { .. } | Change::Remove { .. } => {
+                    self.follow_item(event).map_err(|v| Violation(context(&v.0)))?
+                }
+                Change::PutTable(_) | Change::DeleteTable => {
+                    let shards = table_events.entry(event.table).or_default();
+                    if shards.is_empty() {
+                        self.follow_table(event).map_err(|violation| Violation(context(&violation.0)))?;
+                    }
+                    ensure(shards.insert(event.shard), || context("a table event twice in a shard"))?;
+                }
+            }
+        }
+        let everywhere = table_events.values().all(|shards| shards.len() == self.next_sequences.len());
+        ensure(everywhere, || context("a table event is not in every shard"))?;
+        self.next_frame = number.next();
+        self.epoch = frame.epoch;
+        self.committed_at_us = frame.committed_at_us;
+        let hash = hash_of(frame);
+        self.log_hash.update(&hash.to_le_bytes());
+        self.frames.insert(number, hash);
+        Ok(())
+    }
+
+    fn follow_item(&mut self, event: &Event) -> Result<(), Violation> {
+        let shards = self.next_sequences.len() as u16;
+        let Some(TableModel { table, rows }) = self.tables.get_mut(&event.table) else {
+            return Err(Violation(format!("an event of a table that is gone: {event:?}")));
+        };
+        ensure(event.schema_version == table.version, || format!("made under another schema: {event:?}"))?;
+        if let Change::Put { key, .. } | Change::Remove { key, .. } = &event.change {
+            ensure(shard_of_key(key, shards) == event.shard, || format!("in another shard than its key: {event:?}"))?;
+        }
+        if let Some(ticket) = rows.follow(table, event)? {
+            self.sequences.insert(ticket, event.sequence);
+        }
+        Ok(())
+    }
+
+    fn follow_table(&mut self, event: &Event) -> Result<(), Violation> {
+        match (&event.change, &self.table_write) {
+            (Change::PutTable(table), Some(TableWrite::Create(asked))) => {
+                let same = Table {
+                    id: asked.id,
+                    version: asked.version,
+                    created_at_us: asked.created_at_us,
+                    stream: asked.stream.clone(),
+                    ..Table::clone(table)
+                };
+                ensure(same == *asked, || format!("made {table:?} when asked for {asked:?}"))?;
+                let is_new = table.id > self.greatest_table && table.id == event.table && table.version == 1;
+                ensure(is_new, || format!("a number was given twice: {table:?}"))?;
+                self.greatest_table = table.id;
+                self.tables.insert(table.id, TableModel { table: Arc::clone(table), rows: Rows::default() });
+                self.table_written = Some(Arc::clone(table));
+            }
+            (Change::PutTable(new), Some(TableWrite::SetStream(name, _))) => {
+                let Some(TableModel { table, .. }) = self.tables.get_mut(&event.table) else {
+                    return Err(Violation(format!("changed a table that is gone: {event:?}")));
+                };
+                ensure(table.name == *name && new.version == table.version + 1, || {
+                    format!("changed {table:?} to {new:?}")
+                })?;
+                *table = Arc::clone(new);
+            }
+            (Change::DeleteTable, Some(TableWrite::Delete(name))) => {
+                let gone = self.tables.remove(&event.table).map(|model| model.table);
+                ensure(gone.as_ref().is_some_and(|table| table.name == *name), || {
+                    format!("deleted {gone:?}, asked for {name}")
+                })?;
+                self.gone.extend(gone.clone());
+                self.table_written = gone;
+            }
+            (_, asked) => {
+                return Err(Violation(format!("a table event that was not asked for ({asked:?}): {event:?}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn hash_of(frame: &Frame) -> u64 {
+    let mut digest = Digest::new(CrcAlgorithm::Crc64Nvme);
+    for number in [frame.number.0, frame.epoch, frame.committed_at_us] {
+        digest.update(&number.to_le_bytes());
+    }
+    for first in &frame.first_sequences {
+        digest.update(&first.0.to_le_bytes());
+    }
+    digest.update(&frame.body);
+    digest.finalize()
+}

@@ -1,0 +1,163 @@
+//! The items of one table, and what is predicted for their keys.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use item::{Change, Event, Image, Item, Number, Old, Table, Value};
+
+use super::{Outcome, Ticket, Wish};
+use crate::{Violation, ensure, workload::Check};
+
+/// A key component, ordered as clients see it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum KeyPart {
+    /// The table has none.
+    None,
+    /// N.
+    Number(Number),
+    /// S.
+    Text(String),
+    /// B.
+    Bytes(Bytes),
+}
+
+/// A primary key: partition, sort.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LogicalKey(pub KeyPart, pub KeyPart);
+
+impl LogicalKey {
+    /// The key of an item that has its key attributes.
+    pub fn of_item(table: &Table, item: &Item) -> LogicalKey {
+        let part = |name: &str| match item.0.get(name) {
+            Some(Value::String(text)) => KeyPart::Text(text.clone()),
+            Some(Value::Number(number)) => KeyPart::Number(*number),
+            Some(Value::Binary(bytes)) => KeyPart::Bytes(bytes.clone()),
+            _ => KeyPart::None,
+        };
+        let sort = table.sort_key.as_ref().map_or(KeyPart::None, |sort_key| part(&sort_key.name));
+        LogicalKey(part(&table.partition_key.name), sort)
+    }
+}
+
+/// Keys with an item or a prediction.
+#[derive(Default)]
+pub(crate) struct Rows(BTreeMap<LogicalKey, Row>);
+
+#[derive(Default)]
+struct Row {
+    /// As of the frames followed.
+    item: Option<Item>,
+    /// Writes handed in and not yet followed or answered, in order.
+    queue: VecDeque<Prediction>,
+}
+
+struct Prediction {
+    ticket: Ticket,
+    /// The item afterwards, if the write leads to an event.
+    change: Option<Option<Item>>,
+    /// May have no event after all: nobody needs to look whether it changes anything.
+    optional: bool,
+    /// May the event leave the old item unsaid?
+    blind: bool,
+}
+
+impl Rows {
+    /// Live items, in key order.
+    pub(crate) fn items(&self) -> impl DoubleEndedIterator<Item = (&LogicalKey, &Item)> {
+        self.0.iter().filter_map(|(key, row)| row.item.as_ref().map(|item| (key, item)))
+    }
+
+    pub(crate) fn get(&self, key: &LogicalKey) -> Option<&Item> {
+        self.0.get(key)?.item.as_ref()
+    }
+
+    pub(super) fn predict(
+        &mut self,
+        ticket: Ticket,
+        key: &LogicalKey,
+        wish: &Wish,
+        check: Option<&Check>,
+        return_old: bool,
+        blind: bool,
+    ) -> Outcome {
+        let row = self.0.entry(key.clone()).or_default();
+        let newest = row.queue.iter().rev().find_map(|prediction| prediction.change.as_ref());
+        let old = newest.unwrap_or(&row.item).clone();
+        if check.is_some_and(|check| !check.holds(old.as_ref())) {
+            row.queue.push_back(Prediction { ticket, change: None, optional: false, blind });
+            return Outcome::ConditionFailed(old);
+        }
+        let mut collisions = Vec::new();
+        let new = match wish {
+            Wish::Put(item) => Some(item.clone()),
+            Wish::Remove => None,
+            Wish::Merge(newer) => {
+                let mut item = old.clone().unwrap_or_default();
+                for (name, value) in &newer.0 {
+                    let replaced = item.0.insert(name.clone(), value.clone());
+                    if replaced.is_some_and(|replaced| replaced != *value) {
+                        collisions.push(name.clone());
+                    }
+                }
+                Some(item)
+            }
+        };
+        let changes = new != old;
+        let change = (changes || blind).then_some(new);
+        row.queue.push_back(Prediction { ticket, change, optional: !changes, blind });
+        Outcome::Written { old: old.filter(|_| return_old), collisions }
+    }
+
+    /// Takes the next predicted change of the event's key, which it must be; answers whose it is.
+    pub(super) fn follow(&mut self, table: &Table, event: &Event) -> Result<Option<Ticket>, Violation> {
+        let (key, new, old) = match &event.change {
+            Change::Put { key, new, old } => (key, Some(decode(new)?), old),
+            Change::Remove { key, old } => (key, None, old),
+            Change::PutTable(_) | Change::DeleteTable => return Ok(None),
+        };
+        let attributes = key.to_item(table).map_err(|error| Violation(format!("{error} in the key of {event:?}")))?;
+        let logical = LogicalKey::of_item(table, &attributes);
+        if let Some(new) = &new {
+            let same = LogicalKey::of_item(table, new) == logical;
+            ensure(same, || format!("the item has another key: {event:?}"))?;
+        }
+        let row = self.0.entry(logical).or_default();
+        while let Some(prediction) = row.queue.pop_front() {
+            let Some(change) = prediction.change else { continue };
+            if change != new {
+                ensure(prediction.optional, || format!("expected a change to {change:?}, found {event:?}"))?;
+                continue;
+            }
+            let before = match old {
+                Old::Unknown => prediction.blind,
+                Old::Absent => row.item.is_none(),
+                Old::Image(image) => row.item.as_ref() == Some(&decode(image)?),
+            };
+            ensure(before, || format!("the item before was {:?}: {event:?}", row.item))?;
+            row.item = new;
+            return Ok(Some(prediction.ticket));
+        }
+        Err(Violation(format!("nobody asked for {event:?}")))
+    }
+
+    /// The write was answered: whatever it rests on was followed.
+    pub(super) fn answered(&mut self, ticket: Ticket, key: &LogicalKey) -> Result<(), Violation> {
+        let Some(row) = self.0.get_mut(key) else { return Ok(()) };
+        let Some(at) = row.queue.iter().position(|prediction| prediction.ticket == ticket) else { return Ok(()) };
+        for prediction in row.queue.drain(..=at) {
+            let followed = prediction.change.is_none() || prediction.optional;
+            ensure(followed, || format!("{key:?}: answered before what it rests on was visible"))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn forget_predictions(&mut self) {
+        for row in self.0.values_mut() {
+            row.queue.clear();
+        }
+    }
+}
+
+fn decode(image: &Image) -> Result<Item, Violation> {
+    image.decode().map_err(|error| Violation(format!("an image in the log: {error}")))
+}

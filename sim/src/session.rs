@@ -1,0 +1,388 @@
+//! One life of the store: from an open to a crash, an error, or a clean end.
+
+use std::{sync::Arc, time::Duration};
+
+use compactor::{Compactor, Job, Step, Task};
+use item::Table;
+use store::{
+    Config, Error, Stepper, Store,
+    env::{Clock, Disk},
+    log::Preparation,
+    write::{Answers, TableRejection, TableWrite},
+};
+use tokio::sync::oneshot::{self, error::TryRecvError};
+
+use crate::{
+    Violation,
+    disk::Trouble,
+    ensure,
+    model::{Model, Ticket, Wish},
+    random::Random,
+    reads::{self, Unread},
+    report::Report,
+    run::World,
+    workload::Workload,
+};
+
+/// Batches and table changes that wait for an answer.
+const IN_FLIGHT_MAX: usize = 8;
+
+/// Why a life ends early.
+pub(crate) enum End {
+    /// The disk stopped, or the store answered an error: only another life can tell what happened.
+    Crash,
+    /// The disk stopped while the store was being opened.
+    Interrupted,
+    /// The store broke a promise.
+    Broken(Violation),
+}
+
+impl From<Violation> for End {
+    fn from(violation: Violation) -> End {
+        End::Broken(violation)
+    }
+}
+
+impl From<Unread> for End {
+    fn from(unread: Unread) -> End {
+        match unread {
+            Unread::Failed(error) => End::Broken(Violation(format!("a read failed: {error}"))),
+            Unread::Wrong(violation) => End::Broken(violation),
+        }
+    }
+}
+
+/// A batch that waits for its answers.
+struct Batch {
+    tickets: Vec<Ticket>,
+    answers: oneshot::Receiver<Result<Answers, Error>>,
+}
+
+type TableAnswer = oneshot::Receiver<Result<Result<Arc<Table>, TableRejection>, Error>>;
+
+/// An open store under a workload.
+pub(crate) struct Session<'w> {
+    world: &'w mut World,
+    store: Store,
+    stepper: Stepper,
+    compactor: Compactor,
+    job: Option<(Task, Job)>,
+    batches: Vec<Batch>,
+    table_answer: Option<TableAnswer>,
+}
+
+/// Settings small enough that everything happens often.
+pub(crate) fn store_config() -> Config {
+    Config {
+        shards: 3,
+        segment_bytes: 48 << 10,
+        log_preparation: Preparation::Inline,
+        memtable_bytes_max: 24 << 10,
+        sealed_max: 2,
+        frame_bytes_max: 16 << 10,
+        high_keys_max: 6,
+        ..Config::default()
+    }
+}
+
+fn compactor_config() -> compactor::Config {
+    compactor::Config {
+        seal_interval: Duration::from_secs(60),
+        merge_age: Duration::from_secs(30),
+        grace: Duration::from_secs(60),
+        file_bytes_max: 16 << 10,
+        retention: Duration::from_secs(300),
+        retention_bytes: 400 << 10,
+        ..compactor::Config::default()
+    }
+}
+
+impl<'w> Session<'w> {
+    /// Opens the store and its cold part.
+    pub(crate) fn open(world: &'w mut World) -> Result<Session<'w>, Error> {
+        let disk: Arc<dyn Disk> = Arc::new(world.disk.clone());
+        let clock: Arc<dyn Clock> = Arc::new(world.clock.clone());
+        let (store, stepper) = Store::open_stepped(disk, clock, store_config())?;
+        let compactor = Compactor::open(store.clone(), compactor_config()).map_err(|error| match error {
+            compactor::Error::Store(error) => error,
+            other => unreachable!("an open asks for no table: {other}"),
+        })?;
+        let (batches, table_answer, job) = (Vec::new(), None, None);
+        Ok(Session { world, store, stepper, compactor, job, batches, table_answer })
+    }
+
+    /// Compares everything that survived; answers a checksum of it.
+    pub(crate) fn check_recovered(&mut self) -> Result<u64, End> {
+        self.world.model.recover(self.store.log().as_ref())?;
+        let applied = *self.store.applied().borrow();
+        let tail = self.store.log().tail();
+        ensure(applied == tail, || {
+            format!("opened with frames applied up to {}, but the log ends at {}", applied.0, tail.0)
+        })?;
+        Ok(reads::read_everything(&self.store, &self.world.model)?)
+    }
+
+    /// Lets the disk fail at times, in some lives.
+    pub(crate) fn begin(&mut self) {
+        let World { random, disk, in_trouble, .. } = &mut *self.world;
+        *in_trouble = random.percent(15);
+        if *in_trouble {
+            disk.trouble(Trouble { writes: 4, syncs: 4, full: 4 });
+        }
+    }
+
+    /// Drives the store until so many operations are answered, or this life ends.
+    pub(crate) fn live(&mut self, operations: u64) -> Result<(), End> {
+        loop {
+            let done = self.world.report.operations() >= operations;
+            let moved = if done { self.finish() } else { self.tick() };
+            // Answers that left before a crash count.
+            let polled = self.poll();
+            match (moved, polled) {
+                (Err(End::Broken(violation)), _) | (_, Err(End::Broken(violation))) => {
+                    return Err(End::Broken(violation));
+                }
+                _ if self.world.disk.is_down() => return Err(self.crashed()),
+                (Err(end), _) | (_, Err(end)) => return Err(end),
+                (Ok(()), Ok(())) if done => return Ok(()),
+                (Ok(()), Ok(())) => {}
+            }
+        }
+    }
+
+    /// Flushes and merges everything; answers a checksum of what is then read.
+    pub(crate) fn settle(&mut self) -> Result<u64, End> {
+        let sealed = self.store.submit_seal();
+        self.stepper.run();
+        drop(sealed);
+        self.world.clock.advance(120_000_000);
+        while self.work()? {}
+        Ok(reads::read_everything(&self.store, &self.world.model)?)
+    }
+
+    /// Ends cleanly.
+    pub(crate) fn close(self) -> Result<(), Error> {
+        self.store.log().close()
+    }
+
+    fn report(&mut self) -> &mut Report {
+        &mut self.world.report
+    }
+
+    /// Does one thing, drawn by the seed.
+    fn tick(&mut self) -> Result<(), End> {
+        let pause_us = match self.world.random.below(100) {
+            0 => 40_000_000,
+            1..=9 => 1_000_000,
+            _ => self.world.random.below(2_000),
+        };
+        self.world.clock.advance(pause_us);
+        match self.world.random.below(100) {
+            0..=24 => self.submit()?,
+            25..=36 => _ = self.stepper.plan(),
+            37..=46 => _ = self.stepper.take_draft(),
+            47..=56 => _ = self.stepper.append(),
+            57..=66 => _ = self.stepper.apply(),
+            67..=74 => _ = self.stepper.fetch(),
+            75..=84 => self.read()?,
+            85 => self.change_table()?,
+            86 => drop(self.store.submit_seal()),
+            87 => self.world.clock.set_back(500_000),
+            88 => self.stepper.run(),
+            89 => self.trim()?,
+            _ => _ = self.work()?,
+        }
+        Ok(())
+    }
+
+    fn submit(&mut self) -> Result<(), End> {
+        if self.batches.len() >= IN_FLIGHT_MAX || !self.world.model.may_write() {
+            return Ok(());
+        }
+        let World { model, workload, random, report, .. } = &mut *self.world;
+        let mut tables: Vec<Arc<Table>> = model.tables().map(|model| Arc::clone(&model.table)).collect();
+        if random.percent(2) {
+            // Someone who has not heard yet.
+            tables.extend(model.gone.last().cloned());
+        }
+        if tables.is_empty() {
+            return self.change_table();
+        }
+        let mut tickets = Vec::new();
+        let mut writes = Vec::new();
+        for _ in 0..random.between(1, 6) {
+            let table = random.pick(&tables).clone();
+            let (ticket, write) = write_some(model, workload, random, &table);
+            tickets.push(ticket);
+            writes.push(write);
+        }
+        report.writes += writes.len() as u64;
+        let answers = self.store.submit(writes).map_err(|error| Violation(format!("a batch was refused: {error}")))?;
+        self.batches.push(Batch { tickets, answers });
+        Ok(())
+    }
+
+    fn change_table(&mut self) -> Result<(), End> {
+        let World { model, workload, random, report, .. } = &mut *self.world;
+        if !model.may_change_tables() {
+            return Ok(());
+        }
+        let table = workload.table();
+        let change = match random.below(10) {
+            0..=5 => TableWrite::Create(table),
+            6..=8 => TableWrite::SetStream(table.name, table.stream.filter(|_| random.percent(50))),
+            _ => TableWrite::Delete(table.name),
+        };
+        report.table_writes += 1;
+        model.change_table(change.clone());
+        let answer = self
+            .store
+            .submit_table(change)
+            .map_err(|error| Violation(format!("a table change was refused: {error}")))?;
+        self.table_answer = Some(answer);
+        Ok(())
+    }
+
+    fn read(&mut self) -> Result<(), End> {
+        self.follow()?;
+        self.report().reads += 1;
+        let World { model, workload, random, .. } = &mut *self.world;
+        match reads::read_some(&self.store, model, workload, random) {
+            Err(Unread::Failed(_)) if self.world.disk.is_down() => Err(End::Crash),
+            other => Ok(other?),
+        }
+    }
+
+    /// Compacts a little. Answers whether there was something to do.
+    fn work(&mut self) -> Result<bool, End> {
+        let (task, mut job) = match self.job.take() {
+            Some(job) => job,
+            None => match self.compactor.next_task() {
+                Some(task) => {
+                    let job = self.compactor.start(&task);
+                    (task, job)
+                }
+                None => return Ok(false),
+            },
+        };
+        match job.step() {
+            Ok(Step::More) => self.job = Some((task, job)),
+            Ok(Step::Done(_)) => {
+                let report = self.report();
+                match task {
+                    Task::Flush => report.flushes += 1,
+                    Task::Merge(_) => report.merges += 1,
+                    Task::Collect(_) => report.collections += 1,
+                }
+            }
+            Err(_) if self.world.disk.is_down() => return Err(End::Crash),
+            Err(error) => self.trouble("a job", error)?,
+        }
+        Ok(true)
+    }
+
+    fn trim(&mut self) -> Result<(), End> {
+        let before = self.store.log().trim_point();
+        match self.compactor.trim() {
+            Err(_) if self.world.disk.is_down() => return Err(End::Crash),
+            Err(compactor::Error::Store(error)) => self.trouble("trimming", error)?,
+            Err(error) => return Err(Violation(error.to_string()).into()),
+            Ok(()) => {}
+        }
+        let trimmed = self.store.log().trim_point() > before;
+        self.report().trims += u64::from(trimmed);
+        Ok(())
+    }
+
+    /// An error is right only on a disk that fails.
+    fn trouble(&mut self, what: &str, error: Error) -> Result<(), End> {
+        self.report().failed_jobs += 1;
+        ensure(self.world.in_trouble, || format!("{what} failed on a good disk: {error}"))?;
+        Ok(())
+    }
+
+    /// Answers everything that waits.
+    fn finish(&mut self) -> Result<(), End> {
+        self.stepper.run();
+        while !self.batches.is_empty() || self.table_answer.is_some() {
+            let waiting = self.batches.len();
+            self.poll()?;
+            self.stepper.run();
+            if self.batches.len() == waiting && self.table_answer.is_none() && !self.work()? {
+                return Err(Violation(format!("{waiting} batches are never answered")).into());
+            }
+        }
+        Ok(())
+    }
+
+    fn follow(&mut self) -> Result<(), Violation> {
+        let applied = *self.store.applied().borrow();
+        self.world.model.follow(self.store.log().as_ref(), applied)
+    }
+
+    /// Takes the answers that are there.
+    fn poll(&mut self) -> Result<(), End> {
+        self.follow()?;
+        let mut failed = None;
+        let mut waiting = Vec::new();
+        for mut batch in std::mem::take(&mut self.batches) {
+            match batch.answers.try_recv() {
+                Ok(Ok(answers)) => self.world.model.answered(&batch.tickets, answers)?,
+                Ok(Err(error)) => failed = Some(error),
+                Err(TryRecvError::Empty) => waiting.push(batch),
+                Err(TryRecvError::Closed) => {
+                    return Err(Violation("a batch was dropped without an answer".to_owned()).into());
+                }
+            }
+        }
+        self.batches = waiting;
+        match self.table_answer.as_mut().map(oneshot::Receiver::try_recv) {
+            None | Some(Err(TryRecvError::Empty)) => {}
+            Some(Ok(Ok(answer))) => {
+                self.table_answer = None;
+                self.world.model.table_answered(answer)?;
+            }
+            Some(Ok(Err(error))) => failed = Some(error),
+            Some(Err(TryRecvError::Closed)) => {
+                return Err(Violation("a table change was dropped without an answer".to_owned()).into());
+            }
+        }
+        match failed {
+            None => Ok(()),
+            Some(error) => {
+                self.report().errors += 1;
+                let expected = self.world.in_trouble || self.world.disk.is_down();
+                ensure(expected, || format!("an error on a good disk: {error}"))?;
+                Err(End::Crash)
+            }
+        }
+    }
+
+    /// The disk has stopped. What was answered until now was answered.
+    fn crashed(&mut self) -> End {
+        self.stepper.apply();
+        match self.poll() {
+            Err(End::Broken(violation)) => End::Broken(violation),
+            _ => End::Crash,
+        }
+    }
+}
+
+fn write_some(
+    model: &mut Model,
+    workload: &mut Workload,
+    random: &mut Random,
+    table: &Arc<Table>,
+) -> (Ticket, store::write::Write) {
+    let mut item = workload.key(table);
+    let key = item.clone();
+    workload.attributes(&mut item);
+    let wish = match random.below(10) {
+        0..=4 => Wish::Put(item),
+        5..=7 => Wish::Merge(item),
+        _ => Wish::Remove,
+    };
+    let check = random.percent(25).then(|| workload.check());
+    let return_old = random.percent(20);
+    model.write(table, &key, wish, check, return_old)
+}
