@@ -10,7 +10,7 @@
 //!
 //! How long a stream can be read is how long the log is kept. A stream that was disabled, or whose table was deleted, is
 //! no longer listed; whoever knows its name can read it to its end as long as the log keeps the frame that enabled it, or
-//! this process has served it before. Its shards tell no ending sequence number; they end by answering no next iterator.
+//! this process has served it before. Its shards end by answering no next iterator.
 
 mod error;
 mod follower;

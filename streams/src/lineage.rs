@@ -5,14 +5,14 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
-use item::{Change, SequenceNumber, Stream, Table};
-use store::log::FrameNumber;
+use item::{Change, Event, SequenceNumber, Stream, Table};
+use store::log::{Frame, FrameNumber};
 
 use crate::{
-    Error, StreamName,
+    Error, Record, StreamName,
     position::StreamKey,
     scan::{AppliedLog, Opened},
     shards::label_ms,
@@ -21,8 +21,8 @@ use crate::{
 /// Streams that are remembered.
 const REMEMBERED_MAX: usize = 10_000;
 
-/// Bytes of frames that are searched for the one that enabled a stream. A label's time is the log's at planning, cut to
-/// the millisecond, so there is little between the first frame of that time and the one that is looked for.
+/// Bytes of frames that are searched for the one that enabled a stream, or that ended it. A label's time is the log's at
+/// planning, cut to the millisecond, so there is little between the first frame of that time and the one that enabled it.
 const SEARCH_BYTES_MAX: u64 = 64 << 20;
 
 /// One stream of one table, from where it was enabled.
@@ -36,6 +36,74 @@ pub(crate) struct Lineage {
     pub(crate) frame: FrameNumber,
     /// Per shard, its first event after it was enabled.
     pub(crate) first_sequences: Vec<SequenceNumber>,
+    /// Per shard, its last event before the stream ended, once that was seen.
+    ending: OnceLock<Vec<SequenceNumber>>,
+}
+
+impl Lineage {
+    /// Is this the event that ends the stream in its shard?
+    pub(crate) fn ends_with(&self, event: &Event) -> bool {
+        event.table == self.key.table
+            && self.has_begun(event)
+            && match &event.change {
+                Change::PutTable(table) => {
+                    table.stream.as_ref().is_none_or(|stream| stream.enabled_at_us != self.key.enabled_at_us)
+                }
+                Change::DeleteTable => true,
+                Change::Put { .. } | Change::Remove { .. } => false,
+            }
+    }
+
+    /// What the stream shows of an event.
+    pub(crate) fn record(&self, event: &Event, frame: &Frame) -> Result<Option<Record>, Error> {
+        if event.table != self.key.table || !self.has_begun(event) {
+            return Ok(None);
+        }
+        Record::of_event(event, &self.table, self.stream.view, frame.committed_at_us)
+            .map_err(|source| Error::Corrupt { frame: frame.number, source })
+    }
+
+    fn has_begun(&self, event: &Event) -> bool {
+        self.first_sequences.get(usize::from(event.shard.0)).is_some_and(|first| event.sequence >= *first)
+    }
+
+    /// Remembers where the stream ended if that is in this frame: a table change is one frame for all shards.
+    pub(crate) fn note_ending(&self, frame: &Frame, events: &[Event]) {
+        let mut ending: Vec<SequenceNumber> = Vec::new();
+        for event in events.iter().filter(|event| self.ends_with(event)) {
+            if ending.is_empty() {
+                ending.extend(frame.first_sequences.iter().map(|first| before(*first)));
+            }
+            if let Some(last) = ending.get_mut(usize::from(event.shard.0)) {
+                *last = before(event.sequence);
+            }
+        }
+        if !ending.is_empty() {
+            self.ending.get_or_init(|| ending);
+        }
+    }
+
+    /// Per shard, the last event before the stream ended; none if it has not, or if that is too far on to search for.
+    pub(crate) fn ending(&self, log: &AppliedLog) -> Result<Option<&[SequenceNumber]>, Error> {
+        let mut at = self.frame.max(log.log.trim_point());
+        let mut searched = 0;
+        while self.ending.get().is_none() && searched < SEARCH_BYTES_MAX {
+            let opened = log.read(at)?;
+            if opened.is_empty() {
+                break;
+            }
+            for Opened { frame, events } in opened {
+                at = frame.number.next();
+                searched += frame.bytes();
+                self.note_ending(&frame, &events);
+            }
+        }
+        Ok(self.ending.get().map(Vec::as_slice))
+    }
+}
+
+fn before(sequence: SequenceNumber) -> SequenceNumber {
+    SequenceNumber(sequence.0.saturating_sub(1))
 }
 
 /// Streams that were met.
@@ -84,7 +152,8 @@ impl Lineages {
             None => {
                 let frame = log.log.find_time(stream.enabled_at_us)?.max(log.log.trim_point());
                 let first_sequences = log.sequences_at(frame)?;
-                Lineage { key, table: table.clone(), stream: stream.clone(), frame, first_sequences }
+                let (table, stream) = (table.clone(), stream.clone());
+                Lineage { key, table, stream, frame, first_sequences, ending: OnceLock::new() }
             }
         };
         Ok(Some(self.remember(lineage)))
@@ -144,6 +213,7 @@ fn find(log: &AppliedLog, wanted: &Wanted<'_>) -> Result<Option<Lineage>, Error>
                     stream: stream.clone(),
                     frame: frame.number,
                     first_sequences: frame.first_sequences.clone(),
+                    ending: OnceLock::new(),
                 });
                 if let Some(first) = lineage.first_sequences.get_mut(usize::from(event.shard.0)) {
                     *first = SequenceNumber(event.sequence.0 + 1);

@@ -111,11 +111,13 @@ impl Reader {
     ) -> Result<StreamDescription, Error> {
         let log = self.source.applied_log();
         let (stream, is_enabled) = self.by_name(&log, name)?;
+        let ending = if is_enabled { None } else { stream.ending(&log)? };
         let mut shards: Vec<ShardDescription> = (0_u16..)
             .zip(starting_sequences(&log, &stream)?)
             .map(|(shard, starting_sequence)| ShardDescription {
                 id: shard_id(&stream.stream, ShardId(shard)),
                 starting_sequence,
+                ending_sequence: ending.and_then(|ending| ending.get(usize::from(shard)).copied()),
             })
             .filter(|shard| after_shard.is_none_or(|after| shard.id.as_str() > after))
             .collect();

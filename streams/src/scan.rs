@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use item::{Change, Event, SequenceNumber};
+use item::{Event, SequenceNumber};
 use store::log::{Frame, FrameNumber, Log};
 
 use crate::{
@@ -95,6 +95,7 @@ impl AppliedLog {
                         continue;
                     }
                     if stream.ends_with(event) {
+                        stream.note_ending(&frame, &events);
                         return Ok((records, None));
                     }
                     if let Some(record) = stream.record(event, &frame)? {
@@ -140,37 +141,10 @@ impl AppliedLog {
             }
             *place = StreamPlace { frame: frame.number.next(), event: 0 };
             if has_ended.contains(&true) {
+                stream.note_ending(&frame, &events);
                 return Ok((records, true));
             }
         }
         Ok((records, false))
-    }
-}
-
-impl Lineage {
-    /// Is this the event that ends the stream in its shard?
-    fn ends_with(&self, event: &Event) -> bool {
-        event.table == self.key.table
-            && self.has_begun(event)
-            && match &event.change {
-                Change::PutTable(table) => {
-                    table.stream.as_ref().is_none_or(|stream| stream.enabled_at_us != self.key.enabled_at_us)
-                }
-                Change::DeleteTable => true,
-                Change::Put { .. } | Change::Remove { .. } => false,
-            }
-    }
-
-    /// What the stream shows of an event.
-    fn record(&self, event: &Event, frame: &Frame) -> Result<Option<Record>, Error> {
-        if event.table != self.key.table || !self.has_begun(event) {
-            return Ok(None);
-        }
-        Record::of_event(event, &self.table, self.stream.view, frame.committed_at_us)
-            .map_err(|source| Error::Corrupt { frame: frame.number, source })
-    }
-
-    fn has_begun(&self, event: &Event) -> bool {
-        self.first_sequences.get(usize::from(event.shard.0)).is_some_and(|first| event.sequence >= *first)
     }
 }

@@ -96,6 +96,9 @@ pub struct ShardDescription {
     pub id: String,
     /// No record that can still be read has a lesser number.
     pub starting_sequence: SequenceNumber,
+    /// No record has a greater number: the shard is closed. None while the stream is on, and where its end lies so far on
+    /// that nobody has read up to it yet.
+    pub ending_sequence: Option<SequenceNumber>,
 }
 
 #[cfg(test)]

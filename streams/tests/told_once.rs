@@ -13,7 +13,7 @@ use store::{
     env::{OsClock, OsDisk},
     write::{Action, TableWrite, Write},
 };
-use streams::{EventName, FollowFrom, IteratorStart, Record, StreamName, Streams};
+use streams::{EventName, FollowFrom, IteratorStart, Record, StreamName, Streams, shards::shard_id};
 
 const DEVICES: u64 = 8;
 const ROUNDS: u64 = 40;
@@ -161,13 +161,28 @@ async fn every_change_is_told_once_and_in_order_through_a_restart() {
         records.sort_by_key(|record| (record.shard, record.sequence));
         records
     };
-    assert_eq!(sorted(by_shard), sorted(records));
+    assert_eq!(sorted(by_shard.clone()), sorted(records));
+
+    // From the middle of a shard the rest comes.
+    let middle = &by_shard[by_shard.len() / 2];
+    let rest: Vec<Record> = by_shard
+        .iter()
+        .filter(|record| record.shard == middle.shard && record.sequence > middle.sequence)
+        .cloned()
+        .collect();
+    let shard = shard_id(table.stream.as_ref().unwrap(), middle.shard);
+    let start = IteratorStart::AfterSequence(middle.sequence_text());
+    let token = streams.iterator(&name, &shard, start).await.unwrap();
+    assert_eq!(streams.records(&token, 1000).await.unwrap().records, rest);
+    let last = by_shard.iter().filter(|record| record.shard == middle.shard).map(|record| record.sequence).max();
 
     // Disabling ends the follower; what was told stays readable.
     store.change_table(TableWrite::SetStream("readings".to_owned(), None)).await.unwrap().unwrap();
     assert_eq!(follower.next().await.unwrap(), None);
     let described = Streams::new(&store).describe(&name, None, 100).await.unwrap();
     assert!(!described.is_enabled);
+    let closed = described.shards.iter().find(|described| described.id == shard).unwrap();
+    assert_eq!(closed.ending_sequence, last);
     assert_eq!(streams.list(None, None, 10).streams, []);
     store.close().await.unwrap();
 }

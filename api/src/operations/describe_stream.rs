@@ -67,6 +67,8 @@ struct Shard {
 #[serde(rename_all = "PascalCase")]
 struct SequenceNumberRange {
     starting_sequence_number: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ending_sequence_number: Option<String>,
 }
 
 pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
@@ -108,7 +110,10 @@ impl Stream {
 
 impl Shard {
     fn of(shard: ShardDescription) -> Shard {
-        let starting_sequence_number = sequence_text(shard.starting_sequence);
-        Shard { shard_id: shard.id, sequence_number_range: SequenceNumberRange { starting_sequence_number } }
+        let sequence_number_range = SequenceNumberRange {
+            starting_sequence_number: sequence_text(shard.starting_sequence),
+            ending_sequence_number: shard.ending_sequence.map(sequence_text),
+        };
+        Shard { shard_id: shard.id, sequence_number_range }
     }
 }

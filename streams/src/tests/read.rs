@@ -234,6 +234,8 @@ fn a_disabled_stream_ends_and_the_next_one_begins_after_it() {
         assert_eq!((times(&records), next), (vec![1, 2, 3], None), "the first stream, to its end");
         let described = streams.describe(&name(&first), None, 100).unwrap();
         assert!(!described.is_enabled);
+        let ending: Vec<u64> = described.shards.iter().filter_map(|shard| Some(shard.ending_sequence?.0)).collect();
+        assert_eq!(ending, [4, 1, 1, 1], "three readings and the table's own event");
 
         let begin = streams.iterator(&name(&second), &shard(&second, 0), IteratorStart::TrimHorizon).unwrap();
         let (records, next) = drain(streams, begin, 10);

@@ -38,7 +38,7 @@ fn a_stream_is_described_with_its_shards_in_order() {
     assert_eq!(described.table, table);
     let ids: Vec<&str> = described.shards.iter().map(|shard| shard.id.as_str()).collect();
     assert_eq!(ids, (0..SHARDS).map(|of| shard(&table, of)).collect::<Vec<_>>());
-    assert!(described.shards.iter().all(|shard| shard.starting_sequence.0 == 2));
+    assert!(described.shards.iter().all(|shard| shard.starting_sequence.0 == 2 && shard.ending_sequence.is_none()));
     assert_eq!(described.last_shard_id, None);
 
     let page = world.streams.describe(&name(&table), None, 3).unwrap();
