@@ -118,3 +118,39 @@ fn gzip(body: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
     encoder.write_all(body).and_then(|()| encoder.finish()).expect("a vector takes whatever is written to it")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(accepts: Option<&'static str>, bytes: usize) -> (HeaderMap, usize) {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.0"));
+        if let Some(accepts) = accepts {
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(accepts));
+        }
+        let response = Wishes::of(&headers).unwrap().answer("id", Ok(vec![b' '; bytes]));
+        let exact = hyper::body::Body::size_hint(response.body()).exact().unwrap();
+        (response.headers().clone(), usize::try_from(exact).unwrap())
+    }
+
+    #[test]
+    fn answers_are_compressed_only_if_asked_and_worthwhile() {
+        for accepts in [Some("gzip"), Some("br, GZIP;q=0.5")] {
+            let (headers, length) = answered(accepts, 100_000);
+            assert_eq!(headers[header::CONTENT_ENCODING], "gzip");
+            assert!(length < 1000);
+        }
+        for (accepts, bytes) in [
+            (None, 100_000),
+            (Some("identity"), 100_000),
+            (Some("gzip;q=0"), 100_000),
+            (Some("gzip; q=0.0"), 100_000),
+            (Some("gzip"), 100),
+        ] {
+            let (headers, length) = answered(accepts, bytes);
+            assert!(!headers.contains_key(header::CONTENT_ENCODING), "{accepts:?}");
+            assert_eq!(length, bytes);
+        }
+    }
+}

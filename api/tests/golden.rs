@@ -67,7 +67,10 @@ async fn send(served: &Served, request: &str) -> Answer {
         check_headers(&answer);
         return answer;
     };
-    let (headers, body) = rest.split_once("\n\n").unwrap_or((rest, ""));
+    let (headers, body) = match rest.strip_prefix('\n') {
+        Some(body) => ("", body),
+        None => rest.split_once("\n\n").unwrap_or((rest, "")),
+    };
     let mut builder = Request::builder().method(method).uri(path);
     let mut hosted = false;
     for (name, value) in headers.lines().filter_map(|line| line.split_once(':')) {
