@@ -65,16 +65,6 @@ impl Server {
         self.json(Method::POST, path, body).await
     }
 
-    /// Sends one DynamoDB operation.
-    pub(crate) async fn dynamodb(&self, operation: &str, body: &Value) -> anyhow::Result<Value> {
-        let request = Request::post(self.uri("/"))
-            .header("x-amz-target", format!("DynamoDB_20120810.{operation}"))
-            .header(header::CONTENT_TYPE, "application/x-amz-json-1.0")
-            .body(Full::new(Bytes::from(body.to_string())))
-            .context("request")?;
-        whole(self.send(request).await?).await
-    }
-
     /// Opens an answer of JSON lines that may never end.
     pub(crate) async fn lines(&self, path: &str) -> anyhow::Result<Lines> {
         let request = Request::get(self.uri(path)).body(Full::default()).context("request")?;

@@ -2,11 +2,13 @@
 
 mod compact;
 mod config_check;
+mod demo;
 mod import;
 mod quarantine;
 mod serve;
 mod status;
 mod tail;
+mod verify;
 
 use crate::cli::{Command, ConfigCommand};
 
@@ -33,7 +35,8 @@ impl Output {
 pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<()> {
     match command {
         Command::Serve(arguments) => serve::run(&arguments, output).await,
-        Command::Demo(_) | Command::Verify(_) => anyhow::bail!("not composed"),
+        Command::Demo(arguments) => demo::run(arguments, output).await,
+        Command::Verify(arguments) => verify::run(&arguments, output).await,
         Command::Import(arguments) => import::run(arguments, output).await,
         Command::Tail(arguments) => tail::run(&arguments).await,
         Command::Compact(arguments) => compact::run(&arguments, output).await,

@@ -15,7 +15,7 @@ use ingest::{Ingest, SourceKind};
 use metrics_exporter_prometheus::PrometheusHandle;
 use store::{
     Durability, Store,
-    cache::Cache,
+    cache::{Cache, CacheConfig},
     env::{Clock, OsClock, OsDisk},
 };
 use streams::Streams;
@@ -71,57 +71,52 @@ impl Running {
             );
         }
         let started_at_us = OsClock.now_us();
-        let durability = config.store.durability;
-        let (store, data_dir) = open_store(&config).await?;
+        // The directory is held before anything of it is touched: the cache lies in it.
+        let disk = open_disk(&config).await?;
+        let data_dir = disk.root().to_owned();
+        let cache = open_cache(&config).await?;
+        let store = open_store(&config, disk, cache).await?;
         let streams = Streams::new(&store);
         let ingest = Ingest::new(store.clone(), config.ingest.clone()).context("configuration")?;
-
         let compactor = open_compactor(&store, &config).await?;
+
+        // Both addresses before anything is taken from anyone: a port that is taken is the most common mistake.
+        let (http_listener, http) = listen("http", config.http).await?;
+        let mqtt_listener = match config.mqtt {
+            Some(address) => Some(listen("mqtt", address).await?),
+            None => None,
+        };
+        let mqtt = mqtt_listener.as_ref().map(|(_, address)| *address);
+
         let mut background = Part::new();
         let (worker, stop) = (compactor.clone(), background.stop.subscribe());
         background.tasks.spawn(async move { worker.run(stop).await });
 
         let mut entrances = Part::new();
-        let mut mqtt = None;
-        if let Some(address) = config.mqtt {
-            let (listener, address) = listen("mqtt", address).await?;
-            mqtt = Some(address);
-            let limits = config.ingest.settings.limits;
+        let limits = config.ingest.settings.limits;
+        if let Some((listener, _)) = mqtt_listener {
             let stop = entrances.stop.subscribe();
             entrances.tasks.spawn(ingest::mqtt::listener::serve(listener, ingest.clone(), limits, stop));
         }
-
         for source in &config.ingest.sources {
-            let limits = config.ingest.settings.limits;
-            let stop = entrances.stop.subscribe();
+            let (source, ingest, stop) = (source.clone(), ingest.clone(), entrances.stop.subscribe());
             match source.kind()? {
-                SourceKind::Mqtt => {
-                    entrances.tasks.spawn(ingest::mqtt::source::run(source.clone(), ingest.clone(), limits, stop))
-                }
-                SourceKind::Nats => {
-                    entrances.tasks.spawn(ingest::nats::run(source.clone(), ingest.clone(), limits, stop))
-                }
+                SourceKind::Mqtt => entrances.tasks.spawn(ingest::mqtt::source::run(source, ingest, limits, stop)),
+                SourceKind::Nats => entrances.tasks.spawn(ingest::nats::run(source, ingest, limits, stop)),
             };
         }
 
         let mut api = Part::new();
-        let (listener, http) = listen("http", config.http).await?;
-        let app = api::App {
-            store: store.clone(),
-            streams,
-            ingest,
-            compactor,
-            metrics,
-            facts: api::Facts {
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-                data_directory: data_dir.display().to_string(),
-                durability: format!("{durability:?}").to_lowercase(),
-                mqtt: mqtt.map(|address| address.to_string()),
-                started_at_us,
-            },
-            config: api::Config::default(),
+        let facts = api::Facts {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            data_directory: data_dir.display().to_string(),
+            durability: format!("{:?}", config.store.durability).to_lowercase(),
+            mqtt: mqtt.map(|address| address.to_string()),
+            started_at_us,
         };
-        api.tasks.spawn(api::serve(listener, app, api.stop.subscribe()));
+        let config = api::Config::default();
+        let app = api::App { store: store.clone(), streams, ingest, compactor, metrics, facts, config };
+        api.tasks.spawn(api::serve(http_listener, app, api.stop.subscribe()));
         Ok(Running { http, mqtt, data_dir, store, entrances, api, background })
     }
 
@@ -130,20 +125,39 @@ impl Running {
         self.entrances.end().await;
         self.api.end().await;
         self.background.end().await;
-        self.store.close().await.context("closing the store")
+        self.store.close().await.context("closing the store")?;
+        self.store.cache().close().await;
+        Ok(())
     }
 }
 
-/// Opens the data directory and replays its log, which may take seconds, off the runtime's threads.
-async fn open_store(config: &Config) -> anyhow::Result<(Store, PathBuf)> {
-    let settings = config.store.clone();
+/// Opens the cache with what an earlier process left on SSD.
+async fn open_cache(config: &Config) -> anyhow::Result<Cache> {
+    if config.cache.memory_bytes == 0 {
+        return Ok(Cache::Off);
+    }
+    let settings = CacheConfig {
+        memory_bytes: config.cache.memory_bytes,
+        ssd_bytes: config.cache.ssd_bytes,
+        directory: config.data_dir.join("cache"),
+    };
+    Cache::open(settings).await.with_context(|| format!("data directory {}", shown(&config.data_dir)))
+}
+
+/// Opens the data directory, making it if there is none, and holds it.
+async fn open_disk(config: &Config) -> anyhow::Result<OsDisk> {
     let path = config.data_dir.clone();
-    let opened = tokio::task::spawn_blocking(move || {
-        let disk = OsDisk::open(&path)?;
-        let root = disk.root().to_owned();
-        let store = Store::open(Arc::new(disk), Arc::new(OsClock), settings, Cache::Off)?;
-        Ok::<_, store::Error>((store, root))
-    });
+    let opened = tokio::task::spawn_blocking(move || OsDisk::open(&path));
+    opened
+        .await
+        .context("opening the data directory")?
+        .with_context(|| format!("data directory {}", shown(&config.data_dir)))
+}
+
+/// Opens the store and replays its log, which may take seconds, off the runtime's threads.
+async fn open_store(config: &Config, disk: OsDisk, cache: Cache) -> anyhow::Result<Store> {
+    let settings = config.store.clone();
+    let opened = tokio::task::spawn_blocking(move || Store::open(Arc::new(disk), Arc::new(OsClock), settings, cache));
     opened.await.context("opening the store")?.with_context(|| format!("data directory {}", shown(&config.data_dir)))
 }
 

@@ -5,6 +5,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     str::FromStr,
+    time::Duration,
 };
 
 use anyhow::{Context, bail};
@@ -28,8 +29,8 @@ pub(crate) struct Config {
     pub(crate) cache: CacheSection,
     /// Sources, routes, limits.
     pub(crate) ingest: ingest::Config,
-    /// When the compactor acts of itself.
-    pub(crate) compactor: CompactorSection,
+    /// When the compactor acts by itself, and how long the log is kept.
+    pub(crate) compactor: compactor::Config,
 }
 
 /// The configuration file. Unknown keys are errors.
@@ -43,6 +44,7 @@ struct File {
     store: StoreSection,
     cache: CacheSection,
     compactor: CompactorSection,
+    log: LogSection,
     ingest: ingest::Settings,
     source: Vec<Spanned<ingest::Source>>,
     route: Vec<Spanned<ingest::Route>>,
@@ -84,29 +86,49 @@ impl Default for StoreSection {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct CacheSection {
-    /// Memory, in bytes. Default 64 MiB; 0 turns the cache off.
-    pub(crate) memory_bytes: u64,
-    /// SSD under `<data-dir>/cache`, in bytes. Default 1 GiB; 0 keeps the cache in memory only.
-    pub(crate) ssd_bytes: u64,
+    /// Memory, in bytes. Default 256 MiB; 0 turns the cache off.
+    pub(crate) memory_bytes: usize,
+    /// SSD under `<data-dir>/cache`, in bytes. Default 4 GiB; 0 keeps the cache in memory only.
+    pub(crate) ssd_bytes: usize,
 }
 
 impl Default for CacheSection {
     fn default() -> Self {
-        CacheSection { memory_bytes: 64 << 20, ssd_bytes: 1 << 30 }
+        CacheSection { memory_bytes: 256 << 20, ssd_bytes: 4 << 30 }
     }
 }
 
-/// `[compactor]`.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+/// `[compactor]`: from recent rows to Parquet.
+#[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct CompactorSection {
+struct CompactorSection {
     /// Recent rows reach Parquet after at most so many seconds. Default 300.
-    pub(crate) flush_interval_s: u64,
+    flush_interval_s: u64,
+    /// A generation of files that is no longer in use stays so many seconds for those who still read it. Default 600.
+    grace_s: u64,
 }
 
 impl Default for CompactorSection {
     fn default() -> Self {
-        CompactorSection { flush_interval_s: 300 }
+        let defaults = compactor::Config::default();
+        CompactorSection { flush_interval_s: defaults.seal_interval.as_secs(), grace_s: defaults.grace.as_secs() }
+    }
+}
+
+/// `[log]`: how long changes can be read again.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct LogSection {
+    /// Hours. Default 24.
+    retention_hours: u64,
+    /// Bytes; the log is kept shorter if it would take more. Default 16 GiB.
+    retention_bytes: u64,
+}
+
+impl Default for LogSection {
+    fn default() -> Self {
+        let defaults = compactor::Config::default();
+        LogSection { retention_hours: defaults.retention.as_secs() / 3600, retention_bytes: defaults.retention_bytes }
     }
 }
 
@@ -153,7 +175,14 @@ impl Config {
             },
             cache: file.cache,
             ingest,
-            compactor: file.compactor,
+            compactor: compactor::Config {
+                seal_interval: Duration::from_secs(file.compactor.flush_interval_s.max(1)),
+                merge_age: Duration::from_secs(file.compactor.flush_interval_s.max(1)),
+                grace: Duration::from_secs(file.compactor.grace_s),
+                retention: Duration::from_secs(file.log.retention_hours.saturating_mul(3600)),
+                retention_bytes: file.log.retention_bytes,
+                ..compactor::Config::default()
+            },
         })
     }
 }

@@ -39,7 +39,7 @@ const TRIES: u32 = 8;
 
 /// Some rows on their way.
 struct Batch {
-    /// JSON lines.
+    /// JSON lines, each with its line's number in the file and a tab in front.
     body: Vec<u8>,
     rows: u64,
     bad: Vec<BadRow>,
@@ -93,8 +93,13 @@ pub(crate) async fn run(arguments: ImportArguments, output: Output) -> anyhow::R
         }
         if batch.rows > 0 {
             let answer = send(&server, &target, batch.body).await;
-            let answer =
-                answer.with_context(|| format!("{} rows are stored; --resume goes on from there", summary.rows))?;
+            let answer = match answer {
+                Err(error) if summary.rows > 0 => {
+                    let so_far = format!("{} rows are stored; --resume goes on from there", summary.rows);
+                    return Err(error.context(so_far));
+                }
+                answer => answer?,
+            };
             for (name, count) in answer {
                 *summary.counts.entry(name).or_default() += count;
             }
@@ -164,11 +169,14 @@ fn read(
                 Vec::new()
             }
         };
-        ready_bytes += released.iter().map(|row| row.json.len() + 1).sum::<usize>();
+        ready_bytes += released.iter().map(|row| row.json.len() + 8).sum::<usize>();
         ready.extend(released);
         if ended || ready.len() >= BATCH_ROWS_MAX || ready_bytes >= BATCH_BYTES_MAX || bad.len() >= BATCH_ROWS_MAX {
             let mut body = Vec::with_capacity(ready_bytes);
             for row in &ready {
+                // The line goes along, so that a row in quarantine can be found in its file.
+                body.extend_from_slice(row.line.to_string().as_bytes());
+                body.push(b'\t');
                 body.extend_from_slice(&row.json);
                 body.push(b'\n');
             }
@@ -260,7 +268,7 @@ mod tests {
         assert_eq!(batches.iter().map(|batch| batch.rows).collect::<Vec<_>>(), [2000, 2000, 500]);
         assert_eq!(batches[0].safe_line, 2002);
         assert_eq!((batches[2].offset, skipped), (text.len() as u64, 0));
-        assert!(batches[2].body.ends_with(b"{\"t\":4499,\"v\":1}\n"));
+        assert!(batches[2].body.ends_with(b"4501\t{\"t\":4499,\"v\":1}\n"));
     }
 
     #[test]
@@ -269,7 +277,7 @@ mod tests {
         assert_eq!(skipped, 2);
         assert_eq!(
             String::from_utf8(batches[0].body.clone()).unwrap(),
-            "{\"t\":1,\"v\":2}\n{\"t\":3,\"v\":1}\n{\"t\":2,\"v\":2}\n"
+            "4\t{\"t\":1,\"v\":2}\n5\t{\"t\":3,\"v\":1}\n6\t{\"t\":2,\"v\":2}\n"
         );
     }
 

@@ -37,7 +37,8 @@ pub(super) struct Second {
 /// The middle and the 99 % value of some microseconds, in milliseconds.
 pub(super) fn percentiles_ms(mut values_us: Vec<u64>) -> Option<(f64, f64)> {
     values_us.sort_unstable();
-    let at = |share: usize| values_us.get((values_us.len().saturating_sub(1)) * share / 100).map(|us| *us as f64 / 1000.0);
+    let at =
+        |share: usize| values_us.get((values_us.len().saturating_sub(1)) * share / 100).map(|us| *us as f64 / 1000.0);
     Some((at(50)?, at(99)?))
 }
 

@@ -48,7 +48,11 @@ impl Fleet {
         let tally = Arc::new(Mutex::new(Tally::default()));
         let mut tasks = JoinSet::new();
         for truck in 0..TRUCKS {
-            let mut options = MqttOptions::new(format!("thalweg-demo-{}-{truck}", std::process::id()), address.ip().to_string(), address.port());
+            let mut options = MqttOptions::new(
+                format!("thalweg-demo-{}-{truck}", std::process::id()),
+                address.ip().to_string(),
+                address.port(),
+            );
             options.set_keep_alive(Duration::from_secs(10));
             let (client, connection) = AsyncClient::new(options, 64);
             tasks.spawn(publish(truck, client, tally.clone()));

@@ -1,0 +1,129 @@
+"""Commands that ask a running server: tail, status, compact, quarantine."""
+
+import json
+import threading
+import urllib.error
+
+import pytest
+from harness import Process, binary, clean_environment, wait_for
+
+START_MS = 1_700_000_000_000
+
+
+class Tail:
+    """A running `thalweg tail`, its lines collected by a thread."""
+
+    def __init__(self, server, *arguments):
+        self.process = Process(
+            [binary(), "tail", *arguments],
+            server.directory / "tail.log",
+            env=clean_environment() | {"THALWEG_HTTP": f"127.0.0.1:{server.http_port}"},
+        )
+        self.lines = []
+        self.thread = threading.Thread(target=self.read, daemon=True)
+        self.thread.start()
+
+    def read(self):
+        for line in self.process.process.stdout:
+            self.lines.append(json.loads(line))
+
+    def values(self):
+        return [int(line["dynamodb"]["NewImage"]["n"]["N"]) for line in self.lines]
+
+    def wait(self, count):
+        wait_for(f"{count} lines", lambda: len(self.lines) >= count)
+        return self
+
+    def end(self):
+        assert self.process.running()
+        self.process.process.terminate()
+        assert self.process.process.wait(10) == 0
+        self.thread.join(10)
+
+
+def publish(server, numbers):
+    with server.publisher() as publisher:
+        for number in numbers:
+            publisher.publish("d", {"ts": START_MS + number, "n": number})
+        publisher.drain()
+
+
+def test_tail_tells_every_change_from_anywhere(server):
+    publish(server, range(10))
+    all_of_them = Tail(server, "readings", "--from", "trim-horizon").wait(10)
+    latest = Tail(server, "readings")
+    wait_for("the follower", lambda: server.metric("thalweg_streams_followers") == 2)
+    publish(server, range(10, 20))
+    assert all_of_them.wait(20).values() == list(range(20))
+    assert latest.wait(10).values() == list(range(10, 20))
+    behind = Tail(server, "readings", "--from", all_of_them.lines[4]["position"]).wait(15)
+    assert behind.values() == list(range(5, 20))
+    since_time = Tail(server, "readings", "--from", "2020-01-01T00:00:00Z").wait(20)
+    assert since_time.values() == list(range(20))
+    for tail in [all_of_them, latest, behind, since_time]:
+        tail.end()
+    assert len(all_of_them.lines) == 20
+
+
+def test_tail_goes_on_behind_its_position_after_a_restart(server):
+    publish(server, range(5))
+    tail = Tail(server, "readings", "--from", "trim-horizon").wait(5)
+    tail.end()
+    server.kill()
+    server.start()
+    publish(server, range(5, 8))
+    again = Tail(server, "readings", "--from", tail.lines[-1]["position"]).wait(3)
+    assert again.values() == [5, 6, 7]
+    again.end()
+
+
+def test_tail_of_what_is_not_there(server):
+    result = server.run("tail", "nothing", check=False)
+    assert result.returncode == 1 and "nothing" in result.stderr
+    publish(server, [1])
+    result = server.run("tail", "readings", "--from", "yesterday", check=False)
+    assert result.returncode == 1 and "RFC 3339" in result.stderr
+
+
+def test_status(server):
+    publish(server, range(10))
+    status = json.loads(server.run("status", "--json").stdout)
+    assert status["data_directory"] == str(server.data)
+    assert status["mqtt"] == f"127.0.0.1:{server.mqtt_port}"
+    assert "readings" in json.dumps(status)
+    assert "readings" in server.run("status").stdout
+
+
+def test_compact_returns_when_everything_is_in_files(server):
+    publish(server, range(100))
+    written = json.loads(server.run("compact", "--json").stdout)
+    assert "readings" in json.dumps(written) and "100" in json.dumps(written)
+    import duckdb
+
+    found = duckdb.sql(f"SELECT count(*), sum(n) FROM '{server.data}/cold/tables/readings/*.parquet'").fetchall()
+    assert found == [(100, 4950)]
+    assert "readings" in server.run("compact", "--table", "readings").stdout
+    refused = server.run("compact", "--table", "other", check=False)
+    assert refused.returncode == 1 and "other" in refused.stderr
+
+
+def test_quarantine(server):
+    with server.publisher() as publisher:
+        publisher.publish("bad/1", '{"a": ')
+        publisher.publish("good/1", {"ts": START_MS, "n": 1})
+        publisher.drain()
+    listed = json.loads(server.run("quarantine", "list", "--json").stdout)
+    entries = listed["entries"]
+    assert len(entries) == 1 and entries[0]["topic"] == "bad/1"
+    shown = json.loads(server.run("quarantine", "show", entries[0]["id"], "--json").stdout)
+    assert '{"a": ' in json.dumps(shown).replace("\\", "") or "payload" in json.dumps(shown)
+    replayed = json.loads(server.run("quarantine", "replay", "--json").stdout)
+    assert replayed["replayed"] == 0
+    missing = server.run("quarantine", "show", "999999", check=False)
+    assert missing.returncode == 1 and "999999" in missing.stderr
+
+
+def test_an_unknown_path_is_404(server):
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        server.get("/admin/nothing")
+    assert refused.value.code == 404
