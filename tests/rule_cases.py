@@ -16,7 +16,7 @@ LISTENERS = {"listener-3.1.1", "listener-5"}
 MQTT = LISTENERS | {"mosquitto"}
 BROKERS = MQTT | {"jetstream"}
 # Rows of a file carry their device and time in columns.
-ALL = BROKERS | {"import"}
+ALL = BROKERS | {"http", "import"}
 
 ITEMS = "thalweg_ingest_items_total"
 UNCHANGED = "thalweg_ingest_unchanged_total"

@@ -69,7 +69,10 @@ class History:
 
     def check(self):
         """What the server answers is what was published; answers all items."""
-        by_key = lambda item: (item["device_id"], item["ts"])  # noqa: E731
+
+        def by_key(item):
+            return item["device_id"], item["ts"]
+
         items = sorted(self.server.scan("readings"), key=by_key)
         assert items == sorted(self.items.values(), key=by_key)
         for device in range(DEVICES):
@@ -169,6 +172,7 @@ def stopped(tmp_path_factory):
         server.start()
         history = History(server, seed=2)
         history.insert(0, two_decimals)
+        history.merge(lambda n: {"late": f"late {n}"})
         history.compact()
         history.insert(200, ten_decimals)
         server.stop()
@@ -197,7 +201,7 @@ DAMAGES = {
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_verify_names_what_is_damaged_and_where(damage, stopped, tmp_path):
     data = tmp_path / "data"
-    shutil.copytree(stopped, data, symlinks=True)
+    shutil.copytree(stopped, data, symlinks=True, ignore=shutil.ignore_patterns("cache"))
     find, place = DAMAGES[damage]
     path = find(data)
     content = bytearray(path.read_bytes())
