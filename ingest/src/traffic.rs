@@ -5,15 +5,24 @@ use metrics::{Counter, Gauge};
 /// Metrics of entrances: name, meaning. Each has the label `entrance`: `mqtt` for the embedded listener, else the name of
 /// the source.
 pub const METRICS: &[(&str, &str)] = &[
-    ("thalweg_entrance_connections", "open connections"),
-    ("thalweg_entrance_connections_total", "connections accepted or made"),
-    ("thalweg_entrance_connection_errors_total", "connections closed for a fault, by label `reason`"),
-    ("thalweg_entrance_messages_total", "messages taken off sockets"),
-    ("thalweg_entrance_message_bytes_total", "payload bytes of those"),
-    ("thalweg_entrance_redeliveries_total", "messages that the sender marked as sent before"),
-    ("thalweg_entrance_acknowledgements_total", "acknowledgements given, each after the message became durable"),
-    ("thalweg_entrance_subscriptions_refused_total", "topic filters whose subscription was refused"),
+    (OPEN, "open connections"),
+    (CONNECTIONS, "connections accepted or made"),
+    (ERRORS, "connections closed for a fault, by label `reason`"),
+    (MESSAGES, "messages taken off sockets"),
+    (BYTES, "payload bytes of those"),
+    (REDELIVERIES, "messages that the sender marked as sent before"),
+    (ACKNOWLEDGEMENTS, "acknowledgements given, each after the message became durable"),
+    (SUBSCRIPTIONS_REFUSED, "topic filters whose subscription was refused"),
 ];
+
+const OPEN: &str = "thalweg_entrance_connections";
+const CONNECTIONS: &str = "thalweg_entrance_connections_total";
+const ERRORS: &str = "thalweg_entrance_connection_errors_total";
+const MESSAGES: &str = "thalweg_entrance_messages_total";
+const BYTES: &str = "thalweg_entrance_message_bytes_total";
+const REDELIVERIES: &str = "thalweg_entrance_redeliveries_total";
+const ACKNOWLEDGEMENTS: &str = "thalweg_entrance_acknowledgements_total";
+const SUBSCRIPTIONS_REFUSED: &str = "thalweg_entrance_subscriptions_refused_total";
 
 /// The metrics of one entrance.
 #[derive(Clone)]
@@ -33,13 +42,13 @@ impl Traffic {
         let entrance = entrance.to_owned();
         let counter = |name: &'static str| metrics::counter!(name, "entrance" => entrance.clone());
         Traffic {
-            open: metrics::gauge!("thalweg_entrance_connections", "entrance" => entrance.clone()),
-            connections: counter("thalweg_entrance_connections_total"),
-            messages: counter("thalweg_entrance_messages_total"),
-            bytes: counter("thalweg_entrance_message_bytes_total"),
-            redeliveries: counter("thalweg_entrance_redeliveries_total"),
-            acknowledgements: counter("thalweg_entrance_acknowledgements_total"),
-            subscriptions_refused: counter("thalweg_entrance_subscriptions_refused_total"),
+            open: metrics::gauge!(OPEN, "entrance" => entrance.clone()),
+            connections: counter(CONNECTIONS),
+            messages: counter(MESSAGES),
+            bytes: counter(BYTES),
+            redeliveries: counter(REDELIVERIES),
+            acknowledgements: counter(ACKNOWLEDGEMENTS),
+            subscriptions_refused: counter(SUBSCRIPTIONS_REFUSED),
             entrance,
         }
     }
@@ -61,8 +70,7 @@ impl Traffic {
     /// Counts a connection that was closed for `reason`.
     pub(crate) fn error(&self, reason: &'static str) {
         let entrance = self.entrance.clone();
-        metrics::counter!("thalweg_entrance_connection_errors_total", "entrance" => entrance, "reason" => reason)
-            .increment(1);
+        metrics::counter!(ERRORS, "entrance" => entrance, "reason" => reason).increment(1);
     }
 }
 

@@ -287,3 +287,30 @@ impl Claim {
 fn permits(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_claim_follows_what_is_in_flight() {
+        let budget = Arc::new(Semaphore::new(100));
+        let (mut one, mut other) = (Claim::new(budget.clone()), Claim::new(budget.clone()));
+        assert_eq!(one.missing(70), 0);
+        assert_eq!(one.missing(50), 0);
+        assert_eq!(other.missing(40), 40);
+        one.shrink(60);
+        assert_eq!(other.missing(40), 0);
+        assert_eq!(budget.available_permits(), 0);
+
+        // Who waits gets what another gives back, and drops nothing by asking again.
+        assert_eq!(other.missing(50), 10);
+        let waiting = budget.clone().acquire_many_owned(10);
+        one.shrink(0);
+        other.add(waiting.await.ok());
+        assert_eq!(other.missing(50), 0);
+        assert_eq!(budget.available_permits(), 50);
+        drop(other);
+        assert_eq!(budget.available_permits(), 100);
+    }
+}

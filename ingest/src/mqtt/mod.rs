@@ -4,6 +4,7 @@
 //! The client of an external broker is [`source`]. Both hand batches to [`crate::Ingest::receive`] and acknowledge, in order,
 //! when it returns.
 
+mod answer;
 mod codec;
 mod connection;
 mod fault;

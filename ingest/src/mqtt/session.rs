@@ -18,7 +18,8 @@ use bytes::{Bytes, BytesMut};
 
 use super::{
     Fault,
-    codec::{self, Announced, Connect, Packet, Publish, Version, Will},
+    answer::{self, Announced},
+    codec::{self, Connect, Packet, Publish, Version, Will},
 };
 use crate::{Entrance, Limits, Received};
 
@@ -132,7 +133,7 @@ impl Session {
             self.in_flight_bytes -= bytes;
             if id != 0 {
                 self.ids.remove(&id);
-                codec::puback(&mut self.output, id);
+                answer::puback(&mut self.output, id);
                 acknowledged += 1;
             }
         }
@@ -149,9 +150,9 @@ impl Session {
             return;
         }
         match self.version() {
-            Some(Version::V5) => codec::disconnect_with(&mut self.output, fault),
+            Some(Version::V5) => answer::disconnect_with(&mut self.output, fault),
             Some(Version::V4) => {}
-            None if matches!(fault, Fault::Version(_)) => codec::refuse(&mut self.output, Version::V4, fault),
+            None if matches!(fault, Fault::Version(_)) => answer::refuse(&mut self.output, Version::V4, fault),
             None => {}
         }
     }
@@ -241,14 +242,14 @@ impl Session {
             Packet::Subscribe { id, filters } => {
                 self.seen.subscriptions_refused += filters as u64;
                 let code = if client.version == Version::V5 { 0x83 } else { 0x80 };
-                codec::filters_ack(&mut self.output, 0x90, client.version, id, Some(code), filters);
+                answer::filters_ack(&mut self.output, 0x90, client.version, id, Some(code), filters);
             }
             Packet::Unsubscribe { id, filters } => {
                 // No subscription existed.
                 let code = (client.version == Version::V5).then_some(0x11);
-                codec::filters_ack(&mut self.output, 0xB0, client.version, id, code, filters);
+                answer::filters_ack(&mut self.output, 0xB0, client.version, id, code, filters);
             }
-            Packet::PingReq => codec::pingresp(&mut self.output),
+            Packet::PingReq => answer::pingresp(&mut self.output),
             Packet::Disconnect { with_will, session_expiry_s } => {
                 if client.session_expiry_s == 0 && session_expiry_s.is_some_and(|expiry_s| expiry_s != 0) {
                     return Err(Fault::Protocol("a session expiry interval in DISCONNECT after 0 in CONNECT"));
@@ -269,13 +270,13 @@ impl Session {
     fn connect(&mut self, connect: Connect) -> Result<Flow, Fault> {
         let version = connect.version;
         if let Err(fault) = check_connect(&connect) {
-            codec::refuse(&mut self.output, version, &fault);
+            answer::refuse(&mut self.output, version, &fault);
             self.ended = true;
             return Err(fault);
         }
         let assigned = connect.client_id.is_empty();
         let id = if assigned { self.assigned_id.clone() } else { text(&connect.client_id) };
-        codec::accept(
+        answer::accept(
             &mut self.output,
             version,
             &Announced {

@@ -1,9 +1,11 @@
 //! The codec against an independent one: what rumqttc encodes we read, what we encode rumqttc reads.
 
+use bytes::BytesMut;
 use proptest::prelude::*;
 use rumqttc::{mqttbytes::v4, v5::mqttbytes::v5};
 
 use super::*;
+use crate::mqtt::answer::{Announced, accept, disconnect_with, filters_ack, puback, refuse};
 
 fn read(bytes: &BytesMut, version: Option<Version>) -> Result<Packet, Fault> {
     let frame = frame(bytes, version, 1 << 28)?.expect("a whole packet");
