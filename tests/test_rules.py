@@ -54,11 +54,12 @@ class Import:
         self.server = server
 
     def publish_all(self, readings):
-        self.files += 1
-        file = self.directory / f"rows-{self.files}.jsonl"
-        file.write_bytes(b"\n".join(as_bytes(payload) for _, payload in readings) + b"\n")
-        arguments = [file, "--table", "readings", "--device", "device_id", "--time", "ts"]
-        self.server.run("import", *arguments, check=False)
+        # A file each: rows of one key in one file are united before they are stored.
+        for _, payload in readings:
+            self.files += 1
+            file = self.directory / f"rows-{self.files}.jsonl"
+            file.write_bytes(as_bytes(payload) + b"\n")
+            self.server.run("import", file, "--table", "readings", "--device", "device_id", "--time", "ts", check=False)
 
     def close(self):
         pass
@@ -79,8 +80,8 @@ class Http:
         self.server = server
 
     def publish_all(self, readings):
-        lines = b"\n".join(as_bytes(payload) for _, payload in readings)
-        self.server.post("/ingest/readings?device=device_id&time=ts", lines)
+        for _, payload in readings:
+            self.server.post("/ingest/readings?device=device_id&time=ts", as_bytes(payload))
 
     def close(self):
         pass

@@ -173,9 +173,11 @@ impl CsvRows {
     }
 }
 
-/// Appends a cell as JSON: a number, true, false or null as it is written, everything else as text.
+/// Appends a cell as JSON: a number, true, false or null as it is written, everything else as text. What programs write
+/// for no number is left to the server too, which takes it for NULL and counts it.
 fn push_cell(cell: &str, json: &mut Vec<u8>) {
-    if matches!(cell, "true" | "false" | "null") || is_json_number(cell) {
+    let not_finite = matches!(cell, "NaN" | "nan" | "Infinity" | "-Infinity" | "inf" | "-inf");
+    if matches!(cell, "true" | "false" | "null") || not_finite || is_json_number(cell) {
         json.extend_from_slice(cell.as_bytes());
     } else {
         json.extend_from_slice(&json_text(cell));
@@ -259,16 +261,17 @@ impl JsonRows {
                 continue;
             }
             let line = self.line;
-            let row = self.key(text).map(|key| Row { line, json: text.to_vec(), key });
-            return Ok(Some(row.map_err(|what| BadRow { line, what })));
+            return Ok(Some(Ok(Row { line, json: text.to_vec(), key: self.key(text) })));
         }
     }
 
-    fn key(&self, text: &[u8]) -> Result<u64, String> {
-        let object: BTreeMap<String, &RawValue> =
-            serde_json::from_slice(text).map_err(|error| format!("not a JSON object: {error}"))?;
+    /// What is no JSON to us has a key of its own: the server takes from it what it can, and the rest to quarantine.
+    fn key(&self, text: &[u8]) -> u64 {
+        let Ok(object) = serde_json::from_slice::<BTreeMap<String, &RawValue>>(text) else {
+            return key_of(text, b"");
+        };
         let value = |name: &str| object.get(name).map_or(&b""[..], |value| value.get().as_bytes());
-        Ok(key_of(self.columns.device.as_deref().map_or(&b""[..], value), value(&self.columns.time)))
+        key_of(self.columns.device.as_deref().map_or(&b""[..], value), value(&self.columns.time))
     }
 }
 
@@ -300,7 +303,7 @@ mod tests {
         let rows = rows("series.csv", text).unwrap();
         assert_eq!(json(&rows[0]), r#"{"timestamp":"2013-12-02 21:15:00","sensor":"a","value":74.93588199999998000}"#);
         assert_eq!(json(&rows[1]), r#"{"sensor":"007","value":-1E+2}"#);
-        assert_eq!(json(&rows[2]), r#"{"timestamp":1,"sensor":true,"value":"NaN"}"#);
+        assert_eq!(json(&rows[2]), r#"{"timestamp":1,"sensor":true,"value":NaN}"#);
     }
 
     #[test]
@@ -345,7 +348,8 @@ mod tests {
     fn json_lines_are_sent_as_they_are() {
         let rows = rows("a.jsonl", b"{\"timestamp\": 1.50, \"sensor\":\"a\"}\n\n[1]\n {\"timestamp\": 1.50}").unwrap();
         assert_eq!(json(&rows[0]), r#"{"timestamp": 1.50, "sensor":"a"}"#);
-        assert_eq!(rows[1].as_ref().unwrap_err().line, 3);
+        // The server says what is wrong with it, and keeps it in quarantine.
+        assert_eq!(json(&rows[1]), "[1]");
         assert_eq!(rows[2].as_ref().unwrap().line, 4);
     }
 
