@@ -213,8 +213,9 @@ class Trace:
                 for file, creation in made:
                     violations += self.unsynced(file, creation, link, path)
             durable = self.name_durable(path, link)
-            removed = next((c for c in self.calls if c.name in {"unlink", "unlinkat"} and c.began > link.ended), None)
-            if durable is None or removed is not None and removed.began < durable:
+            removed = [c for c in self.calls if c.name in {"unlink", "unlinkat"} and c.began > link.ended]
+            older = [c for c in removed if resolve(c, 0) != unfinished]
+            if durable is None or older and older[0].began < durable:
                 violations.append(f"{path}: its directory is not synced before older files go")
         return manifests, violations
 

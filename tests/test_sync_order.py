@@ -180,6 +180,7 @@ MANIFEST_GOOD = [
     '1 linkat(AT_FDCWD</>, "/d/manifest/next", AT_FDCWD</>, "/d/manifest/00000000000000000001.json", 0) = 0',
     "1 fsync(8</d/manifest>) = 0",
     '1 unlink("/d/manifest/next") = 0',
+    '1 unlink("/d/log/00000000000000000001.segment") = 0',
 ]
 
 
