@@ -17,7 +17,7 @@ pub(crate) fn of(value: &Value) -> String {
 fn push(value: &Value, indent: usize, out: &mut String) {
     match value {
         Value::Object(fields) => push_fields(fields, indent, out),
-        Value::Array(values) if !values.is_empty() && values.iter().all(is_flat_object) => {
+        Value::Array(values) if !values.is_empty() && values.iter().all(Value::is_object) => {
             push_columns(values, indent, out)
         }
         Value::Array(values) => values.iter().for_each(|value| push(value, indent, out)),
@@ -41,17 +41,17 @@ fn push_fields(fields: &Map<String, Value>, indent: usize, out: &mut String) {
 }
 
 fn push_columns(rows: &[Value], indent: usize, out: &mut String) {
+    let rows: Vec<Vec<(String, String)>> = rows.iter().map(flat).collect();
     let mut names: Vec<&String> = Vec::new();
-    for name in rows.iter().filter_map(Value::as_object).flat_map(Map::keys) {
+    for (name, _) in rows.iter().flatten() {
         if !names.contains(&name) {
             names.push(name);
         }
     }
+    let of =
+        |row: &[(String, String)], name: &String| row.iter().find(|(of, _)| of == name).map(|(_, cell)| cell.clone());
     let cells: Vec<Vec<String>> = std::iter::once(names.iter().map(|name| name.replace('_', " ")).collect())
-        .chain(
-            rows.iter()
-                .map(|row| names.iter().map(|name| row.get(name.as_str()).map(cell).unwrap_or_default()).collect()),
-        )
+        .chain(rows.iter().map(|row| names.iter().map(|name| of(row, name).unwrap_or_default()).collect()))
         .collect();
     let widths: Vec<usize> =
         (0..names.len()).map(|column| cells.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)).collect();
@@ -59,6 +59,20 @@ fn push_columns(rows: &[Value], indent: usize, out: &mut String) {
         let padded: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
         line(indent, padded.join("  ").trim_end(), out);
     }
+}
+
+/// An object's fields as (column, cell); the fields of an object in it are columns too, with its name in front.
+fn flat(value: &Value) -> Vec<(String, String)> {
+    let mut columns = Vec::new();
+    for (name, value) in value.as_object().into_iter().flatten() {
+        match value {
+            Value::Object(fields) => {
+                columns.extend(fields.iter().map(|(inner, value)| (format!("{name} {inner}"), cell(value))));
+            }
+            value => columns.push((name.clone(), cell(value))),
+        }
+    }
+    columns
 }
 
 fn line(indent: usize, text: &str, out: &mut String) {
@@ -85,10 +99,6 @@ fn is_empty(value: &Value) -> bool {
     value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(Map::is_empty)
 }
 
-fn is_flat_object(value: &Value) -> bool {
-    value.as_object().is_some_and(|fields| fields.values().all(|value| is_scalar(value) || is_empty(value)))
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -103,6 +113,13 @@ mod tests {
         let expected =
             "sources   none\ntables\n  a name    rows  bytes\n  readings  10\n  x               -\nuptime_s  3\n";
         assert_eq!(of(&answer), expected);
+    }
+
+    #[test]
+    fn objects_in_a_list_are_columns_too() {
+        let answer =
+            json!([{"table": "a", "written": {"files": 1, "rows": 22683}}, {"table": "bb", "written": {"files": 0}}]);
+        assert_eq!(of(&answer), "table  written files  written rows\na      1              22683\nbb     0\n");
     }
 
     #[test]
