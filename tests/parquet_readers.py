@@ -26,8 +26,10 @@ class DuckDb:
 
     def rows(self, columns):
         """Device, nanoseconds since 1970, and the values of `columns`."""
-        names = ", ".join(f'"{column}"' for column in columns)
-        return self.connection.execute(f"SELECT device_id, epoch_ns(ts), {names} FROM {self.source}").fetchall()
+        return self.rows_of(["device_id", "epoch_ns(ts)", *(f'"{column}"' for column in columns)])
+
+    def rows_of(self, expressions):
+        return self.connection.execute(f"SELECT {', '.join(expressions)} FROM {self.source}").fetchall()
 
 
 class PyArrow:
@@ -56,7 +58,10 @@ class PyArrow:
 
         ts = self.table["ts"]
         nanoseconds = ts.cast(pyarrow.timestamp("ns", ts.type.tz)).cast(pyarrow.int64()).to_pylist()
-        return list(zip(self.table["device_id"].to_pylist(), nanoseconds, *(self.table[c].to_pylist() for c in columns)))
+        return [(device, time, *rest) for (device, *rest), time in zip(self.rows_of(["device_id", *columns]), nanoseconds)]
+
+    def rows_of(self, columns):
+        return list(zip(*(self.table[column].to_pylist() for column in columns)))
 
 
 class Polars:
@@ -79,7 +84,10 @@ class Polars:
 
     def rows(self, columns):
         nanoseconds = self.frame["ts"].dt.epoch("ns").to_list()
-        return list(zip(self.frame["device_id"].to_list(), nanoseconds, *(self.frame[c].to_list() for c in columns)))
+        return [(device, time, *rest) for (device, *rest), time in zip(self.rows_of(["device_id", *columns]), nanoseconds)]
+
+    def rows_of(self, columns):
+        return list(zip(*(self.frame[column].to_list() for column in columns)))
 
 
 READERS = {"duckdb": DuckDb, "pyarrow": PyArrow, "polars": Polars}

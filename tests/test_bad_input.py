@@ -241,6 +241,15 @@ def test_arguments_that_cannot_be_are_named(arguments):
     assert arguments[-1] in result.stderr
 
 
+def test_verify_of_what_cannot_be_verified(server, tmp_path):
+    absent = tmp_path / "absent"
+    result = harness.thalweg("verify", "--data-dir", absent, check=False)
+    assert result.returncode not in (0, 101) and str(absent) in result.stderr, result
+    assert not absent.exists()
+    result = harness.thalweg("verify", "--data-dir", server.data, check=False)
+    assert result.returncode not in (0, 101) and "in use" in result.stderr, result
+
+
 @pytest.mark.parametrize("command", [["status"], ["compact"], ["tail", "readings"], ["quarantine", "list"]])
 def test_a_command_without_a_server_says_where_it_looked(command):
     port = harness.free_port()

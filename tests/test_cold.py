@@ -6,12 +6,15 @@ import json
 import random
 import re
 import shutil
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
 import harness
 import pytest
 from harness import plain, thalweg
-from parquet_readers import READERS, check_table
+from parquet_readers import READERS, DuckDb, check_table
 
 DEVICES = 5
 # Whole milliseconds, one per reading.
@@ -162,6 +165,97 @@ def test_three_programs_read_what_scan_finds(make_server):
     history.compact()
     server.restart()
     history.check()
+
+
+def make_table(client, name, partition, sort):
+    client.create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "p", "KeyType": "HASH"}, {"AttributeName": "s", "KeyType": "RANGE"}],
+        AttributeDefinitions=[{"AttributeName": "p", "AttributeType": partition}, {"AttributeName": "s", "AttributeType": sort}],
+    )
+
+
+ODD = [
+    # No column holds both of these numbers exactly, nor these values; they are kept beside the columns.
+    {"n": {"N": "9.9999999999999999999999999999999999999E+125"}},
+    {"n": {"N": "-1E-130"}, "l": {"L": [{"N": "1"}, {"NULL": True}, {"M": {"x": {"B": b"\x00"}}}]}},
+    {"n": {"S": "text"}, "ns": {"NS": ["1", "2.5"]}, "ss": {"SS": ["a", "b"]}, "bs": {"BS": [b"a", b""]}},
+    {"n": {"BOOL": False}, "b": {"B": b"\xff\x00"}, "m": {"M": {}}, "empty": {"S": ""}, "none": {"NULL": True}},
+    # Names that one program or another takes for the same, or for its own.
+    {"Temp": {"N": "1"}, "temp": {"N": "2"}, "TEMP": {"S": "3"}},
+    {"_seq": {"N": "1"}, "_shard": {"N": "2"}, "_residual": {"S": "x"}, "_deleted": {"BOOL": True}, "$": {"N": "4"}},
+    {"a.b": {"N": "1"}, "a b": {"N": "2"}, "ä": {"N": "3"}, 'quo"te': {"N": "4"}, "x" * 200: {"N": "5"}, "x" * 201: {"N": "6"}},
+]
+
+
+def test_whatever_an_item_has_is_the_same_from_files(make_server):
+    server = make_server(CONFIG).start()
+    client = server.dynamodb()
+    make_table(client, "odd.table-1", "N", "B")
+
+    def answers():
+        return sorted(server.scan("odd.table-1"), key=lambda item: (item["p"], item["s"]))
+
+    for number, attributes in enumerate(ODD * 3):
+        keys = {"p": {"N": str(number - 10)}, "s": {"B": bytes([number])}}
+        client.put_item(TableName="odd.table-1", Item=keys | attributes)
+        if number % len(ODD) == 0:
+            server.run("compact", "--table", "odd.table-1")
+    before = answers()
+    assert len(before) == 3 * len(ODD)
+    server.run("compact")
+    assert answers() == before
+    server.restart()
+    assert answers() == before
+    table = server.data / "cold" / "tables" / "odd.table-1"
+    for reader in READERS.values():
+        assert len(reader(table).rows_of(["p", "s"])) == len(before)
+        names = [name.lower() for name in reader(table).types()]
+        assert len(names) == len(set(names)), names
+    # The name that was seen first is plain, the others are escaped.
+    seen = Counter(DuckDb(table).rows_of(['"TEMP"', '"$54emp"', '"$74emp"']))
+    assert seen == {("3", Decimal(1), Decimal(2)): 3, (None, None, None): len(before) - 3}
+
+
+def test_a_deleted_table_has_no_files(make_server):
+    server = make_server(CONFIG).start()
+    client = server.dynamodb()
+    tables = server.data / "cold" / "tables"
+    for value in ("1", "2"):
+        make_table(client, "again", "S", "N")
+        client.put_item(TableName="again", Item={"p": {"S": "a"}, "s": {"N": value}})
+        server.run("compact")
+        assert DuckDb(tables / "again").rows_of(["s"]) == [(Decimal(value),)]
+        client.delete_table(TableName="again")
+        server.run("compact")
+        assert not (tables / "again").is_symlink()
+        server.restart()
+        assert server.tables() == []
+
+
+def test_a_reader_sees_one_generation_whole(make_server):
+    """Files are swapped while programs read: who resolves the link once finds every key once, whatever is compacted."""
+    server = make_server(CONFIG).start()
+    history = History(server, seed=4)
+    history.insert(0, lambda n: n)
+    server.run("compact")
+    table = server.data / "cold" / "tables" / "readings"
+    counts, ended = [], threading.Event()
+
+    def read():
+        while not ended.is_set():
+            counts.append(DuckDb(table.resolve()).rows_of(["count(*)", "count(DISTINCT ts)"]))
+
+    with ThreadPoolExecutor(2) as pool:
+        readers = [pool.submit(read) for _ in range(2)]
+        for n in range(5):
+            history.overwrite(lambda index, n=n: two_decimals(index + n))
+            server.run("compact")
+        ended.set()
+        for reader in readers:
+            reader.result(30)
+    assert len(counts) > 5 and set(map(tuple, counts)) == {((200, 200),)}
 
 
 @pytest.fixture(scope="module")
