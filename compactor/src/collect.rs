@@ -32,7 +32,7 @@ impl Collect {
         let dir = generation_dir(self.retired.table, self.retired.generation);
         let Some(files) = &mut self.files else {
             // No link may lead here once files go.
-            links::reconcile(&self.site.store)?;
+            self.site.link()?;
             self.files = Some(disk.list(&dir).map_err(Error::io("list", dir.as_str()))?.into());
             return Ok(Step::More);
         };
@@ -43,7 +43,7 @@ impl Collect {
         }
         remove_dir(disk, &dir)?;
         let edit = Edit { now_us: self.site.now_us(), collected: vec![self.retired.clone()], ..Edit::default() };
-        self.site.store.commit(&edit, Vec::new())?;
+        self.site.commit(&edit, Vec::new())?;
         metrics::counter!("thalweg_compactor_collected_generations_total").increment(1);
         Ok(Step::Done(Report::default()))
     }

@@ -12,12 +12,7 @@ use item::{Table, TableId};
 use store::{Store, log::FrameNumber, manifest::Place};
 use tokio::{sync::watch, time::MissedTickBehavior};
 
-use crate::{
-    Config, Error, Job, Report, Step, Task,
-    collect,
-    job::Site,
-    plan, retention,
-};
+use crate::{Config, Error, Job, Report, Step, Task, collect, job::Site, plan, retention};
 
 /// Metrics of the compactor: names and meanings.
 pub const METRICS: &[(&str, &str)] = &[
@@ -147,6 +142,7 @@ impl Compactor {
     fn work(&self) -> Result<(), Error> {
         let _working = self.working.lock().unwrap_or_else(PoisonError::into_inner);
         metrics::gauge!("thalweg_compactor_sealed_sets").set(self.site.store.view().sealed.len() as f64);
+        self.site.catch_up()?;
         let mut flushed = false;
         while let Some(task) = self.next_task() {
             match self.finish(&task) {
@@ -166,9 +162,11 @@ impl Compactor {
         }
         let mut compacted = Vec::new();
         for table in tables {
-            let written = if self.is_merged(table.id) { Report::default() } else { self.finish(&Task::Merge(table.id))? };
+            let written =
+                if self.is_merged(table.id) { Report::default() } else { self.finish(&Task::Merge(table.id))? };
             compacted.extend(self.compacted(table, written));
         }
+        self.site.catch_up()?;
         self.trim()?;
         Ok(compacted)
     }

@@ -19,10 +19,7 @@ use store::{
     view::Sealed,
 };
 
-use crate::{
-    job::{Report, Site, Step},
-    links,
-};
+use crate::job::{Report, Site, Step};
 
 /// Rows taken from a memtable at a time.
 const BATCH_ROWS: usize = 1024;
@@ -34,7 +31,7 @@ pub(crate) struct Flush {
     state: State,
     types: BTreeMap<TableId, Arc<ColumnTypes>>,
     files: Vec<FileEntry>,
-    /// Paths of files that were begun and that no manifest can name yet.
+    /// Paths of files that were begun and are not committed.
     unnamed: Vec<String>,
     report: Report,
 }
@@ -69,7 +66,15 @@ impl Flush {
             Some(_) => State::Widen { all: parts.clone(), parts, reader: None },
             None => State::Done,
         };
-        Flush { site, sealed, state, types: BTreeMap::new(), files: Vec::new(), unnamed: Vec::new(), report: Report::default() }
+        Flush {
+            site,
+            sealed,
+            state,
+            types: BTreeMap::new(),
+            files: Vec::new(),
+            unnamed: Vec::new(),
+            report: Report::default(),
+        }
     }
 
     pub(crate) fn step(&mut self) -> Result<Step, Error> {
@@ -79,7 +84,7 @@ impl Flush {
             State::Write { parts, writing } => self.write(&sealed, parts, writing)?,
             State::Commit => self.commit(&sealed)?,
             State::Link => {
-                links::reconcile(&self.site.store)?;
+                self.site.link()?;
                 State::Done
             }
             State::Done => State::Done,
@@ -87,13 +92,9 @@ impl Flush {
         Ok(if matches!(self.state, State::Done) { Step::Done(self.report.clone()) } else { Step::More })
     }
 
-    /// Removes what was written, if it cannot have been published.
+    /// Removes what was written and is not committed.
     pub(crate) fn abandon(&self) {
-        for path in &self.unnamed {
-            if let Err(error) = self.site.store.disk().remove(path) {
-                tracing::warn!(path, %error, "an unfinished run could not be removed");
-            }
-        }
+        self.unnamed.iter().cloned().for_each(|path| self.site.remove(path));
     }
 
     fn widen(
@@ -184,7 +185,10 @@ impl Flush {
                 next_table: sealed.next_table,
             }),
             added: mem::take(&mut self.files),
-            types: mem::take(&mut self.types).into_iter().map(|(id, types)| (id, Arc::unwrap_or_clone(types))).collect(),
+            types: mem::take(&mut self.types)
+                .into_iter()
+                .map(|(id, types)| (id, Arc::unwrap_or_clone(types)))
+                .collect(),
             ..Edit::default()
         };
         for entry in &edit.added {
@@ -192,8 +196,8 @@ impl Flush {
             self.report.rows += entry.rows;
             self.report.bytes += entry.bytes;
         }
+        self.site.commit(&edit, opened)?;
         self.unnamed.clear();
-        self.site.store.commit(&edit, opened)?;
         metrics::counter!("thalweg_compactor_flushes_total").increment(1);
         metrics::counter!("thalweg_compactor_flushed_rows_total").increment(self.report.rows);
         metrics::counter!("thalweg_compactor_flushed_bytes_total").increment(self.report.bytes);

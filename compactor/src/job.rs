@@ -1,13 +1,22 @@
 //! Work in steps.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::BTreeMap,
+    io, mem,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
-use store::{Store, files::FileId};
+use item::TableId;
+use store::{
+    Error, Store,
+    files::{ColdFile, FileId},
+    manifest::Edit,
+};
 
-use crate::{Config, Task, collect::Collect, flush::Flush, merge::Merge};
+use crate::{Config, Task, collect::Collect, flush::Flush, links, merge::Merge};
 
 /// What a finished job did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,6 +41,7 @@ pub enum Step {
 /// One task under way. Each step is bounded: a batch of rows, or an action on the disk; other jobs and writes may come
 /// between. Dropped half-way it leaves files that nothing names; the next open removes them.
 pub struct Job {
+    site: Site,
     work: Work,
 }
 
@@ -47,16 +57,91 @@ pub(crate) struct Site {
     pub(crate) store: Store,
     pub(crate) config: Arc<Config>,
     next_file: Arc<AtomicU64>,
+    /// Why nothing can be committed any more, if so.
+    halted: Arc<OnceLock<Error>>,
+    /// The last generation begun of each table: each attempt has its own directory.
+    generations: Arc<Mutex<BTreeMap<TableId, u64>>>,
+    /// Are links perhaps not what the manifest says?
+    unlinked: Arc<AtomicBool>,
+    /// Unnamed files that are still to be removed.
+    leftovers: Arc<Mutex<Vec<String>>>,
 }
 
 impl Site {
     pub(crate) fn new(store: Store, config: Config) -> Site {
         let next_file = store.manifest().next_file;
-        Site { store, config: Arc::new(config), next_file: Arc::new(AtomicU64::new(next_file)) }
+        Site {
+            store,
+            config: Arc::new(config),
+            next_file: Arc::new(AtomicU64::new(next_file)),
+            halted: Arc::default(),
+            generations: Arc::default(),
+            unlinked: Arc::default(),
+            leftovers: Arc::default(),
+        }
     }
 
     pub(crate) fn next_file(&self) -> FileId {
         FileId(self.next_file.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// A generation after `published`, never begun before.
+    pub(crate) fn next_generation(&self, table: TableId, published: u64) -> u64 {
+        let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = generations.entry(table).or_default();
+        *last = published.max(*last) + 1;
+        *last
+    }
+
+    /// Brings links up to what the manifest says.
+    pub(crate) fn link(&self) -> Result<(), Error> {
+        self.unlinked.store(true, Ordering::Relaxed);
+        links::reconcile(&self.store)?;
+        self.unlinked.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Removes a file that nothing names; later, if it cannot be done now.
+    pub(crate) fn remove(&self, path: String) {
+        match self.store.disk().remove(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(path, %error, "an unnamed file could not be removed yet");
+                self.leftovers.lock().unwrap_or_else(PoisonError::into_inner).push(path);
+            }
+            _ => {}
+        }
+    }
+
+    /// Files that nothing names any more, to be removed when it is convenient.
+    pub(crate) fn discard(&self, paths: impl Iterator<Item = String>) {
+        self.leftovers.lock().unwrap_or_else(PoisonError::into_inner).extend(paths);
+    }
+
+    /// Does what is left to do after a commit, also an earlier one that failed half-way: removals and links.
+    pub(crate) fn catch_up(&self) -> Result<(), Error> {
+        let leftovers = mem::take(&mut *self.leftovers.lock().unwrap_or_else(PoisonError::into_inner));
+        leftovers.into_iter().for_each(|path| self.remove(path));
+        if self.unlinked.load(Ordering::Relaxed) { self.link() } else { Ok(()) }
+    }
+
+    /// Commits `edit`; a commit of which nobody knows whether it is in force is the last one.
+    pub(crate) fn commit(&self, edit: &Edit, opened: Vec<Arc<ColdFile>>) -> Result<(), Error> {
+        self.check()?;
+        let committed = self.store.commit(edit, opened);
+        match &committed {
+            Ok(()) => self.unlinked.store(true, Ordering::Relaxed),
+            Err(error @ Error::Unpublished { .. }) => {
+                tracing::error!(%error, "compaction has stopped");
+                let _ = self.halted.set(error.clone());
+            }
+            Err(_) => {}
+        }
+        committed
+    }
+
+    /// Fails if nothing can be committed any more.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.halted.get().cloned().map_or(Ok(()), Err)
     }
 
     pub(crate) fn now_us(&self) -> u64 {
@@ -67,15 +152,18 @@ impl Site {
 impl Job {
     pub(crate) fn start(site: Site, task: &Task) -> Job {
         let work = match task {
-            Task::Flush => Work::Flush(Flush::new(site)),
-            Task::Merge(table) => Work::Merge(Merge::new(site, *table)),
-            Task::Collect(retired) => Work::Collect(Collect::new(site, retired.clone())),
+            Task::Flush => Work::Flush(Flush::new(site.clone())),
+            Task::Merge(table) => Work::Merge(Merge::new(site.clone(), *table)),
+            Task::Collect(retired) => Work::Collect(Collect::new(site.clone(), retired.clone())),
         };
-        Job { work }
+        Job { site, work }
     }
 
-    /// Gives it up: removes files that it began and that are not published.
+    /// Gives it up: removes files that it began, unless a manifest may name them.
     pub fn abandon(self) {
+        if self.site.check().is_err() {
+            return;
+        }
         match &self.work {
             Work::Flush(flush) => flush.abandon(),
             Work::Merge(merge) => merge.abandon(),
@@ -84,7 +172,8 @@ impl Job {
     }
 
     /// Does a little of it. After an error the job is over, to be abandoned.
-    pub fn step(&mut self) -> Result<Step, store::Error> {
+    pub fn step(&mut self) -> Result<Step, Error> {
+        self.site.check()?;
         match &mut self.work {
             Work::Flush(flush) => flush.step(),
             Work::Merge(merge) => merge.step(),

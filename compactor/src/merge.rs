@@ -20,10 +20,7 @@ use store::{
     manifest::{Edit, FileEntry, GENERATIONS_DIR, Manifest, Place, generation_dir},
 };
 
-use crate::{
-    job::{Report, Site, Step},
-    links,
-};
+use crate::job::{Report, Site, Step};
 
 /// Rows written in one step.
 const STEP_ROWS: usize = 1024;
@@ -37,8 +34,7 @@ pub(crate) struct Merge {
     plan: Option<Arc<Plan>>,
     state: State,
     files: Vec<FileEntry>,
-    /// The manifest may name the files already.
-    committing: bool,
+    committed: bool,
     report: Report,
 }
 
@@ -58,7 +54,7 @@ enum State {
     Sync,
     Commit,
     Link,
-    RemoveRuns(VecDeque<FileEntry>),
+    RemoveRuns,
     Done,
 }
 
@@ -73,7 +69,7 @@ impl Merge {
     pub(crate) fn new(site: Site, table: TableId) -> Merge {
         let plan = plan(&site, table).map(Arc::new);
         let state = if plan.is_some() { State::Prepare } else { State::Done };
-        Merge { site, plan, state, files: Vec::new(), committing: false, report: Report::default() }
+        Merge { site, plan, state, files: Vec::new(), committed: false, report: Report::default() }
     }
 
     pub(crate) fn step(&mut self) -> Result<Step, Error> {
@@ -84,14 +80,14 @@ impl Merge {
         Ok(if matches!(self.state, State::Done) { Step::Done(self.report.clone()) } else { Step::More })
     }
 
-    /// Removes what was written, if it cannot have been published.
+    /// Removes what was written and is not committed.
     pub(crate) fn abandon(&self) {
-        if let Some(plan) = self.plan.as_ref().filter(|_| !self.committing) {
+        if let Some(plan) = self.plan.as_ref().filter(|_| !self.committed) {
             let dir = generation_dir(plan.table.id, plan.generation);
-            let disk = self.site.store.disk().as_ref();
-            if let Err(error) = make_empty(disk, &dir) {
-                tracing::warn!(%error, "an unfinished generation could not be removed");
-            }
+            let names = self.site.store.disk().list(&dir).unwrap_or_default();
+            names.into_iter().for_each(|name| self.site.remove(format!("{dir}/{name}")));
+            // If it is not empty, or not there, the next open knows what to do.
+            let _ = self.site.store.disk().remove_dir(&dir);
         }
     }
 
@@ -111,17 +107,13 @@ impl Merge {
             }
             State::Commit => self.commit(plan)?,
             State::Link => {
-                links::reconcile(&self.site.store)?;
-                State::RemoveRuns(plan.inputs.iter().filter(|entry| entry.place == Place::Run).cloned().collect())
+                self.site.link()?;
+                State::RemoveRuns
             }
-            State::RemoveRuns(mut runs) => match runs.pop_front() {
-                Some(run) => {
-                    let path = run.path();
-                    disk.remove(&path).map_err(Error::io("remove", path))?;
-                    State::RemoveRuns(runs)
-                }
-                None => State::Done,
-            },
+            State::RemoveRuns => {
+                self.site.catch_up()?;
+                State::Done
+            }
             State::Done => State::Done,
         })
     }
@@ -205,9 +197,10 @@ impl Merge {
             generations: [(plan.table.id, plan.generation)].into(),
             ..Edit::default()
         };
-        self.committing = true;
         let residual: u64 = edit.added.iter().map(|entry| entry.residual_values).sum();
-        store.commit(&edit, opened)?;
+        self.site.commit(&edit, opened)?;
+        self.committed = true;
+        self.site.discard(plan.inputs.iter().filter(|entry| entry.place == Place::Run).map(FileEntry::path));
         metrics::counter!("thalweg_compactor_merges_total").increment(1);
         metrics::counter!("thalweg_compactor_merged_rows_total").increment(self.report.rows);
         metrics::counter!("thalweg_compactor_merged_bytes_total").increment(self.report.bytes);
@@ -228,15 +221,21 @@ fn plan(site: &Site, table: TableId) -> Option<Plan> {
     let view = site.store.view();
     let open = |entry: &FileEntry| view.files.table_files(table).find(|file| file.id == entry.id).cloned();
     let files = inputs.iter().filter(|entry| entry.rows > 0).map(open).collect::<Option<Vec<_>>>()?;
-    Some(Plan { table: schema, generation: cold.generation + 1, types: Arc::new(types), inputs, files })
+    Some(Plan {
+        table: schema,
+        generation: site.next_generation(table, cold.generation),
+        types: Arc::new(types),
+        inputs,
+        files,
+    })
 }
 
 impl Plan {
     fn inputs_of(&self, shard: ShardId) -> Vec<Input> {
-        let is_run = |file: &&Arc<ColdFile>| {
-            self.inputs.iter().any(|entry| entry.id == file.id && entry.place == Place::Run)
-        };
-        let (runs, generation): (Vec<_>, Vec<_>) = self.files.iter().filter(|file| file.shard == shard).partition(is_run);
+        let is_run =
+            |file: &&Arc<ColdFile>| self.inputs.iter().any(|entry| entry.id == file.id && entry.place == Place::Run);
+        let (runs, generation): (Vec<_>, Vec<_>) =
+            self.files.iter().filter(|file| file.shard == shard).partition(is_run);
         let mut inputs = vec![Input::new(generation.into_iter().cloned().collect())];
         inputs.extend(runs.into_iter().map(|run| Input::new(VecDeque::from([Arc::clone(run)]))));
         inputs

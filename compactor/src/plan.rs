@@ -55,8 +55,8 @@ fn due_merge(manifest: &Manifest, catalog: &Catalog, now_us: u64, config: &Confi
     }
     let due = sizes.into_iter().filter_map(|(table, sizes)| {
         let oldest_run_us = sizes.oldest_run_us?;
-        let is_large = u128::from(sizes.run_bytes) * 100
-            > u128::from(sizes.generation_bytes) * u128::from(config.merge_percent);
+        let is_large =
+            u128::from(sizes.run_bytes) * 100 > u128::from(sizes.generation_bytes) * u128::from(config.merge_percent);
         let age_max_us = config.merge_age.as_micros()
             * (1 + u128::from(sizes.generation_bytes) / u128::from(config.merge_age_bytes.max(1)));
         let is_old = u128::from(now_us.saturating_sub(oldest_run_us)) >= age_max_us;
@@ -66,7 +66,8 @@ fn due_merge(manifest: &Manifest, catalog: &Catalog, now_us: u64, config: &Confi
 }
 
 fn due_collection(manifest: &Manifest, now_us: u64, config: &Config) -> Option<Retired> {
-    let is_due = |retired: &&Retired| u128::from(now_us.saturating_sub(retired.retired_at_us)) >= config.grace.as_micros();
+    let is_due =
+        |retired: &&Retired| u128::from(now_us.saturating_sub(retired.retired_at_us)) >= config.grace.as_micros();
     manifest.retired.iter().find(is_due).cloned()
 }
 

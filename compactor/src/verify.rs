@@ -89,7 +89,8 @@ impl Verified {
     fn check_overlaps(&mut self, manifest: &Manifest) -> Result<(), Error> {
         for pair in manifest.files_in_order().windows(2) {
             let [before, after] = pair else { continue };
-            let is_one_place = before.table == after.table && before.shard == after.shard && before.place == after.place;
+            let is_one_place =
+                before.table == after.table && before.shard == after.shard && before.place == after.place;
             if is_one_place && after.place != Place::Run && after.min_key <= before.max_key {
                 self.note::<()>(Err(corrupt(after, format!("its keys overlap those of {}", before.path()))))?;
             }

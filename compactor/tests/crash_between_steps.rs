@@ -37,7 +37,10 @@ async fn dying_between_any_two_steps_loses_and_leaves_nothing() {
                 assert_eq!(reopened.scan(&table).await, expected, "after step {copies}, {task:?}");
                 check_tidy(&dead, &reopened, &table.name);
                 let compacted = reopened.compactor.compact(None).await.unwrap();
-                assert_eq!(compacted.iter().find(|it| it.table == "readings").unwrap().total.rows, expected.len() as u64);
+                assert_eq!(
+                    compacted.iter().find(|it| it.table == "readings").unwrap().total.rows,
+                    expected.len() as u64
+                );
                 check_tidy(&dead, &reopened, &table.name);
                 drop(reopened);
                 std::fs::remove_dir_all(&dead).unwrap();

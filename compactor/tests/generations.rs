@@ -74,8 +74,10 @@ async fn a_dropped_table_loses_its_link_and_a_new_one_of_the_name_starts_empty()
         let mut job = database.compactor.start(&task);
         while job.step().unwrap() == Step::More {}
     }
-    let mut names: Vec<_> =
-        std::fs::read_dir(root.path().join("cold/generations")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let mut names: Vec<_> = std::fs::read_dir(root.path().join("cold/generations"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
     names.sort();
     assert_eq!(names, [format!("{}-1", other.id.0).as_str(), format!("{}-2", again.id.0).as_str()]);
     let unknown = database.compactor.compact(Some("nothing")).await.unwrap_err();

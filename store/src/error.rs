@@ -48,6 +48,15 @@ pub enum Error {
         /// The first failure.
         cause: String,
     },
+    /// Publishing a manifest failed half-way: whether it is in force shows at the next open. Until then no other can be
+    /// published, so memtables stay in memory and the log is not trimmed.
+    #[error("publishing manifest {number} failed ({cause}); nothing more can be flushed until a restart")]
+    Unpublished {
+        /// The manifest's number.
+        number: u64,
+        /// What failed.
+        cause: String,
+    },
     /// The store is shutting down; nothing was stored. Retryable.
     #[error("shutting down")]
     Closed,

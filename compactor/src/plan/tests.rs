@@ -92,7 +92,8 @@ fn large_tables_are_rewritten_for_age_less_often() {
 
 #[test]
 fn the_table_that_waited_longest_is_first_and_dropped_ones_are_left() {
-    let mut manifest = manifest(&[(1000, Place::Run, MIB, 20), (1001, Place::Run, MIB, 10), (1002, Place::Run, MIB, 5)]);
+    let mut manifest =
+        manifest(&[(1000, Place::Run, MIB, 20), (1001, Place::Run, MIB, 10), (1002, Place::Run, MIB, 5)]);
     let mut catalog: Catalog = manifest.catalog.clone();
     catalog.remove(TableId(1002));
     let task = next_task(&manifest, &catalog, 0, NOW_US, &Config::default());

@@ -15,7 +15,7 @@ use item::{Actor, Item, Key, KeyAttribute, KeyType, Number, Table, TableId, Valu
 use store::{
     PageLimit, Store,
     cache::Cache,
-    env::{Clock, OsDisk},
+    env::{Clock, Disk, OsDisk},
     write::{Action, TableWrite, Write},
 };
 
@@ -41,10 +41,13 @@ impl Database {
     }
 
     pub(crate) fn open_with(dir: &Path, config: Config, now_us: u64) -> Database {
-        let disk = Arc::new(OsDisk::open(dir).unwrap());
+        Database::open_on(Arc::new(OsDisk::open(dir).unwrap()), Cache::Off, config, now_us)
+    }
+
+    pub(crate) fn open_on(disk: Arc<dyn Disk>, cache: Cache, config: Config, now_us: u64) -> Database {
         let clock = Arc::new(TestClock(AtomicU64::new(now_us)));
         let store_config = store::Config { segment_bytes: 1 << 20, shards: 3, ..store::Config::default() };
-        let store = Store::open(disk, clock.clone(), store_config, Cache::Off).unwrap();
+        let store = Store::open(disk, clock.clone(), store_config, cache).unwrap();
         let compactor = Compactor::open(store.clone(), config).unwrap();
         Database { store, compactor, clock }
     }
@@ -147,8 +150,7 @@ pub(crate) fn copy(from: &Path, to: &Path) {
 /// Names under `cold/tables/<table>/`, through the link.
 pub(crate) fn published(dir: &Path, table: &str) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(dir.join("cold/tables").join(table)) else { return Vec::new() };
-    let mut names: Vec<String> =
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }

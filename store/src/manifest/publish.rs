@@ -29,7 +29,7 @@ impl Manifest {
     }
 
     /// Makes this the newest manifest, durably, then removes older ones except the one before.
-    /// Fails if a manifest of this number exists.
+    /// [`Error::Unpublished`] if it may or may not be the newest now, or if a manifest of this number exists.
     pub fn publish(&self, disk: &dyn Disk) -> Result<(), Error> {
         disk.create_dir(MANIFEST_DIR).map_err(Error::io("create directory", MANIFEST_DIR))?;
         if disk.list(MANIFEST_DIR).map_err(Error::io("list", MANIFEST_DIR))?.iter().any(|name| name == "next") {
@@ -38,9 +38,11 @@ impl Manifest {
         let file = disk.create(UNFINISHED).map_err(Error::io("create", UNFINISHED))?;
         file.write_at(0, &form::to_text(self)).map_err(Error::io("write", UNFINISHED))?;
         file.sync().map_err(Error::io("sync", UNFINISHED))?;
+        // From here on a failure may leave the name behind, durable or not, and no sync is tried twice.
+        let unpublished = |error: Error| Error::Unpublished { number: self.number, cause: error.to_string() };
         let path = path(self.number);
-        disk.hard_link(UNFINISHED, &path).map_err(Error::io("link", path))?;
-        disk.sync_dir(MANIFEST_DIR).map_err(Error::io("sync directory", MANIFEST_DIR))?;
+        disk.hard_link(UNFINISHED, &path).map_err(Error::io("link", path)).map_err(unpublished)?;
+        disk.sync_dir(MANIFEST_DIR).map_err(Error::io("sync directory", MANIFEST_DIR)).map_err(unpublished)?;
         self.remove_older(disk);
         Ok(())
     }
