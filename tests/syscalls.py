@@ -45,14 +45,11 @@ class Call:
     # The strings among its arguments, in order.
     texts: list
     arguments: str
-    result: int
+    # The bytes that it moved, if that is what it does.
+    data: bytes
     # Lines of the trace.
     began: int
     ended: int
-
-    @property
-    def data(self):
-        return b"".join(self.texts)[: self.result]
 
 
 @dataclass
@@ -91,6 +88,8 @@ class Trace:
                 rest = head + rest[resumed.end() :]
             self._add(rest, start, number)
         self.calls.sort(key=lambda call: call.began)
+        self.log_writes = [c for c in self.calls if c.name in WRITES and c.target.endswith(".segment")]
+        self.syncs = [call for call in self.calls if call.name in SYNCS]
         self.received, self.sent = defaultdict(Flow), defaultdict(Flow)
         for call in sorted(self.calls, key=lambda call: call.ended):
             if call.target.startswith("socket:"):
@@ -112,14 +111,15 @@ class Trace:
         name, arguments, result = found.group(1), found.group(2), int(found.group(3))
         handle = HANDLE.match(arguments)
         texts = [codecs.escape_decode(string)[0] for string in TEXT.findall(arguments)]
-        self.calls.append(Call(name, handle.group(2) if handle else "", texts, arguments, result, began, ended))
+        target, data = handle.group(2) if handle else "", b"".join(texts)[:result]
+        self.calls.append(Call(name, target, texts, arguments, data, began, ended))
 
     # --- Files ---
 
-    def first(self, names, target, after, before=None):
-        """The first call of these names on `target` that began after line `after`."""
-        for call in self.calls:
-            if call.name in names and call.target == target and call.began > after:
+    def synced(self, target, after, before=None):
+        """The first sync of `target` that began after line `after`, and ended before line `before`."""
+        for call in self.syncs:
+            if call.target == target and call.began > after:
                 return call if before is None or call.ended < before else None
         return None
 
@@ -136,7 +136,7 @@ class Trace:
         survive a power cut; none if never.
         """
         directory = os.path.dirname(path)
-        synced = self.first(SYNCS, directory, made.ended)
+        synced = self.synced(directory, made.ended)
         if synced is None:
             return None
         above = next((call for name, call in self.made() if name == directory), None)
@@ -147,12 +147,10 @@ class Trace:
 
     def durable(self, marker):
         """The line after which the frame that holds `marker` survives a power cut; or what is missing."""
-        for call in self.calls:
-            if call.name in WRITES and call.target.endswith(".segment") and marker in call.data:
-                break
-        else:
+        call = next((call for call in self.log_writes if marker in call.data), None)
+        if call is None:
             return Missing("no frame holds it")
-        synced = self.first(SYNCS, call.target, call.ended)
+        synced = self.synced(call.target, call.ended)
         if synced is None:
             return Missing(f"{call.target} is not synced after it was written")
         line = synced.ended
@@ -204,7 +202,7 @@ class Trace:
             manifests.append(path)
             unfinished = resolve(link, 0)
             written = [c for c in self.calls if c.name in WRITES and c.target == unfinished and c.ended < link.began][-1]
-            if not self.first(SYNCS, unfinished, written.ended, before=link.began):
+            if not self.synced(unfinished, written.ended, before=link.began):
                 violations.append(f"{path}: put in its place before its content is synced")
             for entry in json.loads(written.data)["manifest"]["files"]:
                 made = [(file, call) for file, call in files if file.endswith(f"-{entry['id']:020}.parquet")]
@@ -222,7 +220,7 @@ class Trace:
     def unsynced(self, file, creation, link, manifest):
         """What of `file` is not on stable storage when the manifest is linked."""
         writes = [call for call in self.calls if call.name in WRITES and call.target == file and call.ended < link.began]
-        if writes and not self.first(SYNCS, file, writes[-1].ended, before=link.began):
+        if writes and not self.synced(file, writes[-1].ended, before=link.began):
             yield f"{manifest} names {file}, whose content is not synced"
         name = self.name_durable(file, creation)
         if name is None or name > link.began:

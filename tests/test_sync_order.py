@@ -18,10 +18,13 @@ READINGS = 200
 SEGMENT_BYTES = 64 << 10
 
 ACKNOWLEDGEMENTS = {
-    "listener": mqtt_acknowledgement,
+    "listener-3.1.1": mqtt_acknowledgement,
+    "listener-5": mqtt_acknowledgement,
     "mosquitto": mqtt_acknowledgement,
     "jetstream": nats_acknowledgement,
-    "http": http_acknowledgement,
+    "put": http_acknowledgement,
+    "batch": http_acknowledgement,
+    "rows": http_acknowledgement,
 }
 
 
@@ -39,11 +42,12 @@ def traced(request, tmp_path_factory):
         for source in sources:
             source.attach(server)
             source.publish_all((f"{source.name}/{n}", payload(source.name, n)) for n in range(READINGS))
-        with server.publisher("order") as publisher:
-            for n in range(READINGS):
-                publisher.publish(f"listener/{n}", payload("listener", n))
-            publisher.drain()
-        put_items(server)
+        for name, protocol in [("listener-3.1.1", 4), ("listener-5", 5)]:
+            with server.publisher("order", protocol=protocol) as publisher:
+                for n in range(READINGS):
+                    publisher.publish(f"{name}/{n}", payload(name, n))
+                publisher.drain()
+        write_over_http(server)
         stored = READINGS * len(ACKNOWLEDGEMENTS)
         harness.wait_for("every reading", lambda: sum("mark" in item for item in everything(server)) == stored, every=0.2)
         harness.wait_for("every acknowledgement of the sources", lambda: sources_are_done(server, sources), every=0.2)
@@ -56,21 +60,33 @@ def traced(request, tmp_path_factory):
     return request.param, Trace.read(output, server.process.pid)
 
 
-def put_items(server):
+def write_over_http(server):
+    """One item a request, several, and rows; eight requests at a time."""
     client = server.dynamodb()
     client.create_table(
         TableName="direct",
         BillingMode="PAY_PER_REQUEST",
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "N"}],
+        KeySchema=[{"AttributeName": "mark", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "mark", "AttributeType": "S"}],
     )
 
+    def item(name, number):
+        return {"mark": {"S": mark(name, number)}, "n": {"N": str(number)}}
+
     def put(number):
-        item = {"id": {"N": str(number)}, "mark": {"S": mark("http", number)}}
-        client.put_item(TableName="direct", Item=item)
+        client.put_item(TableName="direct", Item=item("put", number))
+
+    def batch(first):
+        puts = [{"PutRequest": {"Item": item("batch", number)}} for number in range(first, first + 10)]
+        client.batch_write_item(RequestItems={"direct": puts})
+
+    def rows(first):
+        lines = "\n".join(payload("rows", number) for number in range(first, first + 10))
+        server.post("/ingest/readings?device=mark&time=ts", lines.encode())
 
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(put, range(READINGS)))
+        for work, step in [(put, 1), (batch, 10), (rows, 10)]:
+            list(pool.map(work, range(0, READINGS, step)))
 
 
 def everything(server):
