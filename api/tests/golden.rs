@@ -4,6 +4,7 @@
 //! A request is an operation and its JSON, or a request line (`GET /health/live`), headers, an empty line and a body. An
 //! answer is a status and its JSON or text; `"*"` stands for any value, and `"@name"` for one that later requests of the
 //! file may name as `@name@`.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
 
