@@ -115,6 +115,8 @@ mod tests {
         Row { line, json: vec![b'x'; 10], key }
     }
 
+    const NONE: [u64; 0] = [];
+
     fn lines(rows: &[Row]) -> Vec<u64> {
         rows.iter().map(|row| row.line).collect()
     }
@@ -123,9 +125,9 @@ mod tests {
     fn rows_of_one_key_go_together_in_their_order() {
         let mut hold = Hold::new(BTreeMap::from([(7, 3)]));
         assert_eq!(lines(&hold.pass(row(1, 1))), [1]);
-        assert_eq!(lines(&hold.pass(row(2, 7))), []);
+        assert_eq!(lines(&hold.pass(row(2, 7))), NONE);
         assert_eq!(lines(&hold.pass(row(3, 2))), [3]);
-        assert_eq!(lines(&hold.pass(row(4, 7))), []);
+        assert_eq!(lines(&hold.pass(row(4, 7))), NONE);
         assert_eq!(hold.first_line(), Some(2));
         assert_eq!(lines(&hold.pass(row(5, 7))), [2, 4, 5]);
         assert_eq!(hold.first_line(), None);
@@ -134,11 +136,11 @@ mod tests {
     #[test]
     fn what_is_held_is_bounded() {
         let mut hold = Hold { bytes_max: 25, ..Hold::new(BTreeMap::from([(7, 2), (8, 9)])) };
-        assert_eq!(lines(&hold.pass(row(1, 8))), []);
-        assert_eq!(lines(&hold.pass(row(2, 7))), []);
+        assert_eq!(lines(&hold.pass(row(1, 8))), NONE);
+        assert_eq!(lines(&hold.pass(row(2, 7))), NONE);
         assert_eq!(lines(&hold.pass(row(3, 8))), [1, 3]);
         assert_eq!(lines(&hold.pass(row(4, 7))), [2, 4]);
-        assert_eq!(lines(&hold.pass(row(5, 8))), []);
+        assert_eq!(lines(&hold.pass(row(5, 8))), NONE);
         assert_eq!(lines(&hold.finish()), [5]);
     }
 
