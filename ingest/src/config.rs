@@ -84,7 +84,11 @@ impl Config {
         if limits.max_packet_size < 1024 || limits.max_packet_size as u64 > bytes_max / 2 {
             return wrong("limits.max_packet_size must be at least 1024 and at most half of quarantine.bytes_max");
         }
-        if limits.batch_readings_max == 0 || limits.connections_max == 0 || limits.inflight_max == 0 {
+        if limits.message_readings_max == 0
+            || limits.batch_readings_max == 0
+            || limits.connections_max == 0
+            || limits.inflight_max == 0
+        {
             return wrong("limits must not be 0");
         }
         Routes::new(self).map(drop)
@@ -97,6 +101,8 @@ impl Config {
 pub struct Limits {
     /// The largest MQTT packet or NATS message, in bytes. Default 1 MiB.
     pub max_packet_size: usize,
+    /// Readings of one message, an array of objects; one with more goes to quarantine. Default 10,000.
+    pub message_readings_max: usize,
     /// Readings of one batch. Default 4096.
     pub batch_readings_max: usize,
     /// Payload bytes of one batch. Default 4 MiB.
@@ -112,6 +118,7 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             max_packet_size: 1 << 20,
+            message_readings_max: 10_000,
             batch_readings_max: 4096,
             batch_bytes_max: 4 << 20,
             connections_max: 10_000,

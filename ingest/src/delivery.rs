@@ -34,18 +34,39 @@ use crate::{
     topic::Captures,
 };
 
-/// Stores `tasks`. `turn` is given back as soon as the store has them in their order. Spawn it: cut short, it would leave
-/// the quarantine's accounts open.
-pub(crate) async fn deliver(parts: Arc<Parts>, tasks: Vec<Task>, turn: Option<Turn>) -> Result<RowsOutcome, Error> {
+/// Stores `tasks`, in several parts if they would take much memory at once. `turn` is given back as soon as the store has
+/// them in their order. Spawn it: cut short, it would leave the quarantine's accounts open.
+pub(crate) async fn deliver(parts: Arc<Parts>, tasks: Vec<Task>, mut turn: Option<Turn>) -> Result<RowsOutcome, Error> {
+    let mut outcome = RowsOutcome::default();
+    let mut tasks = tasks.into_iter().peekable();
+    while tasks.peek().is_some() {
+        let mut part = Vec::with_capacity(tasks.len());
+        let mut bytes = 0;
+        while let Some(task) = tasks.next_if(|task| part.is_empty() || bytes + task.memory_bytes() <= PART_BYTES_MAX) {
+            bytes += task.memory_bytes();
+            part.push(task);
+        }
+        let room = parts.make_room(bytes).await;
+        let last_turn = if tasks.peek().is_none() { turn.take() } else { None };
+        outcome.add(deliver_part(&parts, part, last_turn).await?);
+        drop(room);
+    }
+    Ok(outcome)
+}
+
+/// Messages are mapped together up to this much memory.
+const PART_BYTES_MAX: usize = 64 << 20;
+
+async fn deliver_part(parts: &Parts, tasks: Vec<Task>, turn: Option<Turn>) -> Result<RowsOutcome, Error> {
     let mut delivery = Delivery {
-        parts: &parts,
+        parts,
         tasks,
         known: Vec::new(),
         trust_catalog: true,
         writes: Vec::new(),
         purposes: Vec::new(),
         row_places: BTreeMap::new(),
-        memories: Vec::new(),
+        memories: BTreeMap::new(),
         outcome: RowsOutcome::default(),
     };
     delivery.map_all().await?;
@@ -69,7 +90,7 @@ struct Delivery<'a> {
     /// Where in them the rows of a key are.
     row_places: BTreeMap<(TableId, Key), usize>,
     /// Retained messages to remember, by key.
-    memories: Vec<(String, Bytes)>,
+    memories: BTreeMap<String, Bytes>,
     outcome: RowsOutcome,
 }
 
@@ -139,8 +160,14 @@ impl Delivery<'_> {
             }
         };
         let decoded = Decoded::new(&task.message.received.payload, mapping);
-        let arrival_us = if task.replayed { task.arrival_us } else { parts.arrive(decoded.readings() as u64) };
-        let mapped = decoded.map(envelope(&task.message, &captures, arrival_us), mapping);
+        let readings = decoded.readings();
+        let arrival_us = if task.replayed { task.arrival_us } else { parts.arrive(readings as u64) };
+        let mapped = if readings <= parts.readings_max {
+            decoded.map(envelope(&task.message, &captures, arrival_us), mapping)
+        } else {
+            let text = format!("a message of {readings} readings, over the limit of {}", parts.readings_max);
+            Mapped::refused(ProblemKind::TooLarge, text)
+        };
         let mapping = mapping.clone();
         task.arrival_us = arrival_us;
         (Some(mapping), mapped)
@@ -168,8 +195,8 @@ impl Delivery<'_> {
             return Ok(false);
         };
         let payload = received.payload.clone();
-        let remembered = match self.memories.iter().rev().find(|(earlier, _)| *earlier == key) {
-            Some((_, payload)) => Some(payload.clone()),
+        let remembered = match self.memories.get(&key) {
+            Some(payload) => Some(payload.clone()),
             None => retained::recall(&self.parts.store, &key).await?,
         };
         let repeated = match (&remembered, &mapped.puts[..]) {
@@ -181,7 +208,7 @@ impl Delivery<'_> {
             (None, _) => false,
         };
         if remembered.as_ref() != Some(&payload) {
-            self.memories.push((key, payload));
+            self.memories.insert(key, payload);
         }
         Ok(repeated)
     }

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use store::Store;
-use tokio::{sync::Mutex, task::JoinError};
+use tokio::{
+    sync::{Mutex, OwnedSemaphorePermit, Semaphore},
+    task::JoinError,
+};
 
 use crate::{
     Config, Entrance, Error, Received, Rows,
@@ -31,14 +34,28 @@ pub(crate) struct Parts {
     pub(crate) store: Store,
     pub(crate) routes: Routes,
     pub(crate) quarantine: Quarantine,
+    /// Readings of one message at most.
+    pub(crate) readings_max: usize,
     arrivals: Arrivals,
+    /// One permit a KiB of memory that messages take while they are mapped and stored.
+    room: Arc<Semaphore>,
     /// Batches with retained messages take turns, so that each sees what the one before stored.
     retained_turn: Mutex<()>,
     /// So do replays.
     replay_turn: Mutex<()>,
 }
 
+/// Memory of all messages that are mapped and stored at once, in KiB.
+const ROOM_KIB: usize = 256 << 10;
+
 impl Parts {
+    /// Waits for room for `bytes`. What needs more than there is gets all.
+    pub(crate) async fn make_room(&self, bytes: usize) -> OwnedSemaphorePermit {
+        let kib = bytes.div_ceil(1024).min(ROOM_KIB);
+        let permits = u32::try_from(kib).expect("less than 4 TiB");
+        self.room.clone().acquire_many_owned(permits).await.expect("the semaphore is never closed")
+    }
+
     /// The first of `count` arrivals.
     pub(crate) fn arrive(&self, count: u64) -> u64 {
         self.arrivals.take(self.store.clock().now_us(), count)
@@ -60,6 +77,18 @@ pub struct RowsOutcome {
     pub quarantined: u64,
     /// Entries that left the quarantine.
     pub replayed: u64,
+}
+
+impl RowsOutcome {
+    /// Adds what became of another batch.
+    pub(crate) fn add(&mut self, other: RowsOutcome) {
+        self.stored += other.stored;
+        self.unchanged += other.unchanged;
+        self.united += other.united;
+        self.collisions += other.collisions;
+        self.quarantined += other.quarantined;
+        self.replayed += other.replayed;
+    }
 }
 
 /// One row of a file: a JSON object.
@@ -96,7 +125,9 @@ impl Ingest {
         let parts = Parts {
             routes: Routes::new(&config)?,
             quarantine: Quarantine::new(store.clone(), config.settings.quarantine),
+            readings_max: config.settings.limits.message_readings_max,
             arrivals: Arrivals::default(),
+            room: Arc::new(Semaphore::new(ROOM_KIB)),
             retained_turn: Mutex::default(),
             replay_turn: Mutex::default(),
             store,
@@ -192,12 +223,7 @@ impl Ingest {
             for id in ids {
                 tasks.extend(self.parts.quarantine.get(*id).await?.map(Task::replay));
             }
-            let outcome = ended(tokio::spawn(deliver(self.parts.clone(), tasks, None)).await)?;
-            sum.stored += outcome.stored;
-            sum.unchanged += outcome.unchanged;
-            sum.united += outcome.united;
-            sum.collisions += outcome.collisions;
-            sum.replayed += outcome.replayed;
+            sum.add(ended(tokio::spawn(deliver(self.parts.clone(), tasks, None)).await)?);
         }
         Ok(sum)
     }

@@ -49,6 +49,13 @@ impl Task {
         task
     }
 
+    /// About how much memory it takes while it is mapped and stored, at most: small objects grow the most.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let received = &self.message.received;
+        let objects = received.payload.iter().filter(|byte| **byte == b'{').count();
+        16 * received.payload.len() + (1 + objects) * (1024 + 2 * received.topic.len())
+    }
+
     /// Notes why some of it is not stored.
     pub(crate) fn add(&mut self, problems: Vec<Problem>) {
         self.unreported |= !problems.is_empty();

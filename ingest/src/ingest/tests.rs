@@ -1,6 +1,9 @@
 //! Readings through a real store, in a temporary directory.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use item::{Item, KeyAttribute, KeyType, StreamView, Table, TableId, Value, table::Billing};
 use proptest::{
@@ -475,4 +478,82 @@ fn rows_of_json_lines_know_their_line() {
     let body = Bytes::from_static(b"{}\n\n {\"a\":1}\r\n[]");
     let rows: Vec<_> = Row::of_lines(&body, 10).into_iter().map(|row| (row.line, row.json)).collect();
     assert_eq!(rows, [(10, "{}".into()), (12, " {\"a\":1}\r".into()), (13, "[]".into())]);
+}
+
+/// Each thing that a rule counts moves its metric by exactly as much.
+#[tokio::test]
+async fn what_is_counted_shows_in_the_metrics() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let metrics = recorder.handle();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let world = World::new("[ingest.quarantine]\nentries_max = 100");
+    let retained = |payload: &str| Received { retain: true, ..listener("state", payload) };
+    let batch = vec![
+        listener("a", r#"{"ts":"2024-01-15T12:00:00","x":1,"x":2,"y":NaN,"z":1e999,"time":3}"#),
+        listener("a", r#"{"ts":"2024-01-15T12:00:00","x":3}"#),
+        listener("a", r#"{"ts":"2024-01-15T12:00:00","x":3}"#),
+        listener("b", r#"{"time":3}"#),
+        retained("on"),
+        retained("on"),
+        retained(""),
+        listener("c", "{"),
+        listener("c", r#"{"a":1,"b":oops}"#),
+        listener("$d", "1"),
+    ];
+    world.ingest.receive(batch).await.unwrap();
+    world.ingest.receive((0..101).map(|_| listener("c", "{")).collect()).await.unwrap();
+    let world = world.restart("[[route]]\ntopic = '#'\nformat = 'scalar'").await;
+    world.ingest.quarantine_replay(Selection::All).await.unwrap();
+    let rendered = metrics.render();
+    let mut expected = BTreeMap::from([
+        (names::ITEMS, 5 + 101),
+        (names::UNCHANGED, 1),
+        (names::COLLISIONS, 1),
+        (names::LOCAL_TIMES, 3),
+        (names::TIMES_OUT_OF_RANGE, 1),
+        (names::NOT_FINITE, 1),
+        (names::NUMBERS_AS_TEXT, 1),
+        (names::REPEATED_NAMES, 1),
+        (names::RETAINED_EMPTY, 1),
+        (names::RETAINED_REPEATED, 1),
+        ("thalweg_ingest_quarantined_total{kind=\"malformed\"}", 102),
+        ("thalweg_ingest_quarantined_total{kind=\"bad_field\"}", 1),
+        ("thalweg_ingest_quarantined_total{kind=\"no_route\"}", 1),
+        (names::QUARANTINED_PARTIAL, 1),
+        (names::QUARANTINE_EVICTED, 3),
+        (names::QUARANTINE_REPLAYED, 101),
+        (names::QUARANTINE_ENTRIES, 0),
+        (names::QUARANTINE_BYTES, 0),
+    ]);
+    for line in rendered.lines().filter(|line| line.starts_with("thalweg_ingest_")) {
+        let (name, value) = line.rsplit_once(' ').unwrap();
+        assert_eq!(expected.remove(name).map(|value| value.to_string()).as_deref(), Some(value), "{name}");
+        assert!(crate::metrics::METRICS.iter().any(|(listed, _)| name.starts_with(listed)), "{name} is not listed");
+    }
+    assert!(expected.is_empty(), "not in the metrics: {expected:?}");
+}
+
+#[tokio::test]
+async fn a_message_of_very_many_readings_is_quarantined_and_many_of_them_are_stored() {
+    let world = World::new("");
+    let array = |count: usize| format!("[{}]", vec![r#"{"v":1}"#; count].join(","));
+    world.receive("many", &array(10_001)).await;
+    let entries = world.quarantine().await;
+    assert_eq!(entries[0].reason(), "a message of 10001 readings, over the limit of 10000");
+    // A batch that takes more memory than messages may have at once is stored in parts.
+    let batch = (0..8).map(|number| listener(&format!("m/{number}"), &array(9_000))).collect();
+    world.ingest.receive(batch).await.unwrap();
+    let table = world.store.catalog().by_name("readings").unwrap().clone();
+    let (mut count, mut after) = (0, None);
+    loop {
+        let page = world.store.scan(&table, 0..1024, after.as_ref(), PageLimit::default()).await.unwrap();
+        count += page.items.len();
+        after = page.last_key;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(count, 8 * 9_000);
+    let tasks = |payload: &str| Task::new(Message { received: listener("t", payload), row: None }).memory_bytes();
+    assert!(tasks(&array(9_000)) < 64 << 20 && 8 * tasks(&array(9_000)) > 64 << 20);
 }
