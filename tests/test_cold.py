@@ -7,6 +7,7 @@ import random
 import re
 import shutil
 import threading
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -256,6 +257,33 @@ def test_a_reader_sees_one_generation_whole(make_server):
         for reader in readers:
             reader.result(30)
     assert len(counts) > 5 and set(map(tuple, counts)) == {((200, 200),)}
+
+
+def test_a_kill_during_a_compaction_changes_nothing(make_server):
+    """kill -9 at random moments while files are written, put in place and removed: every answer stays, nothing is left over."""
+    seed = random.randrange(1 << 32)
+    print(f"seed {seed}")
+    moments = random.Random(seed)
+    server = make_server(CONFIG + "[compactor]\ngrace_s = 0\n").start()
+    history = History(server, seed)
+    history.insert(0, two_decimals)
+    history.merge(lambda n: {"late": f"late {n}"})
+    for round_ in range(8):
+        history.overwrite(lambda index, n=round_: ten_decimals(index + n))
+        history.delete()
+        with ThreadPoolExecutor(1) as pool:
+            compaction = pool.submit(server.run, "compact", check=False)
+            time.sleep(moments.uniform(0, 0.25))
+            server.kill()
+            compaction.result(60)
+        server.start()
+        history.check()
+    history.compact()
+    server.stop()
+    thalweg("verify", "--data-dir", server.data)
+    live = (server.data / "cold" / "tables" / "readings").resolve()
+    files = {path.parent for path in server.data.glob("cold/**/*.parquet") if not path.is_symlink()}
+    assert live in files and len(files) <= 2, files
 
 
 @pytest.fixture(scope="module")

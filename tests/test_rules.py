@@ -448,6 +448,37 @@ def test_a_large_message_of_a_broker_blocks_nothing(way_class, make_server, tmp_
         way.close()
 
 
+# --- Settings ---
+
+
+def test_local_times_are_read_in_the_zone(make_server):
+    server = make_server('[ingest]\nzone = "America/New_York"\n').start()
+    with server.publisher("zone") as publisher:
+        for n, moment in enumerate(["2023-11-14T17:13:20", "2023-07-01T00:00:00", "2023-07-01T00:00:00Z"]):
+            publisher.publish(f"zone/{n}", json.dumps({"time": moment}))
+        publisher.drain()
+    times = sorted((item["device_id"], item["ts"]) for item in server.scan("readings"))
+    assert times == [("zone/0", T), ("zone/1", 1_688_184_000_000), ("zone/2", 1_688_169_600_000)]
+    assert server.metric("thalweg_ingest_local_times_total") == 2
+
+
+def test_a_full_quarantine_gives_up_the_oldest_of_the_noisiest(make_server):
+    server = make_server("[ingest.quarantine]\nentries_max = 100\n").start()
+    for client, count in [("quiet", 5), ("noisy", 150), ("late", 5)]:
+        with server.publisher(client) as publisher:
+            for n in range(count):
+                publisher.publish(f"bad/{client}/{n}", '{"v":')
+                # What is on its way cannot be given up yet.
+                publisher.drain()
+    topics = {entry["topic"] for entry in quarantine(server).values()}
+    expected = {f"bad/{client}/{n}" for client in ("quiet", "late") for n in range(5)}
+    assert topics == expected | {f"bad/noisy/{n}" for n in range(60, 150)}
+    assert server.metric("thalweg_ingest_quarantine_evicted_total") == 60
+    assert server.metric("thalweg_ingest_quarantine_entries") == 100
+    server.restart()
+    assert {entry["topic"] for entry in quarantine(server).values()} == topics
+
+
 # --- Rows ---
 
 
