@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import harness
 import pytest
 from entrances import JetStreamSource, MosquittoSource
-from syscalls import Trace, http_acknowledgement, mark, mqtt_acknowledgement, nats_acknowledgement, payload, strace
+from syscalls import SENDS, Trace, http_acknowledgement, mark, mqtt_acknowledgement, nats_acknowledgement, payload, strace
 
 READINGS = 200
 # Small, so that the log goes on in new segments while acknowledgements leave.
@@ -134,6 +134,13 @@ def test_files_are_synced_before_a_manifest_names_them(traced):
     assert manifests and violations == []
     files = [path for path, _ in trace.made() if path.endswith(".parquet")]
     assert files, "nothing was compacted"
+
+
+def test_a_compaction_is_told_when_its_links_are_durable(traced):
+    _, trace = traced
+    links = [trace.name_durable(path, made) for path, made in trace.made() if "/cold/tables/" in path]
+    (answer,) = [call for call in trace.calls if call.name in SENDS and b'"generation"' in call.data]
+    assert links and all(line is not None and line < answer.began for line in links)
 
 
 # --- The checker itself, on traces that are wrong in one place ---
