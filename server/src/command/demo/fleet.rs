@@ -136,7 +136,7 @@ fn reading(truck: usize, number: u64, now_us: u64) -> serde_json::Value {
             "latitude": round(48.2 + 0.5 * wave(0.2), 5),
             "longitude": round(11.6 + 0.5 * (TAU * phase * 0.2).cos(), 5),
         },
-        "doors_closed": number % 50 != 0,
+        "doors_closed": !number.is_multiple_of(50),
     })
 }
 

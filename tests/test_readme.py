@@ -1,0 +1,37 @@
+"""What the README shows is so: its configuration is accepted, its files exist, its commands are those of the help."""
+
+import json
+import re
+
+from harness import ROOT, thalweg
+
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_configuration_is_accepted(tmp_path):
+    (block,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    config = tmp_path / "thalweg.toml"
+    config.write_text(block)
+    told = json.loads(thalweg("config", "check", "--json", "--config", config).stdout)
+    assert told["http"] == "127.0.0.1:8000" and [source["name"] for source in told["sources"]] == ["plant", "bus"]
+    # The values shown are the defaults.
+    config.write_text("")
+    defaults = json.loads(thalweg("config", "check", "--json", "--config", config).stdout)
+    assert {name: told[name] for name in told if name not in ("sources", "routes")} == {
+        name: defaults[name] for name in defaults if name not in ("sources", "routes")
+    }
+
+
+def test_the_files_exist():
+    named = re.findall(r"`((?:docs|examples|\w+/src)/[\w/.]+)`", README) + re.findall(r"\]\(([\w/.]+)\)", README)
+    assert len(named) > 5
+    missing = [name for name in named if not (ROOT / name).exists()]
+    assert not missing
+
+
+def test_the_commands_are_those_of_the_help():
+    told = thalweg("--help").stdout
+    commands = set(re.findall(r"^  (\w+) +", told[told.index("Commands:") : told.index("Options:")], re.MULTILINE)) - {"help"}
+    table = README[README.index("## Commands") : README.index("```toml")]
+    shown = set(re.findall(r"`thalweg (\w+)", table))
+    assert shown == commands
