@@ -45,7 +45,7 @@ struct Part {
 
 enum State {
     Widen { parts: VecDeque<Part>, reader: Option<Reader>, all: VecDeque<Part> },
-    Write { parts: VecDeque<Part>, writing: Option<(Reader, FileWriter)> },
+    Write { parts: VecDeque<Part>, writing: Option<(Reader, Box<FileWriter>)> },
     Commit,
     Link,
     Done,
@@ -131,7 +131,7 @@ impl Flush {
         &mut self,
         sealed: &Sealed,
         mut parts: VecDeque<Part>,
-        writing: Option<(Reader, FileWriter)>,
+        writing: Option<(Reader, Box<FileWriter>)>,
     ) -> Result<State, Error> {
         let (mut reader, writer) = match writing {
             Some((reader, writer)) => (reader, Some(writer)),
@@ -147,7 +147,7 @@ impl Flush {
             None => {
                 let writer = FileWriter::create(self.site.store.disk().as_ref(), self.new_file(&reader.part))?;
                 self.unnamed.push(writer.path().to_owned());
-                writer
+                Box::new(writer)
             }
         };
         for row in &rows {

@@ -50,7 +50,7 @@ struct Plan {
 
 enum State {
     Prepare,
-    Write { shard: ShardId, inputs: Vec<Input>, writer: Option<FileWriter> },
+    Write { shard: ShardId, inputs: Vec<Input>, writer: Option<Box<FileWriter>> },
     Sync,
     Commit,
     Link,
@@ -123,11 +123,11 @@ impl Merge {
         plan: &Plan,
         shard: ShardId,
         mut inputs: Vec<Input>,
-        mut writer: Option<FileWriter>,
+        mut writer: Option<Box<FileWriter>>,
     ) -> Result<State, Error> {
         for _ in 0..STEP_ROWS {
             let Some(row) = next_row(&mut inputs)? else {
-                writer.map(|writer| self.finish(writer)).transpose()?;
+                writer.map(|writer| self.finish(*writer)).transpose()?;
                 return self.next_shard(plan, shard);
             };
             if row.item.is_none() {
@@ -135,13 +135,13 @@ impl Merge {
             }
             let mut open = match writer {
                 Some(writer) => writer,
-                None => FileWriter::create(self.site.store.disk().as_ref(), self.new_file(plan, shard))?,
+                None => Box::new(FileWriter::create(self.site.store.disk().as_ref(), self.new_file(plan, shard))?),
             };
             open.write(&row)?;
             writer = Some(open);
         }
         if writer.as_ref().is_some_and(|writer| writer.bytes() >= self.site.config.file_bytes_max) {
-            writer.take().map(|writer| self.finish(writer)).transpose()?;
+            writer.take().map(|writer| self.finish(*writer)).transpose()?;
         }
         Ok(State::Write { shard, inputs, writer })
     }
@@ -269,7 +269,9 @@ fn next_row(inputs: &mut [Input]) -> Result<Option<ItemRow>, Error> {
     let newest = inputs[at].rows.pop_front();
     if let Some(newest) = &newest {
         for input in inputs.iter_mut() {
-            input.rows.pop_front_if(|older| older.key == newest.key);
+            if input.rows.front().is_some_and(|older| older.key == newest.key) {
+                input.rows.pop_front();
+            }
         }
     }
     Ok(newest)

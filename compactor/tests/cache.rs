@@ -1,4 +1,5 @@
 //! Reading more cold data than the cache's memory holds: the SSD answers, and the metrics tell.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
 

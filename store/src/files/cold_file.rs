@@ -257,7 +257,8 @@ impl ColdFile {
             }
             first = end;
         }
-        let selection = vec![RowSelector::skip(skipped as usize), RowSelector::select((rows.end - rows.start) as usize)];
+        let selection =
+            vec![RowSelector::skip(skipped as usize), RowSelector::select((rows.end - rows.start) as usize)];
         (groups, RowSelection::from(selection))
     }
 

@@ -33,8 +33,8 @@ pub(super) fn widened(before: Option<ColumnType>, number: &Number) -> Option<Col
 /// The precision that the column is declared with; none if no decimal has so many digits.
 pub(super) fn precision(integer_digits: u8, scale: u8) -> Option<u8> {
     match integer_digits.checked_add(scale)? {
-        0..=NARROW_DIGITS => Some(NARROW_DIGITS),
-        0..=WIDE_DIGITS => Some(WIDE_DIGITS),
+        digits if digits <= NARROW_DIGITS => Some(NARROW_DIGITS),
+        digits if digits <= WIDE_DIGITS => Some(WIDE_DIGITS),
         _ => None,
     }
 }

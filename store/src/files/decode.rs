@@ -77,7 +77,10 @@ impl Batch {
         for at in &projection.attributes {
             let column = &footer.types.columns()[*at];
             let cells = arrays.next().and_then(|array| Cells::new(column.column_type, array.as_ref()));
-            columns.push((column.attribute.clone(), cells.ok_or_else(|| format!("column {:?} has another type", column.name))?));
+            columns.push((
+                column.attribute.clone(),
+                cells.ok_or_else(|| format!("column {:?} has another type", column.name))?,
+            ));
         }
         let wrong = |name: &str| format!("column {name:?} has another type");
         let mut next = |wanted: bool| if wanted { arrays.next() } else { None };

@@ -94,8 +94,7 @@ impl Footer {
         let mut key = key.into_iter().map(KeyAttribute::try_from);
         let partition = key.next().and_then(Result::ok).ok_or_else(|| corrupt(malformed("thalweg.key")()))?;
         let sort = key.next().transpose().map_err(|()| corrupt(malformed("thalweg.key")()))?;
-        let residual_values =
-            get("thalweg.residual")?.parse().map_err(|_| corrupt(malformed("thalweg.residual")()))?;
+        let residual_values = get("thalweg.residual")?.parse().map_err(|_| corrupt(malformed("thalweg.residual")()))?;
         let first_keys = index_keys(get("thalweg.index")?).ok_or_else(|| corrupt(malformed("thalweg.index")()))?;
         let rows = usize::try_from(metadata.file_metadata().num_rows()).unwrap_or_default();
         if first_keys.len() != rows.div_ceil(BLOCK_ROWS) {
@@ -107,7 +106,13 @@ impl Footer {
             Some(3) => true,
             _ => return Err(corrupt(format!("{columns} columns, {} of them attributes", types.columns().len()))),
         };
-        Ok(Footer { types: Arc::new(types), key: KeyAttributes { partition, sort }, residual_values, first_keys, with_deleted })
+        Ok(Footer {
+            types: Arc::new(types),
+            key: KeyAttributes { partition, sort },
+            residual_values,
+            first_keys,
+            with_deleted,
+        })
     }
 }
 

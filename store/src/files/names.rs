@@ -36,7 +36,10 @@ pub(super) fn folded(name: &str) -> String {
 
 /// Must this attribute be escaped, whatever other columns there are?
 pub(super) fn must_escape(attribute: &str) -> bool {
-    attribute.is_empty() || attribute.len() > NAME_BYTES_MAX || is_reserved(attribute) || attribute.chars().any(needs_escape)
+    attribute.is_empty()
+        || attribute.len() > NAME_BYTES_MAX
+        || is_reserved(attribute)
+        || attribute.chars().any(needs_escape)
 }
 
 /// The escaped form of an attribute's name.

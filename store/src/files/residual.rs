@@ -42,7 +42,8 @@ impl Serialize for Typed<'_> {
             Value::Null => typed.serialize_entry(name, &true),
             Value::List(values) => typed.serialize_entry(name, &values.iter().map(Typed).collect::<Vec<_>>()),
             Value::Map(values) => {
-                let values: BTreeMap<&String, Typed<'_>> = values.iter().map(|(name, value)| (name, Typed(value))).collect();
+                let values: BTreeMap<&String, Typed<'_>> =
+                    values.iter().map(|(name, value)| (name, Typed(value))).collect();
                 typed.serialize_entry(name, &values)
             }
             Value::StringSet(texts) => typed.serialize_entry(name, texts),

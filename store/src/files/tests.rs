@@ -2,7 +2,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use futures::FutureExt;
 use item::{
-    Image, Item, Key, KeyAttribute, KeyType, Number, SequenceNumber, ShardId, Table, TableId, Value, arbitrary, table::Billing,
+    Image, Item, Key, KeyAttribute, KeyType, Number, SequenceNumber, ShardId, Table, TableId, Value, arbitrary,
+    table::Billing,
 };
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use proptest::prelude::*;
@@ -186,7 +187,7 @@ fn many_rows(table: &Table) -> Vec<ItemRow> {
         item.insert("device_id", Value::from(format!("device-{device:03}")));
         item.insert("ts", number(&format!("{}.5", 2 * at)));
         item.insert("value", number(&format!("{}.{at}", device * 1000)));
-        (item, (device + at) % 7 == 0)
+        (item, (device + at).is_multiple_of(7))
     };
     rows(table, (0..50).flat_map(|device| (0..100).map(move |at| reading(device, at))).collect())
 }
@@ -242,7 +243,8 @@ fn numbers_get_the_narrowest_exact_column() {
     assert_eq!(entry.residual_values, 1, "1E-130 fits no decimal beside 18 digits before the point");
     assert_eq!(scan(&file, &KeyRange::default(), Direction::Forward, 10), rows);
 
-    let reader = SerializedFileReader::new(std::fs::File::open(directory.root.path().join(entry.path())).unwrap()).unwrap();
+    let reader =
+        SerializedFileReader::new(std::fs::File::open(directory.root.path().join(entry.path())).unwrap()).unwrap();
     let schema = reader.metadata().file_metadata().schema_descr();
     let shown: Vec<String> = schema
         .columns()

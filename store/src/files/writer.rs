@@ -109,7 +109,7 @@ impl FileWriter {
     pub fn write(&mut self, row: &ItemRow) -> Result<(), Error> {
         assert!(self.entry.rows == 0 || row.key > self.entry.max_key, "rows come in ascending order of distinct keys");
         assert!(row.item.is_some() || self.footer.with_deleted, "a generation has no removed keys");
-        if self.entry.rows % BLOCK_ROWS as u64 == 0 {
+        if self.entry.rows.is_multiple_of(BLOCK_ROWS as u64) {
             self.footer.first_keys.push(row.key.clone());
         }
         let key_item: Item;
@@ -237,7 +237,8 @@ fn properties(types: &ColumnTypes, place: Place, compressed: bool) -> WriterProp
         .set_data_page_row_count_limit(BLOCK_ROWS)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_max_row_group_bytes(Some(ROW_GROUP_BYTES));
-    let attributes = types.columns().iter().filter(|column| is_integer(column.column_type)).map(|column| column.name.as_str());
+    let attributes =
+        types.columns().iter().filter(|column| is_integer(column.column_type)).map(|column| column.name.as_str());
     for name in attributes.chain([SEQUENCE_COLUMN]) {
         let path = ColumnPath::new(vec![name.to_owned()]);
         builder = builder

@@ -9,9 +9,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
-use item::{
-    Key, KeyAttribute, KeyType, SequenceNumber, ShardId, Stream, StreamView, Table, TableId, table::Billing,
-};
+use item::{Key, KeyAttribute, KeyType, SequenceNumber, ShardId, Stream, StreamView, Table, TableId, table::Billing};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -142,15 +140,15 @@ struct RetiredForm {
 
 /// The file's text.
 pub(super) fn to_text(manifest: &Manifest) -> Vec<u8> {
-    let body = serde_json::to_string_pretty(&ManifestForm::from(manifest)).expect("strings, numbers and maps serialize");
+    let body =
+        serde_json::to_string_pretty(&ManifestForm::from(manifest)).expect("strings, numbers and maps serialize");
     let checksum = crc_fast::crc32_iscsi(body.as_bytes());
     format!("{{\"format\": {FORMAT}, \"crc32c\": \"{checksum:08x}\", \"manifest\":\n{body}}}\n").into_bytes()
 }
 
 /// The manifest of a file's text; `path` is for the error.
 pub(super) fn from_text(text: &[u8], path: &str) -> Result<Manifest, Error> {
-    let corrupt =
-        |offset: usize, what: String| Error::Corrupt { path: path.to_owned(), offset: offset as u64, what };
+    let corrupt = |offset: usize, what: String| Error::Corrupt { path: path.to_owned(), offset: offset as u64, what };
     let malformed = |error: serde_json::Error| corrupt(offset_of(text, &error), error.to_string());
     let Format { format } = serde_json::from_slice(text).map_err(malformed)?;
     if format > FORMAT {
@@ -235,7 +233,9 @@ impl From<&Table> for TableForm {
             created_at_us: table.created_at_us,
             billing: match table.billing {
                 Billing::OnDemand => BillingForm::OnDemand,
-                Billing::Provisioned { read_units, write_units } => BillingForm::Provisioned { read_units, write_units },
+                Billing::Provisioned { read_units, write_units } => {
+                    BillingForm::Provisioned { read_units, write_units }
+                }
             },
             deletion_protection: table.deletion_protection,
         }
@@ -255,7 +255,9 @@ impl From<TableForm> for Table {
             created_at_us: form.created_at_us,
             billing: match form.billing {
                 BillingForm::OnDemand => Billing::OnDemand,
-                BillingForm::Provisioned { read_units, write_units } => Billing::Provisioned { read_units, write_units },
+                BillingForm::Provisioned { read_units, write_units } => {
+                    Billing::Provisioned { read_units, write_units }
+                }
             },
             deletion_protection: form.deletion_protection,
         }
@@ -398,7 +400,7 @@ fn to_hex(bytes: &[u8]) -> String {
 
 fn from_hex(text: &str) -> Option<Bytes> {
     let digits = text.as_bytes();
-    if digits.len() % 2 != 0 || !digits.iter().all(u8::is_ascii_hexdigit) {
+    if !digits.len().is_multiple_of(2) || !digits.iter().all(u8::is_ascii_hexdigit) {
         return None;
     }
     let byte = |pair: &[u8]| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok());

@@ -74,7 +74,11 @@ fn read(disk: &dyn Disk, path: &str) -> Result<Vec<u8>, Error> {
     let file = disk.open(path).map_err(Error::io("open", path))?;
     let bytes = file.len().map_err(Error::io("measure", path))?;
     if bytes > BYTES_MAX {
-        return Err(Error::Corrupt { path: path.to_owned(), offset: BYTES_MAX, what: "too long for a manifest".into() });
+        return Err(Error::Corrupt {
+            path: path.to_owned(),
+            offset: BYTES_MAX,
+            what: "too long for a manifest".into(),
+        });
     }
     let mut text = vec![0; bytes as usize];
     file.read_at(0, &mut text).map_err(Error::io("read", path))?;

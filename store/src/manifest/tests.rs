@@ -1,7 +1,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
-use item::{Item, Key, KeyAttribute, KeyType, SequenceNumber, ShardId, Table, TableId, Value, arbitrary, table::Billing};
+use item::{
+    Item, Key, KeyAttribute, KeyType, SequenceNumber, ShardId, Table, TableId, Value, arbitrary, table::Billing,
+};
 use proptest::prelude::*;
 
 use super::{Edit, FileEntry, Flushed, Manifest, Place, Retired, form};
@@ -93,7 +95,8 @@ fn edits_move_files_generations_and_tables() {
     assert_eq!(ids, [4, 5, 2], "the generation, then runs");
 
     // The first table is dropped: a flush without it in the catalogue takes its files along.
-    let dropped = Edit { now_us: 80, flushed: flushed(11, &[table(1001)]), collected: vec![retired], ..Edit::default() };
+    let dropped =
+        Edit { now_us: 80, flushed: flushed(11, &[table(1001)]), collected: vec![retired], ..Edit::default() };
     let manifest = manifest.apply(&dropped);
     let ids: Vec<u64> = manifest.files_in_order().iter().map(|entry| entry.id.0).collect();
     assert_eq!(ids, [2]);
