@@ -1,10 +1,11 @@
 //! `cargo sim`: runs seeds and prints what each did, or the first promise that was broken.
 
 use std::{
+    collections::BTreeMap,
     process::ExitCode,
     sync::{
-        Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
+        mpsc,
     },
     thread,
 };
@@ -12,6 +13,7 @@ use std::{
 use clap::Parser;
 use sim::{
     Violation,
+    disk::Fault,
     report::Report,
     run::{Options, run},
 };
@@ -32,49 +34,59 @@ struct Arguments {
     /// Seeds at a time; what is printed does not depend on it.
     #[arg(long, default_value_t = 2)]
     threads: u64,
+    /// A mistake to be found: the seed must then break.
+    #[arg(long)]
+    fault: Option<Fault>,
 }
 
 fn main() -> ExitCode {
-    let Arguments { seed, seeds, ops, threads } = Arguments::parse();
-    let options = Options { operations: ops, ..Options::default() };
-    let results = run_all(seed, seeds, threads, options);
-    let mut broken = 0_u64;
-    for result in &results {
-        match result {
+    let Arguments { seed, seeds, ops, threads, fault } = Arguments::parse();
+    let options = Options { operations: ops, fault };
+    let mut results: Vec<Result<Report, Violation>> = Vec::new();
+    run_all(seed, seeds, threads, options, |result| {
+        match &result {
             Ok(report) => println!("{report}"),
-            Err(violation) => {
-                println!("BROKEN {violation}");
-                broken += 1;
-            }
+            Err(violation) => println!("BROKEN {violation}"),
         }
-    }
+        results.push(result);
+    });
     if seeds > 1 {
         println!("{}", total(&results));
     }
-    if broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    match results.iter().all(Result::is_ok) {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
 }
 
-/// Runs every seed, on its own thread each; answers in their order.
-fn run_all(first: u64, count: u64, threads: u64, options: Options) -> Vec<Result<Report, Violation>> {
+/// Runs every seed on one thread, some at a time; tells the results in the order of the seeds.
+fn run_all(first: u64, count: u64, threads: u64, options: Options, mut tell: impl FnMut(Result<Report, Violation>)) {
     let next = AtomicU64::new(0);
-    let results = Mutex::new(Vec::new());
+    let (sender, results) = mpsc::channel();
     thread::scope(|scope| {
         for _ in 0..threads.clamp(1, count.max(1)) {
-            scope.spawn(|| {
+            let sender = sender.clone();
+            let next = &next;
+            scope.spawn(move || {
                 loop {
                     let at = next.fetch_add(1, Ordering::Relaxed);
-                    if at >= count {
+                    if at >= count || sender.send((at, run(first + at, options))).is_err() {
                         return;
                     }
-                    let result = run(first + at, options);
-                    results.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
                 }
             });
         }
+        drop(sender);
+        let mut early = BTreeMap::new();
+        let mut told = 0;
+        for (at, result) in results {
+            early.insert(at, result);
+            while let Some(result) = early.remove(&told) {
+                tell(result);
+                told += 1;
+            }
+        }
     });
-    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-    results.sort_by_key(|(at, _)| *at);
-    results.into_iter().map(|(_, result)| result).collect()
 }
 
 fn total(results: &[Result<Report, Violation>]) -> String {

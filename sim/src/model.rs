@@ -49,7 +49,12 @@ pub enum Wish {
 /// What must be answered.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Outcome {
-    Written { old: Option<Item>, collisions: Vec<String> },
+    /// `optional`: whether there is an event is not certain, because nobody needs to look whether anything changes.
+    Written {
+        old: Option<Item>,
+        collisions: Vec<String>,
+        optional: bool,
+    },
     ConditionFailed(Option<Item>),
     TableNotFound,
 }
@@ -225,11 +230,15 @@ impl Model {
             let sequence = self.sequences.remove(ticket);
             let context = || format!("{table:?} {key:?}");
             match (answer, outcome) {
-                (Ok(written), Outcome::Written { old, collisions }) => {
+                (Ok(written), Outcome::Written { old, collisions, optional }) => {
+                    let rows = self.tables.get_mut(&table).map(|table| &mut table.rows);
+                    let numbered = match (optional, written.sequence, rows) {
+                        (true, Some(told), Some(rows)) => rows.claim(&key, told),
+                        (true, None, _) => true,
+                        _ => written.sequence == sequence,
+                    };
+                    let same = numbered && written.old == old && written.collisions == collisions;
                     let expected = Written { sequence, old, collisions };
-                    let same = written.sequence == expected.sequence
-                        && written.old == expected.old
-                        && written.collisions == expected.collisions;
                     ensure(same, || format!("{}: answered {written:?}, expected {expected:?}", context()))?;
                 }
                 (Err(Rejection::ConditionFailed { old }), Outcome::ConditionFailed(expected)) => {

@@ -108,6 +108,7 @@ impl World {
             self.plan_crash();
         }
         let (mut session, _) = self.open()?;
+        session.begin();
         session.live(operations)
     }
 
@@ -139,7 +140,6 @@ impl World {
         match opened {
             Ok(mut session) => {
                 let state = session.check_recovered()?;
-                session.begin();
                 Ok((session, state))
             }
             Err(_) if disk.is_down() => Err(End::Interrupted),
@@ -151,11 +151,13 @@ impl World {
     fn plan_crash(&mut self) {
         let random = &mut self.random;
         let after = |dir, operations| Crash::AfterSyncOf { dir, operations };
+        // Right after a sync is the moment at which a wrong order shows.
+        let soon = if random.percent(50) { 0 } else { random.below(8) };
         let crash = match random.below(10) {
             0..=4 => Crash::At(self.disk.operations() + random.between(1, 300)),
-            5..=6 => after("manifest", random.below(8)),
-            7 => after("cold/runs", random.below(6)),
-            8 => after("log", random.below(6)),
+            5..=6 => after("manifest", soon),
+            7 => after("cold/runs", soon),
+            8 => after("log", soon),
             _ => return,
         };
         self.disk.crash(crash);

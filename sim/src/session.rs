@@ -27,6 +27,9 @@ use crate::{
 /// Batches and table changes that wait for an answer.
 const IN_FLIGHT_MAX: usize = 8;
 
+/// Rounds of driving and compacting after which everything must be answered.
+const ROUNDS_MAX: u64 = 10_000;
+
 /// Why a life ends early.
 pub(crate) enum End {
     /// The disk stopped, or the store answered an error: only another life can tell what happened.
@@ -131,6 +134,17 @@ impl<'w> Session<'w> {
         }
     }
 
+    /// The disk is well again. Whatever failed meanwhile and may be tried again must now succeed.
+    fn end_trouble(&mut self) -> Result<(), End> {
+        if self.world.in_trouble {
+            self.stepper.run();
+            self.poll()?;
+            self.world.disk.trouble(Trouble::default());
+            self.world.in_trouble = false;
+        }
+        Ok(())
+    }
+
     /// Drives the store until so many operations are answered, or this life ends.
     pub(crate) fn live(&mut self, operations: u64) -> Result<(), End> {
         loop {
@@ -156,7 +170,15 @@ impl<'w> Session<'w> {
         self.stepper.run();
         drop(sealed);
         self.world.clock.advance(120_000_000);
-        while self.work()? {}
+        for _ in 0..ROUNDS_MAX {
+            if !self.work()? {
+                break;
+            }
+        }
+        ensure(self.store.view().sealed.is_empty() && self.job.is_none(), || "compaction does not end".to_owned())?;
+        let sound = compactor::verify(self.store.disk().as_ref());
+        let sound = sound.map_err(|error| Violation(format!("verification failed: {error}")))?;
+        ensure(sound.problems.is_empty(), || format!("verification found {:?}", sound.problems))?;
         Ok(reads::read_everything(&self.store, &self.world.model)?)
     }
 
@@ -184,12 +206,13 @@ impl<'w> Session<'w> {
             47..=56 => _ = self.stepper.append(),
             57..=66 => _ = self.stepper.apply(),
             67..=74 => _ = self.stepper.fetch(),
-            75..=84 => self.read()?,
-            85 => self.change_table()?,
+            75..=83 => self.read()?,
+            84..=85 => self.change_table()?,
             86 => drop(self.store.submit_seal()),
             87 => self.world.clock.set_back(500_000),
             88 => self.stepper.run(),
             89 => self.trim()?,
+            90 => self.end_trouble()?,
             _ => _ = self.work()?,
         }
         Ok(())
@@ -298,21 +321,28 @@ impl<'w> Session<'w> {
     fn trouble(&mut self, what: &str, error: Error) -> Result<(), End> {
         self.report().failed_jobs += 1;
         ensure(self.world.in_trouble, || format!("{what} failed on a good disk: {error}"))?;
-        Ok(())
+        match error {
+            // Only a restart helps.
+            Error::Poisoned { .. } | Error::Unpublished { .. } => Err(End::Crash),
+            _ => Ok(()),
+        }
     }
 
     /// Answers everything that waits.
     fn finish(&mut self) -> Result<(), End> {
-        self.stepper.run();
-        while !self.batches.is_empty() || self.table_answer.is_some() {
-            let waiting = self.batches.len();
-            self.poll()?;
+        for _ in 0..ROUNDS_MAX {
             self.stepper.run();
-            if self.batches.len() == waiting && self.table_answer.is_none() && !self.work()? {
-                return Err(Violation(format!("{waiting} batches are never answered")).into());
+            self.poll()?;
+            if self.batches.is_empty() && self.table_answer.is_none() {
+                return Ok(());
             }
+            // Writers may wait for a flush.
+            self.work()?;
         }
-        Ok(())
+        match self.world.in_trouble {
+            true => Err(End::Crash),
+            false => Err(Violation(format!("{} batches are never answered", self.batches.len())).into()),
+        }
     }
 
     fn follow(&mut self) -> Result<(), Violation> {
@@ -342,7 +372,10 @@ impl<'w> Session<'w> {
                 self.table_answer = None;
                 self.world.model.table_answered(answer)?;
             }
-            Some(Ok(Err(error))) => failed = Some(error),
+            Some(Ok(Err(error))) => {
+                self.table_answer = None;
+                failed = Some(error);
+            }
             Some(Err(TryRecvError::Closed)) => {
                 return Err(Violation("a table change was dropped without an answer".to_owned()).into());
             }

@@ -4,7 +4,7 @@
 use super::tree::{NodeId, Tree};
 
 /// A mistake.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Fault {
     /// Frames are acknowledged without any sync.
     LogSyncDropped,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
-use item::{Change, Event, Image, Item, Number, Old, Table, Value};
+use item::{Change, Event, Image, Item, Number, Old, SequenceNumber, Table, Value};
 
 use super::{Outcome, Ticket, Wish};
 use crate::{Violation, ensure, workload::Check};
@@ -49,6 +49,8 @@ struct Row {
     item: Option<Item>,
     /// Writes handed in and not yet followed or answered, in order.
     queue: VecDeque<Prediction>,
+    /// Events of optional predictions: which of several equal ones they belong to, the answers tell.
+    unclaimed: Vec<SequenceNumber>,
 }
 
 struct Prediction {
@@ -59,6 +61,8 @@ struct Prediction {
     optional: bool,
     /// May the event leave the old item unsaid?
     blind: bool,
+    /// Optional, and an event was taken for it.
+    is_used: bool,
 }
 
 impl Rows {
@@ -84,7 +88,7 @@ impl Rows {
         let newest = row.queue.iter().rev().find_map(|prediction| prediction.change.as_ref());
         let old = newest.unwrap_or(&row.item).clone();
         if check.is_some_and(|check| !check.holds(old.as_ref())) {
-            row.queue.push_back(Prediction { ticket, change: None, optional: false, blind });
+            row.queue.push_back(Prediction { ticket, change: None, optional: false, blind, is_used: false });
             return Outcome::ConditionFailed(old);
         }
         let mut collisions = Vec::new();
@@ -104,11 +108,13 @@ impl Rows {
         };
         let changes = new != old;
         let change = (changes || blind).then_some(new);
-        row.queue.push_back(Prediction { ticket, change, optional: !changes, blind });
-        Outcome::Written { old: old.filter(|_| return_old), collisions }
+        let optional = blind && !changes;
+        row.queue.push_back(Prediction { ticket, change, optional, blind, is_used: false });
+        Outcome::Written { old: old.filter(|_| return_old), collisions, optional }
     }
 
-    /// Takes the next predicted change of the event's key, which it must be; answers whose it is.
+    /// Takes the next predicted change of the event's key, which it must be; answers whose it is, if
+    /// that is certain.
     pub(super) fn follow(&mut self, table: &Table, event: &Event) -> Result<Option<Ticket>, Violation> {
         let (key, new, old) = match &event.change {
             Change::Put { key, new, old } => (key, Some(decode(new)?), old),
@@ -122,22 +128,41 @@ impl Rows {
             ensure(same, || format!("the item has another key: {event:?}"))?;
         }
         let row = self.0.entry(logical).or_default();
-        while let Some(prediction) = row.queue.pop_front() {
-            let Some(change) = prediction.change else { continue };
-            if change != new {
+        for at in 0..row.queue.len() {
+            let prediction = &mut row.queue[at];
+            let Some(change) = &prediction.change else { continue };
+            if *change != new {
                 ensure(prediction.optional, || format!("expected a change to {change:?}, found {event:?}"))?;
+                continue;
+            }
+            if prediction.is_used {
                 continue;
             }
             let before = match old {
                 Old::Unknown => prediction.blind,
+                // Who looks makes no event for nothing.
+                _ if prediction.optional => false,
                 Old::Absent => row.item.is_none(),
                 Old::Image(image) => row.item.as_ref() == Some(&decode(image)?),
             };
             ensure(before, || format!("the item before was {:?}: {event:?}", row.item))?;
             row.item = new;
-            return Ok(Some(prediction.ticket));
+            if prediction.optional {
+                prediction.is_used = true;
+                row.unclaimed.push(event.sequence);
+                return Ok(None);
+            }
+            return Ok(row.queue.drain(..=at).last().map(|prediction| prediction.ticket));
         }
         Err(Violation(format!("nobody asked for {event:?}")))
+    }
+
+    /// Was the event of this number followed as that of an optional prediction? Each is claimed once.
+    pub(super) fn claim(&mut self, key: &LogicalKey, sequence: SequenceNumber) -> bool {
+        let Some(row) = self.0.get_mut(key) else { return false };
+        let Some(at) = row.unclaimed.iter().position(|unclaimed| *unclaimed == sequence) else { return false };
+        row.unclaimed.remove(at);
+        true
     }
 
     /// The write was answered: whatever it rests on was followed.
@@ -154,6 +179,7 @@ impl Rows {
     pub(super) fn forget_predictions(&mut self) {
         for row in self.0.values_mut() {
             row.queue.clear();
+            row.unclaimed.clear();
         }
     }
 }
