@@ -101,10 +101,8 @@ async fn pages_of_a_partition_join_without_gap_or_repeat_in_both_directions() {
         let mut after = None;
         loop {
             let limit = PageLimit { items: 7, ..PageLimit::default() };
-            let page = store
-                .query(&table, &partition, &SortRange::default(), direction, after.as_ref(), limit)
-                .await
-                .unwrap();
+            let page =
+                store.query(&table, &partition, &SortRange::default(), direction, after.as_ref(), limit).await.unwrap();
             items.extend(page.items);
             after = page.last_key;
             if after.is_none() {
