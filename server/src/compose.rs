@@ -51,6 +51,15 @@ impl Part {
         Part { stop: watch::Sender::new(false), tasks: JoinSet::new() }
     }
 
+    /// Returns if a task ends though nobody told it to: a mistake of ours.
+    async fn ended(&mut self) -> anyhow::Error {
+        match self.tasks.join_next().await {
+            None => std::future::pending().await,
+            Some(Ok(())) => anyhow::anyhow!("a part of the server has ended by itself"),
+            Some(Err(error)) => anyhow::Error::new(error).context("a part of the server has failed"),
+        }
+    }
+
     /// Tells the tasks to end, and waits until they have drained.
     async fn end(mut self) {
         self.stop.send_replace(true);
@@ -118,6 +127,15 @@ impl Running {
         let app = api::App { store: store.clone(), streams, ingest, compactor, metrics, facts, config };
         api.tasks.spawn(api::serve(http_listener, app, api.stop.subscribe()));
         Ok(Running { http, mqtt, data_dir, store, entrances, api, background })
+    }
+
+    /// Returns if a part does not work any more, so that the process can end instead of looking alive.
+    pub(crate) async fn failed(&mut self) -> anyhow::Error {
+        tokio::select! {
+            error = self.entrances.ended() => error,
+            error = self.api.ended() => error,
+            error = self.background.ended() => error,
+        }
     }
 
     /// Stops taking, drains, syncs, closes.

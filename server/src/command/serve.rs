@@ -12,13 +12,16 @@ pub(crate) async fn run(arguments: &ServeArguments, output: Output) -> anyhow::R
     // Before anyone is told that it serves, so that a signal never meets a server that would not drain.
     let mut signals = Signals::listen()?;
     let (metrics, upkeep) = telemetry::start_metrics()?;
-    let running = Running::start(config, metrics).await?;
+    let mut running = Running::start(config, metrics).await?;
     announce(&running, output)?;
-    signals.requested().await;
+    let failed = tokio::select! {
+        () = signals.requested() => Ok(()),
+        error = running.failed() => Err(error),
+    };
     tracing::info!("stopping: draining what is under way");
     let stopped = running.stop().await;
     upkeep.abort();
-    stopped
+    failed.and(stopped)
 }
 
 /// One line on standard output says that everything serves, and where.

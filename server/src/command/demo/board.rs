@@ -66,9 +66,12 @@ impl Board {
                     // Up to the first line of the board, and clear from there.
                     write!(out, "\x1b[{}A\x1b[J", self.lines_drawn)?;
                 }
+                // A line that is longer than the terminal is wide is cut, not wrapped, so that lines can be counted.
+                write!(out, "\x1b[?7l")?;
                 for line in &lines {
                     writeln!(out, "{line}")?;
                 }
+                write!(out, "\x1b[?7h")?;
                 self.lines_drawn = lines.len();
             }
         }
@@ -76,11 +79,8 @@ impl Board {
     }
 }
 
+/// One second on one line, for logs.
 fn rates(second: &Second) -> String {
-    let between = |pair: Option<(f64, f64)>| match pair {
-        Some((middle, most)) => format!("p50 {middle:.1} ms, p99 {most:.1} ms"),
-        None => "-".to_owned(),
-    };
     let mut text = format!(
         "published {}/s, acknowledged {}/s ({}), told on the stream {}/s (lag {}), {} stored in all",
         second.published,
@@ -96,15 +96,43 @@ fn rates(second: &Second) -> String {
     text
 }
 
+/// One second as a board.
 fn lines(second: &Second) -> Vec<String> {
-    let mut lines = vec![rates(second), String::new()];
+    let mut lines = vec![
+        format!("published           {:>6}/s   {} acknowledged in all", second.published, second.acknowledged_total),
+        format!("acknowledged        {:>6}/s   after {}", second.acknowledged, between(second.puback_ms)),
+        format!("told on the stream  {:>6}/s   lag {}", second.told, between(second.lag_ms)),
+        second.failure.as_ref().map(|failure| format!("last failure: {failure}")).unwrap_or_default(),
+    ];
     for (truck, item) in second.last.iter().take(TRUCKS_SHOWN) {
-        lines.push(format!("{truck:<16} {item}"));
+        lines.push(format!("{truck}  {}", short(item)));
     }
     if second.last.len() > TRUCKS_SHOWN {
         lines.push(format!("... and {} more", second.last.len() - TRUCKS_SHOWN));
     }
     lines
+}
+
+fn between(pair: Option<(f64, f64)>) -> String {
+    match pair {
+        Some((middle, most)) => format!("p50 {middle:.1} ms, p99 {most:.1} ms"),
+        None => "-".to_owned(),
+    }
+}
+
+/// An item's attributes as `name value`.
+fn short(item: &Value) -> String {
+    let Some(fields) = item.as_object() else { return item.to_string() };
+    let texts = fields.iter().map(|(name, value)| match value {
+        Value::Object(inner) => short_list(name, inner.values()),
+        value => format!("{} {value}", name.replace('_', " ")),
+    });
+    texts.collect::<Vec<_>>().join("  ")
+}
+
+fn short_list<'a>(name: &str, values: impl Iterator<Item = &'a Value>) -> String {
+    let values: Vec<String> = values.map(Value::to_string).collect();
+    format!("{name} {}", values.join(" "))
 }
 
 fn json_of(second: &Second) -> Value {
@@ -138,7 +166,13 @@ mod tests {
     fn the_board_is_short() {
         let last = (0..20).map(|n| (format!("demo/truck-{n:02}"), json!({"speed": n}))).collect();
         let lines = lines(&Second { last, ..Second::default() });
-        assert_eq!(lines.len(), 2 + TRUCKS_SHOWN + 1);
-        assert!(lines[0].starts_with("published 0/s") && lines[8] == "... and 14 more");
+        assert_eq!(lines.len(), 4 + TRUCKS_SHOWN + 1);
+        assert!(lines[4] == "demo/truck-00  speed 0" && lines[10] == "... and 14 more");
+    }
+
+    #[test]
+    fn an_item_is_told_shortly() {
+        let item = json!({"doors_closed": true, "position": {"latitude": 48.2, "longitude": 11.6}, "speed": 61.5});
+        assert_eq!(short(&item), "doors closed true  position 48.2 11.6  speed 61.5");
     }
 }
