@@ -155,7 +155,7 @@ fn compare_scan(
     let (found, complete) = follow_pages(pages, limit, pages_max)?;
     let with_shard = |(key, item)| Ok(((shard(store, table, item)?, key), item));
     let mut expected: Vec<_> = rows.items().map(with_shard).collect::<Result<_, Violation>>()?;
-    expected.sort_by(|(a, _), (b, _)| a.cmp(b));
+    expected.sort_by_key(|(place, _)| *place);
     if !complete {
         expected.truncate(found.len());
     }

@@ -207,7 +207,12 @@ impl<'w> Session<'w> {
             57..=66 => _ = self.stepper.apply(),
             67..=74 => _ = self.stepper.fetch(),
             75..=83 => self.read()?,
-            84..=85 => self.change_table()?,
+            84 => self.change_table()?,
+            85 => {
+                // Mostly something waits.
+                self.finish()?;
+                self.change_table()?;
+            }
             86 => drop(self.store.submit_seal()),
             87 => self.world.clock.set_back(500_000),
             88 => self.stepper.run(),

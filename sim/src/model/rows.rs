@@ -152,7 +152,7 @@ impl Rows {
                 row.unclaimed.push(event.sequence);
                 return Ok(None);
             }
-            return Ok(row.queue.drain(..=at).last().map(|prediction| prediction.ticket));
+            return Ok(row.queue.drain(..=at).next_back().map(|prediction| prediction.ticket));
         }
         Err(Violation(format!("nobody asked for {event:?}")))
     }

@@ -15,7 +15,7 @@ use crate::{
 
 pub(crate) const DIR: &str = "log";
 const SUFFIX: &str = ".segment";
-const ZEROS: [u8; 1 << 20] = [0; 1 << 20];
+static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
 
 /// Why there is no new segment.
 pub(crate) enum Unmade {
