@@ -6,8 +6,14 @@
 //! ```
 //! While a frame is with the log, later requests are planned against the overlay into the next one. An answer leaves when
 //! the newest draft that it was planned against is applied.
+//!
+//! An event may be far larger than its request: a merge of one attribute holds the whole item, twice. So it is events that
+//! bound a frame, and a batch whose events do not fit is planned on into the next.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use item::{Event, SequenceNumber, Table};
@@ -40,9 +46,14 @@ struct InFlight {
     events: Vec<Event>,
 }
 
+/// Keys that wait for a look-up at once. Each may bring an item into the next frame, however full that is.
+const PARKED_KEYS_MAX: usize = 128;
+
 pub(crate) struct Core {
     planner: Planner,
     batches: Batches,
+    /// What is admitted and not planned yet, because the next frame is full or too much is parked.
+    admitted: VecDeque<(Place, Request)>,
     table_replies: BTreeMap<Ordinal, Vec<(TableReply, Result<Arc<Table>, TableRejection>)>>,
     applied: Applied,
     in_flight: Option<InFlight>,
@@ -71,6 +82,7 @@ impl Core {
         Core {
             planner: Planner::new(next_sequences.clone(), catalog, applied.next_table, config.high_keys_max),
             batches: Batches::default(),
+            admitted: VecDeque::new(),
             table_replies: BTreeMap::new(),
             applied,
             in_flight: None,
@@ -85,9 +97,14 @@ impl Core {
         }
     }
 
-    /// May more be admitted? Not while the next frame is full, or memory waits for the compactor.
+    /// May more be admitted? Not while something admitted is not planned.
     pub(crate) fn can_admit(&self) -> bool {
-        if self.planner.open_bytes() >= self.frame_bytes_max {
+        self.admitted.is_empty() && self.can_plan()
+    }
+
+    /// May more be planned? Not while the next frame is full, too much is parked, or memory waits for the compactor.
+    fn can_plan(&self) -> bool {
+        if self.planner.open_bytes() >= self.frame_bytes_max || self.planner.parked_keys() >= PARKED_KEYS_MAX {
             return false;
         }
         let view = self.view.get();
@@ -108,9 +125,16 @@ impl Core {
             return;
         }
         let batch = self.batches.open(requests.len(), reply);
+        let places = (0..).map(|at| Place { batch, at });
+        self.admitted.extend(places.zip(requests));
+        self.plan();
+    }
+
+    /// Plans what is admitted, in its order, as far as it may. Due whenever something that held it up has changed.
+    fn plan(&mut self) {
         let view = self.view.get();
-        for (at, request) in requests.into_iter().enumerate() {
-            let place = Place { batch, at };
+        while self.can_plan() {
+            let Some((place, request)) = self.admitted.pop_front() else { break };
             if let Some(planning) = self.planner.write(place, request, &view) {
                 self.batches.answer(place, planning.answer, planning.after);
             }
@@ -142,6 +166,7 @@ impl Core {
         self.in_flight = Some(InFlight { ordinal, events });
         // Time never goes back in the log, whatever the clock does.
         self.last_committed_at_us = self.last_committed_at_us.max(now_us);
+        self.plan();
         Some(Draft { committed_at_us: self.last_committed_at_us, first_sequences, body: Bytes::from(body) })
     }
 
@@ -170,8 +195,13 @@ impl Core {
         let view = self.view.get();
         match result {
             Ok(fetched) => {
-                for (place, planning) in self.planner.fetched(fetched, &view) {
+                let (answers, left) = self.planner.fetched(fetched, &view, self.frame_bytes_max);
+                for (place, planning) in answers {
                     self.batches.answer(place, planning.answer, planning.after);
+                }
+                // Whatever else is admitted came after them.
+                for request in left.into_iter().rev() {
+                    self.admitted.push_front(request);
                 }
             }
             Err(error) => {
@@ -180,12 +210,13 @@ impl Core {
                 }
             }
         }
+        self.plan();
     }
 
     /// Nothing in flight, parked, planned or unanswered.
     pub(crate) fn is_idle(&self) -> bool {
         self.in_flight.is_none()
-            && !self.planner.is_parked()
+            && self.planner.parked_keys() == 0
             && self.batches.is_empty()
             && self.table_replies.is_empty()
     }
@@ -193,6 +224,7 @@ impl Core {
     /// Seals the active memtables, if anything was applied since the last seal.
     pub(crate) fn seal(&mut self, now_us: u64) {
         self.applied.seal(&self.view, now_us);
+        self.plan();
     }
 
     /// Seals when the active memtables are full and there is room for one more sealed set.
@@ -201,6 +233,7 @@ impl Core {
         if view.sealed.len() < self.sealed_max && self.is_full(&view.active) {
             self.applied.seal(&self.view, now_us);
         }
+        self.plan();
     }
 
     fn is_full(&self, active: &[crate::memtable::Memtable]) -> bool {
@@ -230,6 +263,7 @@ impl Core {
         let catalog = crate::Catalog::clone(&self.view.get().catalog);
         self.planner.abandon(self.applied.next_sequences.clone(), catalog, self.applied.next_table);
         self.draft_sequences = self.applied.next_sequences.clone();
+        self.admitted.clear();
         self.batches.fail(error);
         for (reply, _) in std::mem::take(&mut self.table_replies).into_values().flatten() {
             drop(reply.send(Err(error.clone())));

@@ -3,6 +3,7 @@
 
 use std::{
     collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, mpsc},
     thread::{self, JoinHandle},
 };
@@ -27,7 +28,10 @@ pub(crate) fn start(core: Core, shared: Arc<Shared>, runtime: Handle) -> Result<
         .name("log".to_owned())
         .spawn(move || {
             for draft in to_write {
-                inbox.signal(Signal::Appended(log.append(draft)));
+                // A panic must not leave those who wait for this frame waiting for ever.
+                let appended = catch_unwind(AssertUnwindSafe(|| log.append(draft)));
+                let panicked = |_| Err(Error::Poisoned { cause: "the log thread panicked".to_owned() });
+                inbox.signal(Signal::Appended(appended.unwrap_or_else(panicked)));
             }
         })
         .map_err(Error::io("start", "log thread"))?;

@@ -45,8 +45,8 @@ pub(crate) struct Park {
 }
 
 impl Park {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.pins.is_empty()
+    pub(crate) fn len(&self) -> usize {
+        self.pins.len()
     }
 
     pub(crate) fn is_pinned(&self, table: TableId, key: &Key) -> bool {

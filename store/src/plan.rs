@@ -4,7 +4,7 @@
 //! requests on the same key queue behind it while all others pass. Sequence numbers are given out here; a frame takes
 //! whatever was planned since the one before.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use item::{
     Actor, Change, Event, Image, Item, ItemError, Key, Old, SequenceNumber, ShardId, Table, TableId, expression::Condition,
@@ -142,7 +142,8 @@ impl Planner {
     /// Plans one write of a batch; none if it is parked (its answer comes from [`Planner::fetched`]).
     pub(crate) fn write(&mut self, place: Place, request: Request, view: &View) -> Option<Answer> {
         let Some(table) = self.catalog.by_id(request.table).cloned() else {
-            return Some(Planning { answer: Err(Rejection::TableNotFound), after: 0 });
+            // Its removal may be planned and not yet durable.
+            return Some(Planning { answer: Err(Rejection::TableNotFound), after: self.newest_planned() });
         };
         if self.park.is_pinned(request.table, &request.key) {
             self.park.queue(place, request);
@@ -158,29 +159,36 @@ impl Planner {
         }
     }
 
-    /// Goes on with the requests that wait for a fetched key, in their order.
-    pub(crate) fn fetched(&mut self, fetched: Fetched, view: &View) -> Vec<(Place, Answer)> {
+    /// Goes on with the requests that wait for a fetched key, in their order: with one, and with more while the next frame
+    /// has less than `frame_bytes_max`. Answers what it planned, and the requests that are left.
+    pub(crate) fn fetched(
+        &mut self,
+        fetched: Fetched,
+        view: &View,
+        frame_bytes_max: usize,
+    ) -> (Vec<(Place, Answer)>, VecDeque<(Place, Request)>) {
         let Fetched { fetch, image, high } = fetched;
-        let Some(pin) = self.park.unpin(&fetch) else { return Vec::new() };
+        let Some(mut pin) = self.park.unpin(&fetch) else { return Default::default() };
         let Some(table) = self.catalog.by_id(fetch.table).cloned() else {
-            let gone = || Planning { answer: Err(Rejection::TableNotFound), after: 0 };
-            return pin.queue.into_iter().map(|(place, _)| (place, gone())).collect();
+            let gone = || Planning { answer: Err(Rejection::TableNotFound), after: self.newest_planned() };
+            return (pin.queue.into_iter().map(|(place, _)| (place, gone())).collect(), VecDeque::new());
         };
         if table.sort_key.is_some() && !self.high_keys.knows(table.id, &fetch.key.partition) {
             // The fetch saw every tier after the pin; what was planned since raised the pin's own bound.
-            if let Some(high) = high.into_iter().chain(pin.high).max() {
+            if let Some(high) = high.into_iter().chain(pin.high.take()).max() {
                 self.high_keys.raise(table.id, &fetch.key.partition, &high);
             }
         }
         let mut answers = Vec::new();
-        for (place, request) in pin.queue {
+        while answers.is_empty() || self.open_bytes < frame_bytes_max {
+            let Some((place, request)) = pin.queue.pop_front() else { break };
             let known = match self.overlay.get(table.id, &request.key) {
                 Some(planned) => Known::State(planned.image.clone(), planned.ordinal),
                 None => Known::State(image.clone(), 0),
             };
             answers.push((place, self.decide(&table, request, known, view)));
         }
-        answers
+        (answers, pin.queue)
     }
 
     /// Gives up the requests that wait for a look-up; answers their places.
@@ -194,9 +202,9 @@ impl Planner {
         self.park.take_fetches()
     }
 
-    /// Are there requests that wait for a fetch?
-    pub(crate) fn is_parked(&self) -> bool {
-        !self.park.is_empty()
+    /// How many keys wait for a fetch.
+    pub(crate) fn parked_keys(&self) -> usize {
+        self.park.len()
     }
 
     /// Encoded bytes (approximately) waiting for the next frame.

@@ -45,6 +45,7 @@ impl Stepper {
     pub fn take_draft(&mut self) -> bool {
         if self.draft.is_none() && self.appended.is_none() {
             self.draft = self.core.take_draft(self.shared.clock.now_us());
+            self.fetches.extend(self.core.take_fetches());
             return self.draft.is_some();
         }
         false
@@ -61,6 +62,7 @@ impl Stepper {
     pub fn apply(&mut self) -> bool {
         let Some(appended) = self.appended.take() else { return false };
         drive::take(&mut self.core, appended, self.shared.clock.now_us());
+        self.fetches.extend(self.core.take_fetches());
         true
     }
 
