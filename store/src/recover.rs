@@ -30,7 +30,11 @@ const REPLAY_BYTES: usize = 8 << 20;
 
 pub(crate) fn recover(disk: &Arc<dyn Disk>, clock: &dyn Clock, config: &Config) -> Result<Recovered, Error> {
     let manifest = match Manifest::load(disk.as_ref())? {
-        Some(manifest) => manifest,
+        Some(manifest) => {
+            // A process that died while publishing it may not have made its name durable; what is done next rests on it.
+            Manifest::settle(disk.as_ref())?;
+            manifest
+        }
         None => first_manifest(disk.as_ref(), config)?,
     };
     let files = FileSet::open(disk.as_ref(), &manifest)?;

@@ -47,6 +47,11 @@ impl Manifest {
         Ok(())
     }
 
+    /// Makes the name of the newest manifest durable, before anything is done that rests on it.
+    pub fn settle(disk: &dyn Disk) -> Result<(), Error> {
+        disk.sync_dir(MANIFEST_DIR).map_err(Error::io("sync directory", MANIFEST_DIR))
+    }
+
     /// The new manifest is in force: leftovers cost space only, and the next publish removes them.
     fn remove_older(&self, disk: &dyn Disk) {
         let older = numbers(disk).unwrap_or_default().into_iter().filter(|number| number + 1 < self.number);
