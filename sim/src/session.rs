@@ -137,8 +137,7 @@ impl<'w> Session<'w> {
     /// The disk is well again. Whatever failed meanwhile and may be tried again must now succeed.
     fn end_trouble(&mut self) -> Result<(), End> {
         if self.world.in_trouble {
-            self.stepper.run();
-            self.poll()?;
+            self.drive()?;
             self.world.disk.trouble(Trouble::default());
             self.world.in_trouble = false;
         }
@@ -167,7 +166,7 @@ impl<'w> Session<'w> {
     /// Flushes and merges everything; answers a checksum of what is then read.
     pub(crate) fn settle(&mut self) -> Result<u64, End> {
         let sealed = self.store.submit_seal();
-        self.stepper.run();
+        self.drive()?;
         drop(sealed);
         self.world.clock.advance(120_000_000);
         for _ in 0..ROUNDS_MAX {
@@ -215,7 +214,7 @@ impl<'w> Session<'w> {
             }
             86 => drop(self.store.submit_seal()),
             87 => self.world.clock.set_back(500_000),
-            88 => self.stepper.run(),
+            88 => self.drive()?,
             89 => self.trim()?,
             90 => self.end_trouble()?,
             _ => _ = self.work()?,
@@ -336,8 +335,7 @@ impl<'w> Session<'w> {
     /// Answers everything that waits.
     fn finish(&mut self) -> Result<(), End> {
         for _ in 0..ROUNDS_MAX {
-            self.stepper.run();
-            self.poll()?;
+            self.drive()?;
             if self.batches.is_empty() && self.table_answer.is_none() {
                 return Ok(());
             }
@@ -347,6 +345,22 @@ impl<'w> Session<'w> {
         match self.world.in_trouble {
             true => Err(End::Crash),
             false => Err(Violation(format!("{} batches are never answered", self.batches.len())).into()),
+        }
+    }
+
+    /// Does steps until nothing is left to do, or an error is answered: what was asked for after the writes that failed would
+    /// then be planned as if nobody had asked for those.
+    fn drive(&mut self) -> Result<(), End> {
+        loop {
+            let planned = self.stepper.plan();
+            let fetched = self.stepper.fetch();
+            let drafted = self.stepper.take_draft();
+            let appended = self.stepper.append();
+            let applied = self.stepper.apply();
+            self.poll()?;
+            if !(planned || fetched || drafted || appended || applied) {
+                return Ok(());
+            }
         }
     }
 
