@@ -10,7 +10,7 @@ use std::{
 
 use item::{Table, TableId};
 use store::{Store, log::FrameNumber, manifest::Place};
-use tokio::{sync::watch, time::MissedTickBehavior};
+use tokio::{runtime::Handle, sync::watch, time::MissedTickBehavior};
 
 use crate::{Config, Error, Job, Report, Step, Task, collect, job::Site, plan, retention};
 
@@ -93,9 +93,9 @@ impl Compactor {
                 vec![Arc::clone(catalog.by_name(name).filter(|table| !table.id.is_system()).ok_or_else(unknown)?)]
             }
         };
-        self.site.store.seal().await?;
         let compactor = self.clone();
-        let done = tokio::task::spawn_blocking(move || compactor.compact_tables(&tables)).await;
+        let runtime = Handle::current();
+        let done = tokio::task::spawn_blocking(move || compactor.compact_tables(&tables, &runtime)).await;
         done.map_err(|_| store::Error::Closed)?
     }
 
@@ -109,12 +109,13 @@ impl Compactor {
         loop {
             let ready = tokio::select! {
                 () = stopped(&mut shutdown) => return,
-                _ = tick.tick() => Ok(()),
-                _ = seal.tick() => self.site.store.seal().await.map_err(Error::from),
+                _ = tick.tick() => Ok(true),
+                _ = seal.tick() => self.site.store.seal().await,
             };
             let outcome = match ready {
-                Ok(()) => self.work_until(&mut shutdown).await,
-                Err(error) => Err(error),
+                // What could not be sealed now is sealed at the next interval, or when it is full.
+                Ok(_) => self.work_until(&mut shutdown).await,
+                Err(error) => Err(Error::from(error)),
             };
             if let Err(error) = outcome {
                 metrics::counter!("thalweg_compactor_failures_total").increment(1);
@@ -154,8 +155,11 @@ impl Compactor {
         if flushed { self.trim() } else { Ok(()) }
     }
 
-    fn compact_tables(&self, tables: &[Arc<Table>]) -> Result<Vec<Compacted>, Error> {
+    fn compact_tables(&self, tables: &[Arc<Table>], runtime: &Handle) -> Result<Vec<Compacted>, Error> {
         let _working = self.working.lock().unwrap_or_else(PoisonError::into_inner);
+        while !runtime.block_on(self.site.store.seal())? {
+            self.finish(&Task::Flush)?;
+        }
         let target = self.site.store.view().sealed.last().map_or(FrameNumber(0), |sealed| sealed.through);
         while self.site.store.manifest().flushed < target {
             self.finish(&Task::Flush)?;

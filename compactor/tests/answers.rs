@@ -48,7 +48,7 @@ async fn scans_and_gets_agree_with_a_map_through_flushes_merges_and_restarts() {
         match draws.below(4) {
             0 => {}
             1 => {
-                database.store.seal().await.unwrap();
+                assert!(database.store.seal().await.unwrap());
                 let flush = database.compactor.next_task().unwrap();
                 let mut job = database.compactor.start(&flush);
                 while job.step().unwrap() == compactor::Step::More {}

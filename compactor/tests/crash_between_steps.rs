@@ -26,7 +26,7 @@ async fn dying_between_any_two_steps_loses_and_leaves_nothing() {
             database.drop_table("gone").await;
         }
         let expected = database.scan(&table).await;
-        database.store.seal().await.unwrap();
+        assert!(database.store.seal().await.unwrap());
         while let Some(task) = database.compactor.next_task() {
             let mut job = database.compactor.start(&task);
             loop {

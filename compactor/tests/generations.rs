@@ -95,7 +95,7 @@ async fn every_file_of_a_generation_has_the_widest_types() {
         let mut items: Vec<_> = (0..20).map(item).collect();
         items[0].insert(format!("extra-{round}"), number("1"));
         database.put(&table, items).await;
-        database.store.seal().await.unwrap();
+        assert!(database.store.seal().await.unwrap());
         let mut job = database.compactor.start(&Task::Flush);
         while job.step().unwrap() == Step::More {}
     }

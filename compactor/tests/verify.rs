@@ -16,7 +16,7 @@ async fn example(dir: &Path) {
     database.put(&table, (0..200).map(|at| reading(at % 7, at, "1.5")).collect()).await;
     database.compactor.compact(None).await.unwrap();
     database.remove(&table, vec![reading(1, 1, "0")]).await;
-    database.store.seal().await.unwrap();
+    assert!(database.store.seal().await.unwrap());
     let mut job = database.compactor.start(&Task::Flush);
     while job.step().unwrap() == Step::More {}
     database.put(&table, vec![reading(2, 2000, "2")]).await;

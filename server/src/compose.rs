@@ -7,6 +7,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::Context;
@@ -40,6 +41,9 @@ pub(crate) struct Running {
     background: Part,
 }
 
+/// How long a part may drain. Supervisors commonly kill 10 s or more after SIGTERM, and there are three parts.
+const DRAIN_MAX: Duration = Duration::from_secs(5);
+
 /// Tasks that end when they are told to.
 struct Part {
     stop: watch::Sender<bool>,
@@ -60,11 +64,20 @@ impl Part {
         }
     }
 
-    /// Tells the tasks to end, and waits until they have drained.
+    /// Tells the tasks to end, and waits until they have drained, or until [`DRAIN_MAX`]: a full disk may hold them up for
+    /// ever. What was not acknowledged by then never is; its senders send it again.
     async fn end(mut self) {
         self.stop.send_replace(true);
+        if tokio::time::timeout(DRAIN_MAX, self.drained()).await.is_err() {
+            tracing::warn!("stopping although not everything under way is done after {} s", DRAIN_MAX.as_secs());
+            self.tasks.abort_all();
+            self.drained().await;
+        }
+    }
+
+    async fn drained(&mut self) {
         while let Some(ended) = self.tasks.join_next().await {
-            if let Err(error) = ended {
+            if let Some(error) = ended.err().filter(|error| error.is_panic()) {
                 tracing::error!(%error, "a part of the server ended by a panic");
             }
         }

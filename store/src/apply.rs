@@ -58,9 +58,14 @@ impl Applied {
         self.frame = frame;
     }
 
+    /// Is everything applied in a sealed set or in files?
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.frame <= self.sealed_through
+    }
+
     /// Seals the active memtables after the last applied frame and starts new ones. Nothing applied since: nothing done.
     pub(crate) fn seal(&mut self, view: &CurrentView, now_us: u64) {
-        if self.frame <= self.sealed_through {
+        if self.is_sealed() {
             return;
         }
         self.sealed_through = self.frame;

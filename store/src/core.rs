@@ -40,6 +40,16 @@ pub(crate) enum Ask {
     Table(TableWrite, TableReply),
 }
 
+impl Ask {
+    /// Answers it with `error`.
+    pub(crate) fn refuse(self, error: Error) {
+        match self {
+            Ask::Write(_, reply) => drop(reply.sender.send(Err(error))),
+            Ask::Table(_, reply) => drop(reply.send(Err(error))),
+        }
+    }
+}
+
 /// A frame that the log has and has not yet answered.
 struct InFlight {
     ordinal: Ordinal,
@@ -107,8 +117,7 @@ impl Core {
         if self.planner.open_bytes() >= self.frame_bytes_max || self.planner.parked_keys() >= PARKED_KEYS_MAX {
             return false;
         }
-        let view = self.view.get();
-        view.sealed.len() < self.sealed_max || !self.is_full(&view.active)
+        !self.waits_for_flush()
     }
 
     /// Takes a request: plans it, parks it, or refuses it.
@@ -121,8 +130,7 @@ impl Core {
 
     fn write(&mut self, requests: Vec<Request>, reply: Reply) {
         if let Some(poison) = &self.poison {
-            drop(reply.sender.send(Err(poison.clone())));
-            return;
+            return Ask::Write(requests, reply).refuse(poison.clone());
         }
         let batch = self.batches.open(requests.len(), reply);
         let places = (0..).map(|at| Place { batch, at });
@@ -143,8 +151,7 @@ impl Core {
 
     fn change_table(&mut self, change: TableWrite, reply: TableReply, now_us: u64) {
         if let Some(poison) = &self.poison {
-            drop(reply.send(Err(poison.clone())));
-            return;
+            return Ask::Table(change, reply).refuse(poison.clone());
         }
         // A stream is found again by the time in its label, so that must not lie behind the log's.
         let planning = self.planner.table(change, now_us.max(self.last_committed_at_us));
@@ -221,10 +228,32 @@ impl Core {
             && self.table_replies.is_empty()
     }
 
-    /// Seals the active memtables, if anything was applied since the last seal.
-    pub(crate) fn seal(&mut self, now_us: u64) {
+    /// Seals the active memtables, unless as many sets as may wait are waiting; answers whether everything applied is sealed.
+    pub(crate) fn seal(&mut self, now_us: u64) -> bool {
+        if self.view.get().sealed.len() >= self.sealed_max {
+            return self.applied.is_sealed();
+        }
         self.applied.seal(&self.view, now_us);
         self.plan();
+        true
+    }
+
+    /// Is planning held up until the compactor has flushed something?
+    pub(crate) fn waits_for_flush(&self) -> bool {
+        let view = self.view.get();
+        view.sealed.len() >= self.sealed_max && self.is_full(&view.active)
+    }
+
+    /// Is anything admitted and not planned?
+    pub(crate) fn has_unplanned(&self) -> bool {
+        !self.admitted.is_empty()
+    }
+
+    /// Answers the batches of everything that is admitted and not planned with `error`.
+    pub(crate) fn refuse_unplanned(&mut self, error: &Error) {
+        for (place, _) in std::mem::take(&mut self.admitted) {
+            self.batches.fail_one(place.batch, error);
+        }
     }
 
     /// Seals when the active memtables are full and there is room for one more sealed set.

@@ -54,7 +54,8 @@ fn run(mut core: Core, shared: &Arc<Shared>, drafts: &mpsc::SyncSender<Draft>, r
         let (asks, signals, closing) = if can_admit && !waiting.is_empty() {
             shared.inbox.take()
         } else {
-            shared.inbox.wait(can_admit, core.is_idle() && waiting.is_empty())
+            let refusable = core.waits_for_flush() && (core.has_unplanned() || !waiting.is_empty());
+            shared.inbox.wait(can_admit, refusable || core.is_idle() && waiting.is_empty())
         };
         waiting.extend(asks);
         for signal in signals {
@@ -74,6 +75,11 @@ fn run(mut core: Core, shared: &Arc<Shared>, drafts: &mpsc::SyncSender<Draft>, r
         for fetch in core.take_fetches() {
             runtime.spawn(answer(fetch, shared.clone()));
         }
+        if closing && core.waits_for_flush() {
+            // Whoever closes the store has ended the compactor first: nothing will make room any more.
+            core.refuse_unplanned(&Error::Closed);
+            waiting.drain(..).for_each(|ask| ask.refuse(Error::Closed));
+        }
         if closing && core.is_idle() && waiting.is_empty() {
             return;
         }
@@ -87,8 +93,8 @@ pub(crate) fn take(core: &mut Core, signal: Signal, now_us: u64) {
         Signal::Fetched(fetch, result) => core.fetched(&fetch, result),
         Signal::Committed => core.seal_if_full(now_us),
         Signal::Seal(reply) => {
-            core.seal(now_us);
-            drop(reply.send(Ok(())));
+            let sealed = core.seal(now_us);
+            let _ = reply.send(sealed);
         }
     }
 }

@@ -22,8 +22,8 @@ pub(crate) enum Signal {
     Fetched(Fetch, Result<Fetched, Error>),
     /// The manifest moved on: sealed sets may be gone.
     Committed,
-    /// Seal the active memtables; answered once done.
-    Seal(oneshot::Sender<Result<(), Error>>),
+    /// Seal the active memtables; answered whether it was done.
+    Seal(oneshot::Sender<bool>),
 }
 
 /// Requests are bounded by what the store admits, signals by what the core handed out.

@@ -22,6 +22,16 @@ pub enum Direction {
     Backward,
 }
 
+impl Direction {
+    /// Does `key` come after `other`?
+    fn is_past(self, key: &Key, other: &Key) -> bool {
+        match self {
+            Direction::Forward => key > other,
+            Direction::Backward => key < other,
+        }
+    }
+}
+
 /// Encoded sort keys `from <= sort < until` of one partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SortRange {
@@ -218,6 +228,8 @@ struct Source<'a> {
     range: KeyRange,
     block: VecDeque<Row>,
     exhausted: bool,
+    /// Of a file that was not read yet: the first key that it may have.
+    unopened: Option<Key>,
 }
 
 enum Place<'a> {
@@ -238,27 +250,61 @@ impl<'a> Merge<'a> {
             range.from.as_ref().is_none_or(|from| *from <= file.max_key)
                 && range.until.as_ref().is_none_or(|until| file.min_key < *until)
         };
-        let memory = view.memtables(shard).map(Place::Memory);
-        let cold = view.files.files(table, shard).iter().filter(|file| overlaps(file)).map(Place::Cold);
-        let sources = memory
-            .chain(cold)
-            .map(|place| Source { place, range: range.clone(), block: VecDeque::new(), exhausted: false })
-            .collect();
+        let source = |place, unopened| Source {
+            place,
+            range: range.clone(),
+            block: VecDeque::new(),
+            exhausted: false,
+            unopened,
+        };
+        let memory = view.memtables(shard).map(|memtable| source(Place::Memory(memtable), None));
+        let files = view.files.files(table, shard).iter().filter(|file| overlaps(file));
+        let cold = files.map(|file| {
+            let bound = match direction {
+                Direction::Forward => &file.min_key,
+                Direction::Backward => &file.max_key,
+            };
+            source(Place::Cold(file), Some(bound.clone()))
+        });
+        let sources = memory.chain(cold).collect();
         Merge { sources, table, direction, block_rows }
     }
 
     async fn next(&mut self, cache: &Cache) -> Result<Option<Row>, Error> {
-        for source in &mut self.sources {
-            source.refill(self.table, self.direction, self.block_rows, cache).await?;
-        }
-        let heads = self.sources.iter().filter_map(|source| source.block.front()).map(|row| &row.key);
-        let first = match self.direction {
-            Direction::Forward => heads.min(),
-            Direction::Backward => heads.max(),
+        let first = loop {
+            for source in self.sources.iter_mut().filter(|source| source.unopened.is_none()) {
+                source.refill(self.table, self.direction, self.block_rows, cache).await?;
+            }
+            let first = self.first_head();
+            // A file whose keys all lie past the first head is not read yet.
+            match self.next_unopened() {
+                Some((at, bound)) if first.is_none_or(|first| !self.direction.is_past(bound, first)) => {
+                    self.sources[at].unopened = None;
+                }
+                _ => break first.cloned(),
+            }
         };
-        let Some(first) = first.cloned() else { return Ok(None) };
+        let Some(first) = first else { return Ok(None) };
         let same = self.sources.iter_mut().filter_map(|source| source.block.pop_front_if(|row| row.key == first));
         Ok(same.max_by_key(|row| row.sequence))
+    }
+
+    /// The least key (backward: the greatest) among the rows at hand.
+    fn first_head(&self) -> Option<&Key> {
+        let heads = self.sources.iter().filter_map(|source| source.block.front()).map(|row| &row.key);
+        match self.direction {
+            Direction::Forward => heads.min(),
+            Direction::Backward => heads.max(),
+        }
+    }
+
+    /// The place of the unopened source that begins first, and where it begins.
+    fn next_unopened(&self) -> Option<(usize, &Key)> {
+        let unopened = self.sources.iter().enumerate().filter_map(|(at, source)| Some((at, source.unopened.as_ref()?)));
+        match self.direction {
+            Direction::Forward => unopened.min_by_key(|(_, bound)| *bound),
+            Direction::Backward => unopened.max_by_key(|(_, bound)| *bound),
+        }
     }
 }
 

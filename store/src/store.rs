@@ -215,13 +215,14 @@ impl Store {
         self.0.shared.lock_manifest().clone()
     }
 
-    /// Seals the active memtables at a frame: afterwards every write answered before is in a sealed set or in files.
-    pub async fn seal(&self) -> Result<(), Error> {
-        self.submit_seal().await.unwrap_or(Err(Error::Closed))
+    /// Seals the active memtables at a frame: after `true` every write answered before is in a sealed set or in files. `false`:
+    /// as many sets as may wait are waiting, so flush one first.
+    pub async fn seal(&self) -> Result<bool, Error> {
+        self.submit_seal().await.map_err(|_| Error::Closed)
     }
 
     /// Asks for a seal without waiting for it. For the simulator.
-    pub fn submit_seal(&self) -> oneshot::Receiver<Result<(), Error>> {
+    pub fn submit_seal(&self) -> oneshot::Receiver<bool> {
         let (sender, done) = oneshot::channel();
         self.0.shared.inbox.signal(Signal::Seal(sender));
         done
