@@ -7,7 +7,8 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use item::{
-    Actor, Change, Event, Image, Item, ItemError, Key, Old, SequenceNumber, ShardId, Table, TableId, expression::Condition,
+    Actor, Change, Event, Image, Item, ItemError, Key, Old, SequenceNumber, ShardId, Table, TableId,
+    expression::Condition,
 };
 
 use crate::{
