@@ -32,7 +32,10 @@ use crate::{
 };
 
 /// What a change of the catalogue is answered with.
-pub(crate) type TableReply = oneshot::Sender<Result<Result<Arc<Table>, TableRejection>, Error>>;
+pub(crate) type TableAnswer = Result<Arc<Table>, TableRejection>;
+
+/// Where that answer goes.
+pub(crate) type TableReply = oneshot::Sender<Result<TableAnswer, Error>>;
 
 /// What callers ask of the core.
 pub(crate) enum Ask {
@@ -64,7 +67,8 @@ pub(crate) struct Core {
     batches: Batches,
     /// What is admitted and not planned yet, because the next frame is full or too much is parked.
     admitted: VecDeque<(Place, Request)>,
-    table_replies: BTreeMap<Ordinal, Vec<(TableReply, Result<Arc<Table>, TableRejection>)>>,
+    /// Planned changes of the catalogue, by the draft that their answers wait for.
+    table_replies: BTreeMap<Ordinal, Vec<(TableReply, TableAnswer)>>,
     applied: Applied,
     in_flight: Option<InFlight>,
     /// Per shard, the number of the first event after the last draft.

@@ -73,11 +73,14 @@ impl Inbox {
     /// Waits until something is here or the inbox is closing, then takes it. `asks_wanted`: do requests end the wait?
     pub(crate) fn wait(&self, asks_wanted: bool, closing_wanted: bool) -> (VecDeque<Ask>, VecDeque<Signal>, bool) {
         let mut state = self.lock();
-        while state.signals.is_empty() && !(asks_wanted && !state.asks.is_empty()) && !(closing_wanted && state.closing)
-        {
+        loop {
+            let asked = asks_wanted && !state.asks.is_empty();
+            let closing = closing_wanted && state.closing;
+            if asked || closing || !state.signals.is_empty() {
+                return Self::take_from(&mut state);
+            }
             state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        Self::take_from(&mut state)
     }
 
     fn take_from(state: &mut State) -> (VecDeque<Ask>, VecDeque<Signal>, bool) {

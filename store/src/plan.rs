@@ -94,6 +94,9 @@ pub(crate) struct Planning<T> {
     pub(crate) after: Ordinal,
 }
 
+/// Requests that wait to be planned, in order.
+pub(crate) type Queue = VecDeque<(Place, Request)>;
+
 type Answer = Planning<Result<Written, Rejection>>;
 
 /// What planning knows of a key's item.
@@ -167,7 +170,7 @@ impl Planner {
         fetched: Fetched,
         view: &View,
         frame_bytes_max: usize,
-    ) -> (Vec<(Place, Answer)>, VecDeque<(Place, Request)>) {
+    ) -> (Vec<(Place, Answer)>, Queue) {
         let Fetched { fetch, image, high } = fetched;
         let Some(mut pin) = self.park.unpin(&fetch) else { return Default::default() };
         let Some(table) = self.catalog.by_id(fetch.table).cloned() else {

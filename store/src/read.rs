@@ -61,129 +61,134 @@ pub struct PageLimit {
     pub bytes: usize,
 }
 
+impl PageLimit {
+    /// Rows to take from one place at a time.
+    fn block_rows(self) -> usize {
+        self.items.saturating_add(1).clamp(BLOCK_ROWS_MIN, BLOCK_ROWS_MAX)
+    }
+}
+
 impl Default for PageLimit {
     fn default() -> Self {
         PageLimit { items: usize::MAX, bytes: 1 << 20 }
     }
 }
 
-/// The row of `key`, if any tier knows it.
-pub(crate) async fn get(view: &View, cache: &Cache, table: TableId, key: &Key) -> Result<Option<Row>, Error> {
-    let shard = shard_of_key(key, view.shards());
-    for memtable in view.memtables(shard) {
-        if let Some(state) = memtable.get(table, key) {
-            return Ok(Some(Row { key: key.clone(), sequence: state.sequence, image: state.image }));
-        }
-    }
-    for file in view.files.files(table, shard).iter().rev() {
-        if file.min_key <= *key
-            && *key <= file.max_key
-            && let Some(row) = file.get(key, cache).await?
-        {
-            return Ok(Some(row));
-        }
-    }
-    Ok(None)
+/// Reads one view.
+pub(crate) struct Reader<'a> {
+    pub(crate) view: &'a View,
+    pub(crate) cache: &'a Cache,
 }
 
-/// The greatest sort key of a partition in any tier, removed rows included.
-pub(crate) async fn greatest_sort(
-    view: &View,
-    cache: &Cache,
-    table: TableId,
-    key: &Key,
-) -> Result<Option<Bytes>, Error> {
-    let shard = shard_of_key(key, view.shards());
-    let partition = &key.partition;
-    let mut high = view.memtables(shard).filter_map(|memtable| memtable.greatest_sort(table, partition)).max();
-    let range = partition_range(partition, &SortRange::default());
-    for file in view.files.files(table, shard) {
-        if file.min_key.partition <= *partition && *partition <= file.max_key.partition {
-            let last = file.scan(&range, Direction::Backward, 1, cache).await?;
-            high = high.into_iter().chain(last.into_iter().map(|row| row.key.sort)).max();
+impl Reader<'_> {
+    /// The row of `key`, if any tier knows it.
+    pub(crate) async fn get(&self, table: TableId, key: &Key) -> Result<Option<Row>, Error> {
+        let shard = shard_of_key(key, self.view.shards());
+        for memtable in self.view.memtables(shard) {
+            if let Some(state) = memtable.get(table, key) {
+                return Ok(Some(Row { key: key.clone(), sequence: state.sequence, image: state.image }));
+            }
         }
+        for file in self.view.files.files(table, shard).iter().rev() {
+            if file.min_key <= *key
+                && *key <= file.max_key
+                && let Some(row) = file.get(key, self.cache).await?
+            {
+                return Ok(Some(row));
+            }
+        }
+        Ok(None)
     }
-    Ok(high)
-}
 
-/// One page of a partition.
-pub(crate) async fn query(
-    view: &View,
-    cache: &Cache,
-    table: &Table,
-    partition: &[u8],
-    range: &SortRange,
-    direction: Direction,
-    after: Option<&Key>,
-    limit: PageLimit,
-) -> Result<Page, Error> {
-    let mut range = partition_range(&Bytes::copy_from_slice(partition), range);
-    match (direction, after) {
-        (_, None) => {}
-        (Direction::Forward, Some(after)) => range.from = range.from.max(Some(successor(after))),
-        (Direction::Backward, Some(after)) => range.until = range.until.min(Some(after.clone())),
+    /// The greatest sort key of the partition of `key` in any tier, removed rows included.
+    pub(crate) async fn greatest_sort(&self, table: TableId, key: &Key) -> Result<Option<Bytes>, Error> {
+        let shard = shard_of_key(key, self.view.shards());
+        let partition = &key.partition;
+        let mut high = self.view.memtables(shard).filter_map(|memtable| memtable.greatest_sort(table, partition)).max();
+        let range = partition_range(partition, &SortRange::default());
+        for file in self.view.files.files(table, shard) {
+            if file.min_key.partition <= *partition && *partition <= file.max_key.partition {
+                let last = file.scan(&range, Direction::Backward, 1, self.cache).await?;
+                high = high.into_iter().chain(last.into_iter().map(|row| row.key.sort)).max();
+            }
+        }
+        Ok(high)
     }
-    let shard = shard_of(item::key::slot(partition), view.shards());
-    let mut page = Page::default();
-    fill(&mut page, view, cache, table, shard, range, direction, limit, |_| true).await?;
-    Ok(page)
-}
 
-/// One page of all items whose slot is in `slots`.
-pub(crate) async fn scan(
-    view: &View,
-    cache: &Cache,
-    table: &Table,
-    slots: Range<u16>,
-    after: Option<&Key>,
-    limit: PageLimit,
-) -> Result<Page, Error> {
-    let mut page = Page::default();
-    if slots.is_empty() {
-        return Ok(page);
-    }
-    let first = after.map_or(shard_of(Slot(slots.start), view.shards()), |after| shard_of_key(after, view.shards()));
-    let last = shard_of(Slot((slots.end - 1).min(SLOTS - 1)), view.shards());
-    for shard in (first.0..=last.0).map(ShardId) {
-        let from = after.filter(|_| shard == first).map(successor);
-        let range = KeyRange { from, until: None };
-        let inside = |key: &Key| slots.contains(&key.slot().0);
-        fill(&mut page, view, cache, table, shard, range, Direction::Forward, limit, inside).await?;
-        if page.last_key.is_some() {
-            break;
+    /// One page of a partition.
+    pub(crate) async fn query(
+        &self,
+        table: &Table,
+        partition: &[u8],
+        range: &SortRange,
+        direction: Direction,
+        after: Option<&Key>,
+        limit: PageLimit,
+    ) -> Result<Page, Error> {
+        let mut range = partition_range(&Bytes::copy_from_slice(partition), range);
+        match (direction, after) {
+            (_, None) => {}
+            (Direction::Forward, Some(after)) => range.from = range.from.max(Some(successor(after))),
+            (Direction::Backward, Some(after)) => range.until = range.until.min(Some(after.clone())),
         }
+        let shard = shard_of(item::key::slot(partition), self.view.shards());
+        let mut page = Page::default();
+        let rows = Merge::new(self.view, table.id, shard, range, direction, limit.block_rows());
+        self.fill(&mut page, table, rows, limit, |_| true).await?;
+        Ok(page)
     }
-    Ok(page)
-}
 
-/// Adds the live items of one shard's `range` to `page` until its limit.
-async fn fill(
-    page: &mut Page,
-    view: &View,
-    cache: &Cache,
-    table: &Table,
-    shard: ShardId,
-    range: KeyRange,
-    direction: Direction,
-    limit: PageLimit,
-    wanted: impl Fn(&Key) -> bool,
-) -> Result<(), Error> {
-    let block_rows = limit.items.saturating_add(1).clamp(BLOCK_ROWS_MIN, BLOCK_ROWS_MAX);
-    let mut rows = Merge::new(view, table.id, shard, range, direction, block_rows);
-    while let Some(row) = rows.next(cache).await? {
-        let Some(image) = row.image else { continue };
-        if !wanted(&row.key) {
-            continue;
+    /// One page of all items whose slot is in `slots`.
+    pub(crate) async fn scan(
+        &self,
+        table: &Table,
+        slots: Range<u16>,
+        after: Option<&Key>,
+        limit: PageLimit,
+    ) -> Result<Page, Error> {
+        let mut page = Page::default();
+        if slots.is_empty() {
+            return Ok(page);
         }
-        let item = image.decode().map_err(|error| corrupt(table, &error))?;
-        page.bytes += item.size();
-        page.items.push(item);
-        if page.items.len() >= limit.items || page.bytes >= limit.bytes {
-            page.last_key = Some(row.key);
-            break;
+        let shards = self.view.shards();
+        let first = after.map_or(shard_of(Slot(slots.start), shards), |after| shard_of_key(after, shards));
+        let last = shard_of(Slot((slots.end - 1).min(SLOTS - 1)), shards);
+        for shard in (first.0..=last.0).map(ShardId) {
+            let from = after.filter(|_| shard == first).map(successor);
+            let range = KeyRange { from, until: None };
+            let rows = Merge::new(self.view, table.id, shard, range, Direction::Forward, limit.block_rows());
+            self.fill(&mut page, table, rows, limit, |key| slots.contains(&key.slot().0)).await?;
+            if page.last_key.is_some() {
+                break;
+            }
         }
+        Ok(page)
     }
-    Ok(())
+
+    /// Adds the live items of `rows` whose key is wanted to `page`, until its limit.
+    async fn fill(
+        &self,
+        page: &mut Page,
+        table: &Table,
+        mut rows: Merge<'_>,
+        limit: PageLimit,
+        wanted: impl Fn(&Key) -> bool,
+    ) -> Result<(), Error> {
+        while let Some(row) = rows.next(self.cache).await? {
+            let Some(image) = row.image else { continue };
+            if !wanted(&row.key) {
+                continue;
+            }
+            let item = image.decode().map_err(|error| corrupt(table, &error))?;
+            page.bytes += item.size();
+            page.items.push(item);
+            if page.items.len() >= limit.items || page.bytes >= limit.bytes {
+                page.last_key = Some(row.key);
+                break;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// An image that does not decode: its frame or file was checked, so this is our fault, not the disk's.
@@ -285,7 +290,7 @@ impl<'a> Merge<'a> {
             }
         };
         let Some(first) = first else { return Ok(None) };
-        let same = self.sources.iter_mut().filter_map(|source| source.block.pop_front_if(|row| row.key == first));
+        let same = self.sources.iter_mut().filter_map(|source| source.take(&first));
         Ok(same.max_by_key(|row| row.sequence))
     }
 
@@ -309,6 +314,12 @@ impl<'a> Merge<'a> {
 }
 
 impl Source<'_> {
+    /// Takes the row of `key`, if it is the next one here.
+    fn take(&mut self, key: &Key) -> Option<Row> {
+        let is_next = self.block.front().is_some_and(|row| row.key == *key);
+        if is_next { self.block.pop_front() } else { None }
+    }
+
     async fn refill(
         &mut self,
         table: TableId,

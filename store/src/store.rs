@@ -25,7 +25,8 @@ use crate::{
     manifest::{Edit, Manifest},
     park::{Fetch, Fetched},
     plan::Request,
-    read, recover,
+    read::{self, Reader},
+    recover,
     stepper::Stepper,
     view::{CurrentView, View},
     write::{Answers, TableRejection, TableWrite, Write},
@@ -141,7 +142,7 @@ impl Store {
     /// The item of `key`; linearizable.
     pub async fn get(&self, table: &Table, key: &Key) -> Result<Option<Item>, Error> {
         let view = self.view();
-        let row = read::get(&view, &self.0.shared.cache, table.id, key).await?;
+        let row = self.0.shared.reader(&view).get(table.id, key).await?;
         let image = row.and_then(|row| row.image);
         image.map(|image| image.decode().map_err(|error| read::corrupt(table, &error))).transpose()
     }
@@ -156,7 +157,7 @@ impl Store {
         after: Option<&Key>,
         limit: PageLimit,
     ) -> Result<Page, Error> {
-        read::query(&self.view(), &self.0.shared.cache, table, partition, range, direction, after, limit).await
+        self.0.shared.reader(&self.view()).query(table, partition, range, direction, after, limit).await
     }
 
     /// Items whose slot is in `slots`, by shard, then key, after `after` (exclusive) if given.
@@ -167,7 +168,7 @@ impl Store {
         after: Option<&Key>,
         limit: PageLimit,
     ) -> Result<Page, Error> {
-        read::scan(&self.view(), &self.0.shared.cache, table, slots, after, limit).await
+        self.0.shared.reader(&self.view()).scan(table, slots, after, limit).await
     }
 
     /// Live rows and their bytes, approximately: superseded and removed rows count until they are merged.
@@ -274,9 +275,14 @@ impl Shared {
     /// What planning parked for: the key's item, and how far its partition goes, in a view of this moment.
     pub(crate) async fn fetch(&self, fetch: &Fetch) -> Result<Fetched, Error> {
         let view = self.view.get();
-        let row = read::get(&view, &self.cache, fetch.table, &fetch.key).await?;
-        let high = read::greatest_sort(&view, &self.cache, fetch.table, &fetch.key).await?;
+        let reader = self.reader(&view);
+        let row = reader.get(fetch.table, &fetch.key).await?;
+        let high = reader.greatest_sort(fetch.table, &fetch.key).await?;
         Ok(Fetched { fetch: fetch.clone(), image: row.and_then(|row| row.image), high })
+    }
+
+    fn reader<'a>(&'a self, view: &'a View) -> Reader<'a> {
+        Reader { view, cache: &self.cache }
     }
 
     fn lock_manifest(&self) -> MutexGuard<'_, Arc<Manifest>> {

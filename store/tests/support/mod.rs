@@ -1,5 +1,6 @@
 //! A store in a temporary directory, and the shortest way to items of a table.
 #![allow(dead_code, reason = "each test file uses its part")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::sync::Arc;
 
