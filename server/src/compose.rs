@@ -41,7 +41,8 @@ pub(crate) struct Running {
     background: Part,
 }
 
-/// How long a part may drain. Supervisors commonly kill 10 s or more after SIGTERM, and there are three parts.
+/// How long a part may drain; there are three, one after the other. Long enough for every sync under way, short enough that a
+/// full disk does not keep the process from ending.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
 
 /// Tasks that end when they are told to.
