@@ -19,6 +19,7 @@ fn put(disk: &SimDisk, path: &str, bytes: &[u8]) -> Box<dyn DiskFile> {
 #[test]
 fn behaves_like_a_disk_while_it_has_power() {
     conformance::names_and_bytes(&disk(1));
+    conformance::block_writes(&disk(2));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 
-use super::{Disk, read_file, replace_file};
+use super::{BLOCK_BYTES, BlockBuffer, Disk, read_file, replace_file};
 
 /// Walks through every call on an empty directory.
 pub fn names_and_bytes(disk: &dyn Disk) {
@@ -53,4 +53,28 @@ pub fn names_and_bytes(disk: &dyn Disk) {
     disk.remove_dir("a/b").expect("remove_dir");
     disk.remove_dir("a").expect("remove_dir");
     assert_eq!(kind(disk.sync_dir("a")), Err(ErrorKind::NotFound));
+}
+
+/// Writes in blocks and others to one file, read through the same and through another handle.
+pub fn block_writes(disk: &dyn Disk) {
+    let file = disk.create("blocks").expect("create");
+    file.write_at(0, &vec![1; 4 * BLOCK_BYTES as usize]).expect("write");
+    file.sync().expect("sync");
+    let file = disk.open_for_blocks("blocks").expect("open_for_blocks");
+    let mut buffer = BlockBuffer::default();
+    buffer.reset(2 * BLOCK_BYTES as usize).fill(2);
+    file.write_at(BLOCK_BYTES, buffer.bytes()).expect("write blocks");
+    file.write_at(3 * BLOCK_BYTES - 1, b"33").expect("write others");
+    file.sync().expect("sync");
+    for reader in [file, disk.open("blocks").expect("open")] {
+        let mut bytes = vec![0; 4 * BLOCK_BYTES as usize];
+        reader.read_at(0, &mut bytes).expect("read");
+        let block = BLOCK_BYTES as usize;
+        let is = |from: usize, to: usize, byte: u8| bytes[from..to].iter().all(|found| *found == byte);
+        assert!(is(0, block, 1) && is(block, 3 * block - 1, 2) && is(3 * block - 1, 3 * block + 1, b'3'));
+        assert!(is(3 * block + 1, 4 * block, 1));
+        assert_eq!(reader.len().expect("len"), 4 * BLOCK_BYTES);
+    }
+    assert!(matches!(disk.open_for_blocks("none").map(drop), Err(error) if error.kind() == ErrorKind::NotFound));
+    disk.remove("blocks").expect("remove");
 }

@@ -2,6 +2,7 @@
 //!
 //! Everything else in this crate takes them as arguments, so that the simulator's disk and clock drive the same code.
 
+mod block_buffer;
 pub mod conformance;
 mod format;
 mod os_clock;
@@ -9,6 +10,7 @@ mod os_disk;
 
 use std::io;
 
+pub use block_buffer::{BLOCK_BYTES, BlockBuffer};
 pub use format::{DirectoryId, FORMAT, open_format, read_format};
 pub use os_clock::OsClock;
 pub use os_disk::OsDisk;
@@ -23,6 +25,11 @@ pub trait Disk: Send + Sync + 'static {
     fn create(&self, path: &str) -> io::Result<Box<dyn DiskFile>>;
     /// Opens a file that exists, for reading and writing.
     fn open(&self, path: &str) -> io::Result<Box<dyn DiskFile>>;
+    /// Opens a file that exists, for reading, and for writes in whole blocks ([`BLOCK_BYTES`], from a [`BlockBuffer`]) that
+    /// go past the system's memory where the file system can do that. Other writes work too. Durable after a sync, as ever.
+    fn open_for_blocks(&self, path: &str) -> io::Result<Box<dyn DiskFile>> {
+        self.open(path)
+    }
     /// Names in a directory, sorted; missing directory: empty.
     fn list(&self, dir: &str) -> io::Result<Vec<String>>;
     /// Makes a directory and its missing parents.

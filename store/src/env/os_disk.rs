@@ -3,12 +3,12 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read},
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     time::Instant,
 };
 
-use super::{DirectoryId, Disk, DiskFile, open_format};
+use super::{BLOCK_BYTES, DirectoryId, Disk, DiskFile, open_format};
 use crate::Error;
 
 const LOCK: &str = "LOCK";
@@ -56,7 +56,7 @@ impl OsDisk {
 
     fn file(&self, path: &str, options: &OpenOptions) -> io::Result<Box<dyn DiskFile>> {
         let area = Area::of(path);
-        Ok(Box::new(OsFile { file: options.open(self.path(path))?, area }))
+        Ok(Box::new(OsFile { file: options.open(self.path(path))?, direct: None, area }))
     }
 }
 
@@ -67,6 +67,18 @@ impl Disk for OsDisk {
 
     fn open(&self, path: &str) -> io::Result<Box<dyn DiskFile>> {
         self.file(path, OpenOptions::new().read(true).write(true))
+    }
+
+    fn open_for_blocks(&self, path: &str) -> io::Result<Box<dyn DiskFile>> {
+        let full = self.path(path);
+        let file = OpenOptions::new().read(true).write(true).open(&full)?;
+        let direct = match OpenOptions::new().write(true).custom_flags(libc::O_DIRECT).open(&full) {
+            Ok(direct) => Some(direct),
+            // The file system has no such writes.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => None,
+            Err(error) => return Err(error),
+        };
+        Ok(Box::new(OsFile { file, direct, area: Area::of(path) }))
     }
 
     fn list(&self, dir: &str) -> io::Result<Vec<String>> {
@@ -128,6 +140,8 @@ impl Disk for OsDisk {
 #[derive(Debug)]
 struct OsFile {
     file: File,
+    /// The same file, for writes past the system's memory.
+    direct: Option<File>,
     area: Area,
 }
 
@@ -138,7 +152,10 @@ impl DiskFile for OsFile {
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let started = Instant::now();
-        let written = self.file.write_all_at(bytes, offset);
+        let written = match &self.direct {
+            Some(direct) if is_in_blocks(offset, bytes) => direct.write_all_at(bytes, offset),
+            _ => self.file.write_all_at(bytes, offset),
+        };
         metrics::histogram!("thalweg_disk_write_seconds", "area" => self.area.0).record(started.elapsed());
         written
     }
@@ -153,6 +170,11 @@ impl DiskFile for OsFile {
     fn len(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
     }
+}
+
+fn is_in_blocks(offset: u64, bytes: &[u8]) -> bool {
+    let block = BLOCK_BYTES as usize;
+    offset.is_multiple_of(BLOCK_BYTES) && bytes.len().is_multiple_of(block) && bytes.as_ptr().align_offset(block) == 0
 }
 
 /// The part of the data directory that a path lies in, as the metrics call it.

@@ -31,10 +31,7 @@ use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, Digest};
 use item::{CodecError, Event, SequenceNumber};
 
-use crate::env::DirectoryId;
-
-/// A block that holds acknowledged bytes is never rewritten; frames start and end at one.
-pub(crate) const BLOCK_BYTES: u64 = 4096;
+use crate::env::{BLOCK_BYTES, DirectoryId};
 
 /// Greatest count of shards that a header has room for.
 pub(crate) const SHARDS_MAX: usize = 64;
@@ -153,18 +150,19 @@ impl Codec {
         Codec { seed }
     }
 
-    /// Replaces `out` with the frame's bytes, whole blocks; answers the header's checksum.
-    pub(crate) fn encode(&self, header: &Header, body: &[u8], out: &mut Vec<u8>) -> u32 {
+    /// Fills `out`, [`frame_bytes`] long, with the frame; answers the header's checksum.
+    pub(crate) fn encode(&self, header: &Header, body: &[u8], out: &mut [u8]) -> u32 {
         let shards = header.first_sequences.len();
         assert!(shards <= SHARDS_MAX, "a header has room for {SHARDS_MAX} shards");
         assert!(body.len() <= BODY_BYTES_MAX, "an append refuses longer bodies");
-        out.clear();
-        out.extend_from_slice(&MAGIC);
-        out.extend_from_slice(&VERSION.to_le_bytes());
-        out.extend_from_slice(&(shards as u16).to_le_bytes());
-        out.extend_from_slice(&[0; 8]);
-        out.extend_from_slice(&(body.len() as u32).to_le_bytes());
-        out.extend_from_slice(&header.previous_checksum.to_le_bytes());
+        let (head, rest) = out.split_at_mut(FIXED_BYTES + 8 * shards);
+        let mut fields = Writer(head);
+        fields.put(&MAGIC);
+        fields.put(&VERSION.to_le_bytes());
+        fields.put(&(shards as u16).to_le_bytes());
+        fields.put(&[0; 8]);
+        fields.put(&(body.len() as u32).to_le_bytes());
+        fields.put(&header.previous_checksum.to_le_bytes());
         for number in [
             header.number.0,
             header.epoch,
@@ -174,14 +172,15 @@ impl Codec {
             header.durable_to.0,
             header.append_id,
         ] {
-            out.extend_from_slice(&number.to_le_bytes());
+            fields.put(&number.to_le_bytes());
         }
         for first in &header.first_sequences {
-            out.extend_from_slice(&first.0.to_le_bytes());
+            fields.put(&first.0.to_le_bytes());
         }
-        let body_at = out.len();
-        out.extend_from_slice(body);
-        out.resize(frame_bytes(shards, body.len()) as usize, 0);
+        let (content, padding) = rest.split_at_mut(body.len());
+        content.copy_from_slice(body);
+        padding.fill(0);
+        let body_at = FIXED_BYTES + 8 * shards;
         let body_checksum = self.checksum([&out[body_at..]]);
         out[12..16].copy_from_slice(&body_checksum.to_le_bytes());
         let checksum = self.checksum([&out[..8], &out[12..body_at]]);
@@ -257,6 +256,17 @@ impl Codec {
 /// Bytes on disk of a frame: header and body, rounded up to whole blocks.
 pub(crate) fn frame_bytes(shards: usize, body_bytes: usize) -> u64 {
     ((FIXED_BYTES + 8 * shards + body_bytes) as u64).next_multiple_of(BLOCK_BYTES)
+}
+
+/// Puts fields to the front.
+struct Writer<'a>(&'a mut [u8]);
+
+impl Writer<'_> {
+    fn put(&mut self, field: &[u8]) {
+        let (front, rest) = std::mem::take(&mut self.0).split_at_mut(field.len());
+        front.copy_from_slice(field);
+        self.0 = rest;
+    }
 }
 
 /// Takes fields from the front.

@@ -14,7 +14,7 @@ use item::{SequenceNumber, ShardId};
 
 use super::{
     Draft, Frame, FrameNumber, Log, Preparation,
-    frame::{BLOCK_BYTES, Codec, Header, frame_bytes},
+    frame::{Codec, Header, frame_bytes},
     index::{Extent, Index, Summary, starts_by},
     recent::Recent,
     recover::{Active, Recovered, recover, remove_closed, write_closed},
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     Durability, Error,
-    env::{DirectoryId, Disk, remove_if_present},
+    env::{BLOCK_BYTES, BlockBuffer, DirectoryId, Disk, remove_if_present},
 };
 
 /// Sealed segments whose index stays in memory; a reader that lags reads one after the other.
@@ -92,8 +92,8 @@ struct Writer {
     checksum: u32,
     committed_at_us: u64,
     durable_to: FrameNumber,
-    /// The frame being written; kept for its capacity.
-    buffer: Vec<u8>,
+    /// The frame being written.
+    buffer: BlockBuffer,
 }
 
 enum Status {
@@ -134,6 +134,7 @@ impl LocalLog {
             Some(active) => {
                 active.settle()?;
                 let Active { segment, bytes, index, last, checksum, .. } = active;
+                let segment = Segment::open_active(&*disk, segment.id, config.durability)?;
                 let place = |error: item::CodecError| segment.corrupt(0, format!("frame {}: {error}", last.number.0));
                 let first_sequences = last.next_sequences().map_err(place)?;
                 let draft = Draft { committed_at_us: last.committed_at_us, first_sequences, body: Bytes::new() };
@@ -142,7 +143,7 @@ impl LocalLog {
             None => {
                 let bytes = config.segment_bytes.next_multiple_of(BLOCK_BYTES);
                 let id = sealed.last().map_or(1, |last| last.id + 1);
-                let segment = Segment::create(&*disk, id, bytes).map_err(|unmade| match unmade {
+                let segment = Segment::create(&*disk, id, bytes, config.durability).map_err(|unmade| match unmade {
                     Unmade::Retryable(error) | Unmade::Unknown(error) => error,
                 })?;
                 let first_sequences = vec![SequenceNumber(1); usize::from(config.shards)];
@@ -156,14 +157,14 @@ impl LocalLog {
             segment: segment.clone(),
             segment_bytes,
             offset: index.end(),
-            spare: Spare::new(config.preparation),
+            spare: Spare::new(config.preparation, config.durability),
             epoch,
             appends: 0,
             next,
             checksum,
             committed_at_us: draft.committed_at_us,
             durable_to: FrameNumber(next.0 - 1),
-            buffer: Vec::new(),
+            buffer: BlockBuffer::default(),
         };
         let kept = Kept { sealed: sealed.into(), segment, segment_bytes, index, recent };
         let log = LocalLog {
@@ -197,8 +198,8 @@ impl LocalLog {
             append_id: writer.appends,
             first_sequences: draft.first_sequences,
         };
-        let checksum = self.codec.encode(&header, &draft.body, &mut writer.buffer);
-        writer.segment.write(writer.offset, &writer.buffer).map_err(|error| writer.poison(error))?;
+        let checksum = self.codec.encode(&header, &draft.body, writer.buffer.reset(bytes as usize));
+        writer.segment.write(writer.offset, writer.buffer.bytes()).map_err(|error| writer.poison(error))?;
         if self.config.durability == Durability::Fsync {
             writer.sync()?;
             writer.durable_to = header.number;

@@ -17,14 +17,14 @@ use serde::Deserialize;
 
 use super::{
     Frame, FrameNumber,
-    frame::{BLOCK_BYTES, BadFrame, Codec, Found},
+    frame::{BadFrame, Codec, Found},
     index::{Index, Summary},
     recent::Recent,
     segment::{self, DIR, Segment},
 };
 use crate::{
     Error,
-    env::{Disk, read_file, remove_if_present, replace_file},
+    env::{BLOCK_BYTES, Disk, read_file, remove_if_present, replace_file},
 };
 
 const SEARCH_BYTES: u64 = 1 << 20;

@@ -7,10 +7,10 @@ use std::{io, sync::Arc};
 
 use bytes::Bytes;
 
-use super::frame::{BLOCK_BYTES, BadFrame, Codec, Found, Frame};
+use super::frame::{BadFrame, Codec, Found, Frame};
 use crate::{
-    Error,
-    env::{Disk, DiskFile, remove_if_present},
+    Durability, Error,
+    env::{BLOCK_BYTES, Disk, DiskFile, remove_if_present},
 };
 
 pub(crate) const DIR: &str = "log";
@@ -44,9 +44,18 @@ pub(crate) fn list(disk: &dyn Disk) -> Result<Vec<u64>, Error> {
     Ok(digits.filter_map(|digits| digits.parse().ok()).collect())
 }
 
+/// What will be synced at once has no use for the system's memory.
+fn open_active(disk: &dyn Disk, path: &str, durability: Durability) -> io::Result<Arc<dyn DiskFile>> {
+    match durability {
+        Durability::Fsync => disk.open_for_blocks(path),
+        Durability::Memory => disk.open(path),
+    }
+    .map(Arc::from)
+}
+
 impl Segment {
     /// Makes segment `id`, `bytes` long, all zeros, durable by content and name. A leftover of that name holds no frame.
-    pub(crate) fn create(disk: &dyn Disk, id: u64, bytes: u64) -> Result<Segment, Unmade> {
+    pub(crate) fn create(disk: &dyn Disk, id: u64, bytes: u64, durability: Durability) -> Result<Segment, Unmade> {
         let path = path(id);
         let make = || {
             remove_if_present(disk, &path)?;
@@ -58,22 +67,30 @@ impl Segment {
                 offset += length;
             }
             file.sync()?;
-            Ok(Segment { id, file: Arc::from(file) })
+            open_active(disk, &path, durability)
         };
-        let segment = make().map_err(|error: io::Error| {
+        let file = make().map_err(|error: io::Error| {
             // Leaves room for others; what cannot be removed now is removed by the next attempt.
             let _ = disk.remove(&path);
             Unmade::Retryable(Error::io("make", &path)(error))
         })?;
         disk.sync_dir(DIR).map_err(|error| Unmade::Unknown(Error::io("sync directory", DIR)(error)))?;
         metrics::counter!("thalweg_log_segments_total").increment(1);
-        Ok(segment)
+        Ok(Segment { id, file })
     }
 
+    /// Opens a segment to read it.
     pub(crate) fn open(disk: &dyn Disk, id: u64) -> Result<Segment, Error> {
         let path = path(id);
         let file = disk.open(&path).map_err(Error::io("open", path))?;
         Ok(Segment { id, file: Arc::from(file) })
+    }
+
+    /// Opens the segment that takes the next frames.
+    pub(crate) fn open_active(disk: &dyn Disk, id: u64, durability: Durability) -> Result<Segment, Error> {
+        let path = path(id);
+        let file = open_active(disk, &path, durability).map_err(Error::io("open", path))?;
+        Ok(Segment { id, file })
     }
 
     pub(crate) fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), Error> {

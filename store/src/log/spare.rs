@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::segment::{Segment, Unmade};
-use crate::env::Disk;
+use crate::{Durability, env::Disk};
 
 /// When the next segment is made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,12 +21,13 @@ pub enum Preparation {
 /// The segment after the active one, perhaps being made.
 pub(crate) struct Spare {
     preparation: Preparation,
+    durability: Durability,
     pending: Option<JoinHandle<Result<Segment, Unmade>>>,
 }
 
 impl Spare {
-    pub(crate) fn new(preparation: Preparation) -> Spare {
-        Spare { preparation, pending: None }
+    pub(crate) fn new(preparation: Preparation, durability: Durability) -> Spare {
+        Spare { preparation, durability, pending: None }
     }
 
     /// Begins to make segment `id`, if that is to be done ahead and was not begun.
@@ -34,10 +35,10 @@ impl Spare {
         if self.preparation == Preparation::Inline || self.pending.is_some() {
             return;
         }
-        let disk = Arc::clone(disk);
+        let (disk, durability) = (Arc::clone(disk), self.durability);
         let thread = thread::Builder::new().name("log-spare".to_owned());
         // Without a thread the append that needs the segment makes it.
-        self.pending = thread.spawn(move || Segment::create(&*disk, id, bytes)).ok();
+        self.pending = thread.spawn(move || Segment::create(&*disk, id, bytes, durability)).ok();
     }
 
     /// Segment `id`, as prepared, or made now.
@@ -45,7 +46,7 @@ impl Spare {
         match self.pending.take().map(JoinHandle::join) {
             Some(Ok(Ok(segment))) if segment.id == id => Ok(segment),
             Some(Ok(Err(unknown @ Unmade::Unknown(_)))) => Err(unknown),
-            _ => Segment::create(disk, id, bytes),
+            _ => Segment::create(disk, id, bytes, self.durability),
         }
     }
 

@@ -49,3 +49,10 @@ fn files_and_names_behave_as_the_trait_says() {
     let disk = OsDisk::open(dir.path()).unwrap();
     crate::env::conformance::names_and_bytes(&disk);
 }
+
+#[test]
+fn block_writes_and_others_meet_in_one_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = OsDisk::open(dir.path()).unwrap();
+    crate::env::conformance::block_writes(&disk);
+}
