@@ -23,6 +23,7 @@ use crate::{
     Config, Error,
     apply::Applied,
     batch::{Batches, Place, Reply},
+    claim::Claim,
     log::{Draft, FrameNumber},
     overlay::Ordinal,
     park::{Fetch, Fetched},
@@ -37,8 +38,13 @@ pub(crate) type TableAnswer = Result<Arc<Table>, TableRejection>;
 /// Where that answer goes.
 pub(crate) type TableReply = oneshot::Sender<Result<TableAnswer, Error>>;
 
-/// What callers ask of the core.
-pub(crate) enum Ask {
+/// What callers ask of the core, until they take it back.
+pub(crate) struct Ask {
+    pub(crate) wanted: Wanted,
+    pub(crate) claim: Claim,
+}
+
+pub(crate) enum Wanted {
     Write(Vec<Request>, Reply),
     Table(TableWrite, TableReply),
 }
@@ -46,11 +52,24 @@ pub(crate) enum Ask {
 impl Ask {
     /// Answers it with `error`.
     pub(crate) fn refuse(self, error: Error) {
+        self.wanted.refuse(error);
+    }
+}
+
+impl Wanted {
+    fn refuse(self, error: Error) {
         match self {
-            Ask::Write(_, reply) => drop(reply.sender.send(Err(error))),
-            Ask::Table(_, reply) => drop(reply.send(Err(error))),
+            Wanted::Write(_, reply) => drop(reply.sender.send(Err(error))),
+            Wanted::Table(_, reply) => drop(reply.send(Err(error))),
         }
     }
+}
+
+/// Why the log took no frame when it was last asked, and when that was.
+#[derive(Clone, Debug)]
+pub(crate) struct Refusal {
+    pub(crate) error: Error,
+    pub(crate) at_us: u64,
 }
 
 /// A frame that the log has and has not yet answered.
@@ -77,18 +96,21 @@ pub(crate) struct Core {
     poison: Option<Error>,
     view: Arc<CurrentView>,
     tail: watch::Sender<FrameNumber>,
+    refusal: watch::Sender<Option<Refusal>>,
     memtable_bytes_max: usize,
     sealed_max: usize,
     frame_bytes_max: usize,
 }
 
 impl Core {
-    /// Goes on after `applied`; `tail` is told the first frame that is not yet applied.
+    /// Goes on after `applied`; `tail` is told the first frame that is not yet applied, `refusal` whether the log takes
+    /// frames.
     pub(crate) fn new(
         applied: Applied,
         last_committed_at_us: u64,
         view: Arc<CurrentView>,
         tail: watch::Sender<FrameNumber>,
+        refusal: watch::Sender<Option<Refusal>>,
         config: &Config,
     ) -> Core {
         let catalog = crate::Catalog::clone(&view.get().catalog);
@@ -105,6 +127,7 @@ impl Core {
             poison: None,
             view,
             tail,
+            refusal,
             memtable_bytes_max: config.memtable_bytes_max,
             sealed_max: config.sealed_max,
             frame_bytes_max: config.frame_bytes_max,
@@ -124,17 +147,20 @@ impl Core {
         !self.waits_for_flush()
     }
 
-    /// Takes a request: plans it, parks it, or refuses it.
+    /// Takes a request, unless its caller has taken it back: plans it, parks it, or refuses it.
     pub(crate) fn admit(&mut self, ask: Ask, now_us: u64) {
-        match ask {
-            Ask::Write(requests, reply) => self.write(requests, reply),
-            Ask::Table(change, reply) => self.change_table(change, reply, now_us),
+        if !ask.claim.take() {
+            return;
+        }
+        match ask.wanted {
+            Wanted::Write(requests, reply) => self.write(requests, reply),
+            Wanted::Table(change, reply) => self.change_table(change, reply, now_us),
         }
     }
 
     fn write(&mut self, requests: Vec<Request>, reply: Reply) {
         if let Some(poison) = &self.poison {
-            return Ask::Write(requests, reply).refuse(poison.clone());
+            return Wanted::Write(requests, reply).refuse(poison.clone());
         }
         let batch = self.batches.open(requests.len(), reply);
         let places = (0..).map(|at| Place { batch, at });
@@ -155,7 +181,7 @@ impl Core {
 
     fn change_table(&mut self, change: TableWrite, reply: TableReply, now_us: u64) {
         if let Some(poison) = &self.poison {
-            return Ask::Table(change, reply).refuse(poison.clone());
+            return Wanted::Table(change, reply).refuse(poison.clone());
         }
         // A stream is found again by the time in its label, so that must not lie behind the log's.
         let planning = self.planner.table(change, now_us.max(self.last_committed_at_us));
@@ -186,8 +212,9 @@ impl Core {
         let Some(InFlight { ordinal, events }) = self.in_flight.take() else { return };
         let frame = match result {
             Ok(frame) => frame,
-            Err(error) => return self.abandon(&error),
+            Err(error) => return self.abandon(&error, now_us),
         };
+        self.refusal.send_if_modified(|refusal| refusal.take().is_some());
         self.applied.apply(&self.view, frame, &events);
         self.tail.send_replace(FrameNumber(frame.0 + 1));
         self.planner.applied(ordinal, &events);
@@ -286,7 +313,8 @@ impl Core {
     }
 
     /// The log refused a frame: nothing planned will be, and everyone who waits is told.
-    fn abandon(&mut self, error: &Error) {
+    fn abandon(&mut self, error: &Error, now_us: u64) {
+        self.refusal.send_replace(Some(Refusal { error: error.clone(), at_us: now_us }));
         if matches!(error, Error::Poisoned { .. }) {
             tracing::error!(%error, "writes have stopped");
             self.poison = Some(error.clone());

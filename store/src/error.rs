@@ -60,6 +60,13 @@ pub enum Error {
     /// The store is shutting down; nothing was stored. Retryable.
     #[error("shutting down")]
     Closed,
+    /// Memory waits for the compactor, or too much is admitted already: the caller waited as long as it would, and nothing
+    /// was stored. Retryable.
+    #[error("the store takes no writes at present; nothing was stored")]
+    Busy,
+    /// The caller waited as long as it would for the log, and may find the write stored or not.
+    #[error("the log did not answer in time; the outcome of this write is unknown")]
+    Unanswered,
     /// The position is before the trim point.
     #[error("the log before frame {trim_point} has been trimmed")]
     Trimmed {

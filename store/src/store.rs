@@ -4,19 +4,22 @@ use std::{
     ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
+    time::Duration,
 };
 
 use item::{Item, Key, Table};
 use tokio::{
     runtime::Handle,
     sync::{Semaphore, oneshot, watch},
+    time::timeout,
 };
 
 use crate::{
     Catalog, Config, Direction, Error, Page, PageLimit, SortRange,
     batch::Reply,
     cache::Cache,
-    core::{Ask, Core},
+    claim::Claim,
+    core::{Ask, Core, Refusal, TableAnswer, Wanted},
     drive,
     env::{Clock, Disk},
     files::ColdFile,
@@ -29,8 +32,43 @@ use crate::{
     recover,
     stepper::Stepper,
     view::{CurrentView, View},
-    write::{Answers, TableRejection, TableWrite, Write},
+    write::{Answers, TableWrite, Write},
 };
+
+/// For so long a refused frame counts: only another write can tell that there is room again.
+const REFUSAL_US: u64 = 60_000_000;
+
+/// How long a caller waits for the store.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Until planning begins: what has waited so long is taken back.
+    pub admission: Duration,
+    /// For the answer to what can no longer be taken back.
+    pub answer: Duration,
+}
+
+/// Something handed in: whose it is, and where its answer comes.
+type HandedIn<T> = (Claim, oneshot::Receiver<Result<T, Error>>);
+
+impl Patience {
+    /// The answer to what `hand_in` hands in.
+    async fn answer<T>(self, hand_in: impl Future<Output = Result<HandedIn<T>, Error>>) -> Result<T, Error> {
+        let mut handed_in = None;
+        let answered = async {
+            let (_, answer) = handed_in.insert(hand_in.await?);
+            answer.await.unwrap_or(Err(Error::Closed))
+        };
+        if let Ok(answer) = timeout(self.admission, answered).await {
+            return answer;
+        }
+        match handed_in {
+            Some((claim, answer)) if !claim.take() => timeout(self.answer, answer)
+                .await
+                .map_or(Err(Error::Unanswered), |answer| answer.unwrap_or(Err(Error::Closed))),
+            _ => Err(Error::Busy),
+        }
+    }
+}
 
 /// An open store. Cloning shares it.
 #[derive(Clone)]
@@ -52,6 +90,7 @@ pub(crate) struct Shared {
     pub(crate) inbox: Arc<Inbox>,
     manifest: Mutex<Arc<Manifest>>,
     tail: watch::Receiver<FrameNumber>,
+    refusal: watch::Receiver<Option<Refusal>>,
     admission: Arc<Semaphore>,
     admission_bytes_max: usize,
 }
@@ -81,7 +120,9 @@ impl Store {
         let recovered = recover::recover(&disk, clock.as_ref(), config)?;
         let view = Arc::new(recovered.view);
         let (tail_sender, tail) = watch::channel(FrameNumber(recovered.applied.frame.0 + 1));
-        let core = Core::new(recovered.applied, recovered.last_committed_at_us, view.clone(), tail_sender, config);
+        let (refusal_sender, refusal) = watch::channel(None);
+        let last_us = recovered.last_committed_at_us;
+        let core = Core::new(recovered.applied, last_us, view.clone(), tail_sender, refusal_sender, config);
         let shared = Arc::new(Shared {
             disk,
             clock,
@@ -91,6 +132,7 @@ impl Store {
             inbox: Arc::default(),
             manifest: Mutex::new(Arc::new(recovered.manifest)),
             tail,
+            refusal,
             admission: Arc::new(Semaphore::new(config.admission_bytes_max)),
             admission_bytes_max: config.admission_bytes_max,
         });
@@ -100,38 +142,74 @@ impl Store {
     /// Plans, logs, syncs and applies `batch`; each write is on its own. Waits while too much is admitted.
     /// An error means that nothing of it may be assumed: it may or may not have been stored.
     pub async fn write(&self, batch: Vec<Write>) -> Result<Answers, Error> {
+        let (_, answers) = self.hand_in(batch).await?;
+        answers.await.unwrap_or(Err(Error::Closed))
+    }
+
+    /// Like [`Store::write`], but waits only so long: [`Error::Busy`] if nothing of it was planned and nothing will be,
+    /// [`Error::Unanswered`] if it was.
+    pub async fn write_within(&self, batch: Vec<Write>, patience: Patience) -> Result<Answers, Error> {
+        patience.answer(self.hand_in(batch)).await
+    }
+
+    /// Hands `batch` in once there is room for it.
+    async fn hand_in(&self, batch: Vec<Write>) -> Result<HandedIn<Answers>, Error> {
         let shared = &self.0.shared;
         let requests: Vec<Request> = batch.into_iter().map(Request::new).collect();
-        let bytes = requests.iter().map(Request::bytes).sum::<usize>().min(shared.admission_bytes_max);
+        let bytes = requests.iter().map(Request::bytes).sum::<usize>().clamp(1, shared.admission_bytes_max);
         let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
         let permit = shared.admission.clone().acquire_many_owned(permits).await.map_err(|_| Error::Closed)?;
         let (sender, answers) = oneshot::channel();
-        shared.inbox.ask(Ask::Write(requests, Reply { sender, permit: Some(permit) }))?;
-        answers.await.unwrap_or(Err(Error::Closed))
+        let claim = self.ask(Wanted::Write(requests, Reply { sender, permit: Some(permit) }))?;
+        Ok((claim, answers))
+    }
+
+    fn ask(&self, wanted: Wanted) -> Result<Claim, Error> {
+        let claim = Claim::default();
+        self.0.shared.inbox.ask(Ask { wanted, claim: claim.clone() })?;
+        Ok(claim)
     }
 
     /// Hands `batch` in without waiting for room or answers. For the simulator, which drives the steps itself.
     pub fn submit(&self, batch: Vec<Write>) -> Result<oneshot::Receiver<Result<Answers, Error>>, Error> {
         let (sender, answers) = oneshot::channel();
         let requests = batch.into_iter().map(Request::new).collect();
-        self.0.shared.inbox.ask(Ask::Write(requests, Reply { sender, permit: None }))?;
+        self.ask(Wanted::Write(requests, Reply { sender, permit: None }))?;
         Ok(answers)
     }
 
     /// Makes, changes or removes a table, durably; answers its schema as it is (or was, if removed).
-    pub async fn change_table(&self, change: TableWrite) -> Result<Result<Arc<Table>, TableRejection>, Error> {
+    pub async fn change_table(&self, change: TableWrite) -> Result<TableAnswer, Error> {
         self.submit_table(change)?.await.unwrap_or(Err(Error::Closed))
     }
 
+    /// Like [`Store::change_table`], but waits only so long, as [`Store::write_within`] does.
+    pub async fn change_table_within(&self, change: TableWrite, patience: Patience) -> Result<TableAnswer, Error> {
+        patience.answer(async { self.hand_in_table(change) }).await
+    }
+
     /// Hands a table change in without waiting for its answer. For the simulator.
-    #[expect(clippy::type_complexity, reason = "the answer of change_table, once it is there")]
-    pub fn submit_table(
-        &self,
-        change: TableWrite,
-    ) -> Result<oneshot::Receiver<Result<Result<Arc<Table>, TableRejection>, Error>>, Error> {
+    pub fn submit_table(&self, change: TableWrite) -> Result<oneshot::Receiver<Result<TableAnswer, Error>>, Error> {
+        self.hand_in_table(change).map(|(_, answer)| answer)
+    }
+
+    fn hand_in_table(&self, change: TableWrite) -> Result<HandedIn<TableAnswer>, Error> {
         let (sender, answer) = oneshot::channel();
-        self.0.shared.inbox.ask(Ask::Table(change, sender))?;
-        Ok(answer)
+        let claim = self.ask(Wanted::Table(change, sender))?;
+        Ok((claim, answer))
+    }
+
+    /// Would a write be taken now? If not, why: the log has failed, or there was no room for its last frame (which is told
+    /// until a frame is stored, or for a minute), memory waits for the compactor, or the store is closing.
+    pub async fn health(&self, patience: Patience) -> Result<(), Error> {
+        let shared = &self.0.shared;
+        let refusal = shared.refusal.borrow().clone();
+        if let Some(Refusal { error, at_us }) = refusal
+            && (matches!(error, Error::Poisoned { .. }) || shared.clock.now_us().saturating_sub(at_us) < REFUSAL_US)
+        {
+            return Err(error);
+        }
+        self.write_within(Vec::new(), patience).await.map(drop)
     }
 
     /// The tables, as applied.
