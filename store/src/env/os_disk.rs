@@ -11,6 +11,12 @@ use std::{
 use super::{BLOCK_BYTES, DirectoryId, Disk, DiskFile, open_format};
 use crate::Error;
 
+/// What the real disk measures: name, meaning. Each has the label `area`: the part of the data directory.
+pub const METRICS: [(&str, &str); 2] = [
+    ("thalweg_disk_write_seconds", "seconds of one write, as a histogram"),
+    ("thalweg_disk_sync_seconds", "seconds of one sync of a file or directory, as a histogram"),
+];
+
 const LOCK: &str = "LOCK";
 
 /// A data directory, held by one process at a time.
