@@ -399,7 +399,7 @@ impl Planner {
             let item = old_item(true);
             let absent = Item::default();
             if !condition.matches(item.as_ref().unwrap_or(&absent)) {
-                return Err(Rejection::ConditionFailed { old: item });
+                return Err(Rejection::ConditionFailed { old: item.filter(|_| request.return_old) });
             }
         }
         let mut written = Written { old: old_item(request.return_old), ..Written::default() };

@@ -15,7 +15,8 @@ pub struct Write {
     pub action: Action,
     /// Must hold for the item as it is, else [`Rejection::ConditionFailed`].
     pub condition: Option<Arc<Condition>>,
-    /// Answer the item as it was before.
+    /// Answer the item as it was before, also if the condition does not hold. A batch of many such writes to one large item
+    /// holds it as often.
     pub return_old: bool,
     /// Who asks.
     pub actor: Actor,
@@ -49,10 +50,10 @@ pub enum Rejection {
     /// The table is gone, or has another key schema by now.
     #[error("table not found")]
     TableNotFound,
-    /// The condition does not hold; the item as it is, if there is one.
+    /// The condition does not hold.
     #[error("the conditional request failed")]
     ConditionFailed {
-        /// The item that failed it.
+        /// The item that failed it, if asked for and there is one.
         old: Option<Item>,
     },
     /// The item, or what a merge would make of it, may not be stored.

@@ -58,7 +58,7 @@ impl Asked {
 
     /// Must the store look up the item as it was? Units are counted by the larger of the old and the new item.
     pub(crate) fn needs_old(&self) -> bool {
-        self.wants_old() || self.capacity != Detail::None
+        self.wants_old() || self.old_on_failure || self.capacity != Detail::None
     }
 
     fn wants_old(&self) -> bool {

@@ -1,12 +1,15 @@
 //! What the store answered: a reading is stored, or goes another way.
 
-use item::ItemError;
+use std::sync::Arc;
+
+use item::{Item, ItemError, Key};
 use store::write::{Rejection, Written};
 
-use super::{Delivery, Sent};
+use super::{Delivery, Known, Sent};
 use crate::{
     Error, collision,
-    rules::{Problem, ProblemKind},
+    routes::Mapping,
+    rules::{Problem, ProblemKind, Put},
 };
 
 /// A table that is deleted again and again while readings for it come in is given up after so many tries.
@@ -72,8 +75,10 @@ impl Delivery<'_> {
             self.tasks[task].add(give_up(ProblemKind::Table, "the reading could not be mapped again".into()));
             return Ok(());
         };
-        if let (Rejection::ConditionFailed { old: Some(old) }, Some(names)) = (rejection, &mut only) {
-            let colliding = collision::between(&old, &put.item, names);
+        if let (Rejection::ConditionFailed { .. }, Some(names)) = (rejection, &mut only) {
+            // One at a time: a message may have very many readings of one large item.
+            let stored = self.stored(&mapping, &put).await?;
+            let colliding = collision::between(&stored, &put.item, names);
             self.outcome.collisions += colliding.len() as u64;
             for name in &colliding {
                 names.remove(name);
@@ -88,6 +93,13 @@ impl Delivery<'_> {
             }
         }
         self.send(task, put, &mapping, only, tries + 1).await
+    }
+
+    /// What is stored for the put's device and time; nothing if it, or its table, is gone.
+    async fn stored(&mut self, mapping: &Arc<Mapping>, put: &Put) -> Result<Item, Error> {
+        let Ok(Known { table, .. }) = self.table(mapping).await? else { return Ok(Item::default()) };
+        let Ok(key) = Key::of_item(&table, &put.item) else { return Ok(Item::default()) };
+        Ok(self.parts.store.get(&table, &key).await?.unwrap_or_default())
     }
 }
 

@@ -89,7 +89,7 @@ impl Rows {
         let old = newest.unwrap_or(&row.item).clone();
         if check.is_some_and(|check| !check.holds(old.as_ref())) {
             row.queue.push_back(Prediction { ticket, change: None, optional: false, blind, is_used: false });
-            return Outcome::ConditionFailed(old);
+            return Outcome::ConditionFailed(old.filter(|_| return_old));
         }
         let mut collisions = Vec::new();
         let new = match wish {
