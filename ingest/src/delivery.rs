@@ -314,7 +314,8 @@ impl Delivery<'_> {
                     Purpose::Put(sent) => self.answered(sent, answer).await?,
                     Purpose::Entry(id) => {
                         answer.map_err(Error::Refused)?;
-                        self.parts.quarantine.settle(id).await?;
+                        let eviction = self.parts.quarantine.settle(id).await?;
+                        self.evict(eviction);
                     }
                     Purpose::Eviction => {
                         answer.map_err(Error::Refused)?;
@@ -334,16 +335,16 @@ impl Delivery<'_> {
             }
             let known = task.entry;
             let id = match known {
-                Some(id) => id,
+                Some(id) if self.parts.quarantine.put_again(id).await? => id,
+                // It has had to go already.
+                Some(_) => continue,
                 None => {
                     let admitted = self.parts.quarantine.admit(&task.message).await?;
-                    for eviction in admitted.evictions {
-                        self.writes.push(eviction);
-                        self.purposes.push(Purpose::Eviction);
-                    }
+                    self.evict(admitted.evictions);
                     admitted.id
                 }
             };
+            let task = &mut self.tasks[index];
             task.entry = Some(id);
             let entry = task.entry(id);
             if known.is_none() {
@@ -359,6 +360,14 @@ impl Delivery<'_> {
             self.purposes.push(Purpose::Entry(id));
         }
         Ok(())
+    }
+
+    /// Adds removals that make room to the next call.
+    fn evict(&mut self, evictions: impl IntoIterator<Item = Write>) {
+        for eviction in evictions {
+            self.writes.push(eviction);
+            self.purposes.push(Purpose::Eviction);
+        }
     }
 
     async fn finish(mut self) -> Result<RowsOutcome, Error> {

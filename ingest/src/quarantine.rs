@@ -17,7 +17,7 @@ use tokio::sync::OnceCell;
 
 pub use entry::Entry;
 pub(crate) use entry::parse_id;
-use ledger::{EntryId, Ledger};
+use ledger::{EntryId, Evicted, Ledger};
 
 use crate::{Error, QuarantineLimits, message::Message, metrics as names};
 
@@ -45,8 +45,13 @@ impl Quarantine {
     pub(crate) async fn admit(&self, message: &Message) -> Result<Admitted, Error> {
         let now_us = self.store.clock().now_us();
         let (id, evicted) = self.ledger().await?.admit(now_us, Entry::account(message), Entry::bytes(message));
-        let evictions = evicted.into_iter().map(|(account, id)| self.removal(&account, id)).collect();
+        let evictions = evicted.iter().map(|evicted| self.eviction(evicted)).collect();
         Ok(Admitted { id, evictions })
+    }
+
+    /// Must come before an entry is put again; answers whether it is still there.
+    pub(crate) async fn put_again(&self, id: EntryId) -> Result<bool, Error> {
+        Ok(self.ledger().await?.put_again(id))
     }
 
     /// The write that stores `entry`, in the place of the one of the same id.
@@ -59,10 +64,10 @@ impl Quarantine {
         self.write(account, id, Action::Remove)
     }
 
-    /// An entry became durable.
-    pub(crate) async fn settle(&self, id: EntryId) -> Result<(), Error> {
-        self.ledger().await?.settle(id);
-        Ok(())
+    /// An entry became durable. Answers its removal if it has had to go meanwhile.
+    pub(crate) async fn settle(&self, id: EntryId) -> Result<Option<Write>, Error> {
+        let evicted = self.ledger().await?.settle(id);
+        Ok(evicted.map(|evicted| self.eviction(&evicted)))
     }
 
     /// An entry's removal became durable.
@@ -130,6 +135,10 @@ impl Quarantine {
                 return Ok(Mutex::new(ledger));
             }
         }
+    }
+
+    fn eviction(&self, evicted: &Evicted) -> Write {
+        self.removal(&evicted.client, evicted.id)
     }
 
     fn write(&self, account: &str, id: EntryId, action: Action) -> Write {

@@ -1,6 +1,7 @@
 //! What is in quarantine, in numbers: who holds how much, and who must go when it is full. Pure.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
@@ -17,8 +18,10 @@ pub(crate) struct Ledger {
     limits: QuarantineLimits,
     entries: BTreeMap<EntryId, Slot>,
     clients: BTreeMap<Arc<str>, Account>,
-    /// Bytes and name of each client, the noisiest last.
-    noise: BTreeSet<(u64, Arc<str>)>,
+    /// Bytes and oldest entry of each client, the noisiest last; of equally noisy ones, the one with the oldest entry.
+    noise: BTreeSet<(u64, Reverse<EntryId>)>,
+    /// Evicted entries whose puts are not all answered: a removal could overtake them.
+    leaving: BTreeMap<EntryId, Slot>,
     bytes: u64,
     last: EntryId,
 }
@@ -33,8 +36,17 @@ struct Account {
 struct Slot {
     client: Arc<str>,
     bytes: u64,
-    /// Is it durable? An entry that is still on its way is not evicted: its removal could overtake it.
-    settled: bool,
+    /// Is it stored? Only then it is shown.
+    durable: bool,
+    /// Puts of it that are not answered yet.
+    puts: u32,
+}
+
+/// An entry that has left the ledger and must leave the table.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Evicted {
+    pub(crate) id: EntryId,
+    pub(crate) client: Arc<str>,
 }
 
 impl Ledger {
@@ -47,6 +59,7 @@ impl Ledger {
             entries: BTreeMap::new(),
             clients: BTreeMap::new(),
             noise: BTreeSet::new(),
+            leaving: BTreeMap::new(),
             bytes: 0,
             last: EntryId::default(),
         }
@@ -54,51 +67,55 @@ impl Ledger {
 
     /// Takes in an entry that is stored already.
     pub(crate) fn load(&mut self, id: EntryId, client: Arc<str>, bytes: u64) {
-        self.insert(id, Slot { client, bytes, settled: true });
+        self.insert(id, Slot { client, bytes, durable: true, puts: 0 });
     }
 
-    /// Gives a new entry its number, and names the entries that must go for it: the oldest ones of the noisiest client.
-    pub(crate) fn admit(&mut self, now_us: u64, client: Arc<str>, bytes: u64) -> (EntryId, Vec<(Arc<str>, EntryId)>) {
+    /// Gives a new entry, about to be put, its number. For it go the oldest entries of the noisiest client; answers those
+    /// that can be removed at once. The others follow from [`Ledger::settle`].
+    pub(crate) fn admit(&mut self, now_us: u64, client: Arc<str>, bytes: u64) -> (EntryId, Vec<Evicted>) {
         let id = EntryId(now_us.max(self.last.0 + 1));
-        self.insert(id, Slot { client, bytes, settled: false });
+        self.insert(id, Slot { client, bytes, durable: false, puts: 1 });
         let mut evicted = Vec::new();
-        while self.is_over() && evicted.len() < Ledger::EVICTIONS_MAX {
-            let Some(oldest) = self.oldest_of_noisiest() else {
-                break;
-            };
-            let client = self.remove(oldest).expect("an entry of a client is in the ledger");
-            evicted.push((client, oldest));
+        for _ in 0..Ledger::EVICTIONS_MAX {
+            match self.noise.last() {
+                Some((_, Reverse(oldest))) if self.is_over() => evicted.extend(self.evict(*oldest)),
+                _ => break,
+            }
         }
         (id, evicted)
     }
 
-    /// The entry is durable.
-    pub(crate) fn settle(&mut self, id: EntryId) {
+    /// An entry is about to be put again; answers whether it is still there.
+    pub(crate) fn put_again(&mut self, id: EntryId) -> bool {
+        self.entries.get_mut(&id).map(|slot| slot.puts += 1).is_some()
+    }
+
+    /// A put of the entry is durable. Answers the entry if it was evicted meanwhile, and can be removed now.
+    pub(crate) fn settle(&mut self, id: EntryId) -> Option<Evicted> {
         if let Some(slot) = self.entries.get_mut(&id) {
-            slot.settled = true;
+            slot.durable = true;
+            slot.puts -= 1;
+            return None;
         }
+        let mut slot = self.leaving.remove(&id)?;
+        slot.puts -= 1;
+        self.leave(id, slot)
     }
 
     /// Takes an entry out; answers whose it was.
     pub(crate) fn remove(&mut self, id: EntryId) -> Option<Arc<str>> {
-        let slot = self.entries.remove(&id)?;
-        self.bytes -= slot.bytes;
-        self.change_account(&slot.client, |account| {
-            account.bytes -= slot.bytes;
-            account.entries.remove(&id);
-        });
-        Some(slot.client)
+        self.take(id).map(|slot| slot.client)
     }
 
     /// Whose entry it is, if it is there and durable.
     pub(crate) fn client(&self, id: EntryId) -> Option<Arc<str>> {
-        self.entries.get(&id).filter(|slot| slot.settled).map(|slot| slot.client.clone())
+        self.entries.get(&id).filter(|slot| slot.durable).map(|slot| slot.client.clone())
     }
 
     /// The first durable entries after `after`, oldest first.
     pub(crate) fn after(&self, after: EntryId, count: usize) -> Vec<(Arc<str>, EntryId)> {
         let later = self.entries.range(EntryId(after.0.saturating_add(1))..);
-        later.filter(|(_, slot)| slot.settled).take(count).map(|(id, slot)| (slot.client.clone(), *id)).collect()
+        later.filter(|(_, slot)| slot.durable).take(count).map(|(id, slot)| (slot.client.clone(), *id)).collect()
     }
 
     /// How many entries there are.
@@ -121,12 +138,38 @@ impl Ledger {
         self.entries.insert(id, slot);
     }
 
+    fn take(&mut self, id: EntryId) -> Option<Slot> {
+        let slot = self.entries.remove(&id)?;
+        self.bytes -= slot.bytes;
+        self.change_account(&slot.client, |account| {
+            account.bytes -= slot.bytes;
+            account.entries.remove(&id);
+        });
+        Some(slot)
+    }
+
+    /// Takes the entry out; answers it if it can be removed from the table at once.
+    fn evict(&mut self, id: EntryId) -> Option<Evicted> {
+        let slot = self.take(id)?;
+        self.leave(id, slot)
+    }
+
+    fn leave(&mut self, id: EntryId, slot: Slot) -> Option<Evicted> {
+        if slot.puts == 0 {
+            return Some(Evicted { id, client: slot.client });
+        }
+        self.leaving.insert(id, slot);
+        None
+    }
+
     fn change_account(&mut self, client: &Arc<str>, change: impl FnOnce(&mut Account)) {
         let mut account = self.clients.remove(client).unwrap_or_default();
-        self.noise.remove(&(account.bytes, client.clone()));
+        if let Some(noise) = account.noise() {
+            self.noise.remove(&noise);
+        }
         change(&mut account);
-        if !account.entries.is_empty() {
-            self.noise.insert((account.bytes, client.clone()));
+        if let Some(noise) = account.noise() {
+            self.noise.insert(noise);
             self.clients.insert(client.clone(), account);
         }
     }
@@ -134,10 +177,12 @@ impl Ledger {
     fn is_over(&self) -> bool {
         self.bytes > self.limits.bytes_max || self.entries.len() as u64 > self.limits.entries_max
     }
+}
 
-    fn oldest_of_noisiest(&self) -> Option<EntryId> {
-        let settled = |id: &&EntryId| self.entries.get(id).is_some_and(|slot| slot.settled);
-        self.noise.iter().rev().find_map(|(_, client)| self.clients.get(client)?.entries.iter().find(settled).copied())
+impl Account {
+    /// Its place among the others.
+    fn noise(&self) -> Option<(u64, Reverse<EntryId>)> {
+        self.entries.first().map(|oldest| (self.bytes, Reverse(*oldest)))
     }
 }
 

@@ -8,9 +8,18 @@ fn limits(bytes_max: u64, entries_max: u64) -> QuarantineLimits {
 
 /// Admits and settles; answers what was evicted.
 fn admit(ledger: &mut Ledger, client: &str, bytes: u64) -> (EntryId, Vec<EntryId>) {
-    let (id, evicted) = ledger.admit(10, client.into(), bytes);
-    ledger.settle(id);
-    (id, evicted.into_iter().map(|(_, id)| id).collect())
+    let (id, mut evicted) = ledger.admit(10, client.into(), bytes);
+    evicted.extend(ledger.settle(id));
+    (id, ids(evicted))
+}
+
+fn ids(evicted: impl IntoIterator<Item = Evicted>) -> Vec<EntryId> {
+    evicted.into_iter().map(|evicted| evicted.id).collect()
+}
+
+/// What is shown.
+fn shown(ledger: &Ledger) -> Vec<EntryId> {
+    ledger.after(EntryId(0), 9).into_iter().map(|(_, id)| id).collect()
 }
 
 #[test]
@@ -23,8 +32,7 @@ fn the_oldest_entries_of_the_noisiest_client_go() {
     assert_eq!(admit(&mut ledger, "other", 10).1, [first]);
     let (newest, evicted) = admit(&mut ledger, "other", 26);
     assert_eq!(evicted, [EntryId(13)], "the newcomer's own client is the noisiest now");
-    let left: Vec<_> = ledger.after(EntryId(0), 9).into_iter().map(|(_, id)| id).collect();
-    assert_eq!(left, [quiet, second, newest]);
+    assert_eq!(shown(&ledger), [quiet, second, newest]);
 }
 
 #[test]
@@ -35,17 +43,45 @@ fn numbers_follow_the_clock_and_never_repeat() {
     assert_eq!(ledger.admit(900, "a".into(), 1).0, EntryId(900));
 }
 
+/// A burst of a noisy client is on its way to the disk, all of it, when the bound is reached. It once cost the quiet client
+/// its entries, because nothing of the noisy one could be removed yet.
 #[test]
-fn what_is_on_its_way_is_not_evicted_or_listed() {
-    let mut ledger = Ledger::new(limits(1000, 1));
-    let (first, evicted) = ledger.admit(1, "a".into(), 1);
+fn a_noisy_client_pays_for_itself_while_its_entries_are_on_their_way() {
+    let mut ledger = Ledger::new(limits(100, 100));
+    let (quiet, _) = admit(&mut ledger, "quiet", 30);
+    let (first, evicted) = ledger.admit(20, "noisy".into(), 40);
     assert!(evicted.is_empty());
-    let (second, evicted) = ledger.admit(2, "a".into(), 1);
-    assert!(evicted.is_empty() && ledger.after(EntryId(0), 9).is_empty());
-    ledger.settle(first);
-    ledger.settle(second);
-    let (_, evicted) = ledger.admit(3, "b".into(), 1);
-    assert_eq!(evicted.into_iter().map(|(_, id)| id).collect::<Vec<_>>(), [first, second]);
+    let (second, evicted) = ledger.admit(30, "noisy".into(), 40);
+    assert!(evicted.is_empty(), "a removal now could overtake the put: {evicted:?}");
+    assert_eq!((ledger.len(), ledger.bytes()), (2, 70), "it counts no more");
+    assert_eq!(shown(&ledger), [quiet]);
+    assert_eq!(ledger.settle(second), None);
+    assert_eq!(ledger.settle(first), Some(Evicted { id: first, client: "noisy".into() }));
+    assert_eq!(ledger.settle(first), None, "once");
+    assert_eq!(shown(&ledger), [quiet, second]);
+}
+
+#[test]
+fn an_entry_that_is_put_again_leaves_after_that() {
+    let mut ledger = Ledger::new(limits(1000, 1));
+    let (first, _) = admit(&mut ledger, "a", 1);
+    assert!(ledger.put_again(first));
+    assert_eq!(shown(&ledger), [first], "it is there all the time");
+    let (second, evicted) = ledger.admit(20, "b".into(), 1);
+    assert!(evicted.is_empty());
+    assert!(!ledger.put_again(first), "it is gone");
+    assert_eq!(ids(ledger.settle(first)), [first]);
+    assert_eq!(ledger.settle(second), None);
+    assert_eq!(shown(&ledger), [second]);
+}
+
+#[test]
+fn of_equally_noisy_clients_the_oldest_entry_goes() {
+    let mut ledger = Ledger::new(limits(1000, 2));
+    let (first, _) = admit(&mut ledger, "b", 1);
+    let (second, _) = admit(&mut ledger, "a", 1);
+    assert_eq!(admit(&mut ledger, "c", 1).1, [first]);
+    assert_eq!(admit(&mut ledger, "d", 1).1, [second]);
 }
 
 proptest! {
