@@ -81,7 +81,7 @@ pub struct TemplateError {
 pub(crate) enum Unfilled {
     #[error("the payload has no `{0}`")]
     Missing(String),
-    #[error("`{0}` of the payload is not a single value")]
+    #[error("`{0}` of the payload is not one text, number or truth value")]
     NotScalar(String),
 }
 
@@ -218,7 +218,10 @@ mod tests {
         assert_eq!(filled("{topic}").unwrap(), "x/north");
         assert_eq!(filled("plain").unwrap(), "plain");
         assert_eq!(filled("{payload.nothing}").unwrap_err().to_string(), "the payload has no `nothing`");
-        assert_eq!(filled("{payload.info}").unwrap_err().to_string(), "`info` of the payload is not a single value");
+        assert_eq!(
+            filled("{payload.info}").unwrap_err().to_string(),
+            "`info` of the payload is not one text, number or truth value"
+        );
     }
 
     #[test]

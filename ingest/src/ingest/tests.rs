@@ -413,6 +413,33 @@ async fn rows_by_column_are_stored_once_however_often_they_come() {
 }
 
 #[tokio::test]
+async fn a_row_without_a_device_goes_to_quarantine() {
+    let world = World::new("");
+    let rows = Arc::new(Rows::new("series", RowDevice::Column("sensor".into()), "ts", "UTC").unwrap());
+    let batch = ["", r#","sensor":nan"#, r#","sensor":-INF"#, r#","sensor":null"#, r#","sensor":"""#];
+    let batch: Vec<_> = (1..)
+        .zip(batch)
+        .map(|(line, member)| Row { line, json: format!(r#"{{"ts":{NOW_US}{member}}}"#).into() })
+        .collect();
+    let outcome = world.ingest.rows(Entrance::Import, "import", &rows, batch).await.unwrap();
+    assert_eq!((outcome.stored, outcome.quarantined), (0, 5));
+    let reasons: Vec<_> = world.quarantine().await.iter().map(|entry| entry.reason().to_owned()).collect();
+    let no_device = |line| {
+        format!("line {line}: the device is not known: `sensor` of the payload is not one text, number or truth value")
+    };
+    assert_eq!(
+        reasons,
+        [
+            "line 1: the device is not known: the payload has no `sensor`".to_owned(),
+            no_device(2),
+            no_device(3),
+            no_device(4),
+            "line 5: the device is empty".to_owned(),
+        ]
+    );
+}
+
+#[tokio::test]
 async fn a_closed_store_refuses_the_batch() {
     let world = World::new("");
     world.receive("t", "1").await;

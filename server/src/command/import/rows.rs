@@ -176,7 +176,8 @@ impl CsvRows {
 /// Appends a cell as JSON: a number, true, false or null as it is written, everything else as text. What programs write
 /// for no number is left to the server too, which takes it for NULL and counts it.
 fn push_cell(cell: &str, json: &mut Vec<u8>) {
-    let not_finite = matches!(cell, "NaN" | "nan" | "Infinity" | "-Infinity" | "inf" | "-inf");
+    let unsigned = cell.strip_prefix(['-', '+']).unwrap_or(cell);
+    let not_finite = ["nan", "inf", "infinity"].iter().any(|name| unsigned.eq_ignore_ascii_case(name));
     if matches!(cell, "true" | "false" | "null") || not_finite || is_json_number(cell) {
         json.extend_from_slice(cell.as_bytes());
     } else {
@@ -304,6 +305,25 @@ mod tests {
         assert_eq!(json(&rows[0]), r#"{"timestamp":"2013-12-02 21:15:00","sensor":"a","value":74.93588199999998000}"#);
         assert_eq!(json(&rows[1]), r#"{"sensor":"007","value":-1E+2}"#);
         assert_eq!(json(&rows[2]), r#"{"timestamp":1,"sensor":true,"value":NaN}"#);
+    }
+
+    /// `NAN` was sent as text: it made a device of that name, while the rows of `nan` went to quarantine.
+    #[test]
+    fn what_stands_for_no_value_is_no_device() {
+        let text = b"timestamp,sensor\n1,nan\n2,NAN\n3,-Inf\n4,null\n5,\n6,\"  \"\n7,Nancy\n";
+        let rows = rows("a.csv", text).unwrap();
+        assert_eq!(
+            rows.iter().map(json).collect::<Vec<_>>(),
+            [
+                r#"{"timestamp":1,"sensor":nan}"#,
+                r#"{"timestamp":2,"sensor":NAN}"#,
+                r#"{"timestamp":3,"sensor":-Inf}"#,
+                r#"{"timestamp":4,"sensor":null}"#,
+                r#"{"timestamp":5}"#,
+                r#"{"timestamp":6}"#,
+                r#"{"timestamp":7,"sensor":"Nancy"}"#,
+            ]
+        );
     }
 
     #[test]
