@@ -2,7 +2,7 @@
 
 use std::{
     ops::Range,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
     time::Duration,
 };
@@ -25,7 +25,7 @@ use crate::{
     files::ColdFile,
     inbox::{Inbox, Signal},
     log::{FrameNumber, Log},
-    manifest::{Edit, Manifest},
+    manifest::{CurrentManifest, Edit, Manifest},
     park::{Fetch, Fetched},
     plan::Request,
     read::{self, Reader},
@@ -88,7 +88,7 @@ pub(crate) struct Shared {
     pub(crate) cache: Cache,
     pub(crate) view: Arc<CurrentView>,
     pub(crate) inbox: Arc<Inbox>,
-    manifest: Mutex<Arc<Manifest>>,
+    manifest: CurrentManifest,
     tail: watch::Receiver<FrameNumber>,
     refusal: watch::Receiver<Option<Refusal>>,
     admission: Arc<Semaphore>,
@@ -130,7 +130,7 @@ impl Store {
             cache,
             view,
             inbox: Arc::default(),
-            manifest: Mutex::new(Arc::new(recovered.manifest)),
+            manifest: CurrentManifest::new(recovered.manifest),
             tail,
             refusal,
             admission: Arc::new(Semaphore::new(config.admission_bytes_max)),
@@ -289,9 +289,9 @@ impl Store {
         self.0.shared.view.get()
     }
 
-    /// What is flushed, as of now.
+    /// What is flushed, as of now: does not wait for a commit under way.
     pub fn manifest(&self) -> Arc<Manifest> {
-        self.0.shared.lock_manifest().clone()
+        self.0.shared.manifest.get()
     }
 
     /// Seals the active memtables at a frame: after `true` every write answered before is in a sealed set or in files. `false`:
@@ -315,15 +315,12 @@ impl Store {
             // A log that ends before a flushed frame is refused at open; without a sync at every frame it might.
             shared.log.sync()?;
         }
-        let mut manifest = shared.lock_manifest();
-        let next = manifest.apply(edit);
-        next.publish(shared.disk.as_ref())?;
-        shared.view.change(|view| {
-            view.files = Arc::new(view.files.edited(&next, added));
-            view.sealed.retain(|sealed| sealed.through > next.flushed);
-        });
-        *manifest = Arc::new(next);
-        drop(manifest);
+        shared.manifest.commit(shared.disk.as_ref(), edit, |next| {
+            shared.view.change(|view| {
+                view.files = Arc::new(view.files.edited(next, added));
+                view.sealed.retain(|sealed| sealed.through > next.flushed);
+            });
+        })?;
         shared.inbox.signal(Signal::Committed);
         Ok(())
     }
@@ -361,9 +358,5 @@ impl Shared {
 
     fn reader<'a>(&'a self, view: &'a View) -> Reader<'a> {
         Reader { view, cache: &self.cache }
-    }
-
-    fn lock_manifest(&self) -> MutexGuard<'_, Arc<Manifest>> {
-        self.manifest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,6 +4,7 @@
 //! disk, whole or not at all; [`Manifest::load`] finds the newest. Who may publish, and when readers see it, is the
 //! store's business.
 
+mod current;
 mod form;
 mod publish;
 #[cfg(test)]
@@ -11,6 +12,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub(crate) use current::CurrentManifest;
 use item::{Key, SequenceNumber, ShardId, TableId};
 
 use crate::{

@@ -1,4 +1,9 @@
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use item::{
@@ -6,7 +11,7 @@ use item::{
 };
 use proptest::prelude::*;
 
-use super::{Edit, FileEntry, Flushed, Manifest, Place, Retired, form};
+use super::{CurrentManifest, Edit, FileEntry, Flushed, Manifest, Place, Retired, form};
 use crate::{
     Catalog, Error,
     env::{Disk, OsDisk},
@@ -125,6 +130,24 @@ fn the_newest_whole_manifest_is_loaded() {
     assert_eq!(names, ["00000000000000000003.json", "00000000000000000004.json"]);
     let error = next.publish(&disk).unwrap_err();
     assert!(matches!(error, Error::Unpublished { number: 3, .. }), "a number is put once: {error}");
+}
+
+/// Whoever asked what is flushed waited behind the syncs of a commit, and held up a thread that serves others.
+#[test]
+fn readers_do_not_wait_for_a_commit() {
+    let root = tempfile::tempdir().unwrap();
+    let disk = OsDisk::open(root.path()).unwrap();
+    let current = Arc::new(CurrentManifest::new(example()));
+    let seen_while_committing = || {
+        let (sender, seen) = mpsc::channel();
+        let current = current.clone();
+        thread::spawn(move || sender.send(current.get().number));
+        seen.recv_timeout(Duration::from_secs(10)).expect("a reader waits")
+    };
+    current.commit(&disk, &Edit::default(), |next| assert_eq!((next.number, seen_while_committing()), (3, 2))).unwrap();
+    assert_eq!(current.get().number, 3);
+    current.commit(&disk, &Edit::default(), |_| ()).unwrap();
+    assert_eq!((current.get().number, Manifest::load(&disk).unwrap().unwrap().number), (4, 4));
 }
 
 #[test]
