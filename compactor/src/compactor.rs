@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -33,6 +33,8 @@ pub const METRICS: &[(&str, &str)] = &[
 const TICK: Duration = Duration::from_millis(250);
 /// How long the background waits after a failure.
 const BACK_OFF: Duration = Duration::from_secs(10);
+/// How often the log is looked at for what has become too old, by the store's clock, while nothing is flushed.
+const TRIM_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Makes cold data. Cloning shares it. Jobs run one at a time, except that a flush cuts in on a merge.
 #[derive(Clone)]
@@ -40,6 +42,8 @@ pub struct Compactor {
     site: Site,
     /// Held while jobs run.
     working: Arc<Mutex<()>>,
+    /// When the log was last trimmed, microseconds since 1970.
+    trimmed_at_us: Arc<AtomicU64>,
     stopping: Arc<AtomicBool>,
 }
 
@@ -62,7 +66,8 @@ impl Compactor {
     pub fn open(store: Store, config: Config) -> Result<Compactor, Error> {
         collect::recover(&store)?;
         let site = Site::new(store, config);
-        Ok(Compactor { site, working: Arc::default(), stopping: Arc::default() })
+        let (working, trimmed_at_us, stopping) = Default::default();
+        Ok(Compactor { site, working, trimmed_at_us, stopping })
     }
 
     /// What is most urgent now, if anything is due.
@@ -79,6 +84,7 @@ impl Compactor {
 
     /// Gives up log that is flushed and older than its retention. Blocks on the disk.
     pub fn trim(&self) -> Result<(), Error> {
+        self.trimmed_at_us.store(self.site.now_us(), Ordering::Relaxed);
         Ok(retention::trim(&self.site.store, &self.site.config)?)
     }
 
@@ -152,7 +158,13 @@ impl Compactor {
             };
             flushed |= task == Task::Flush;
         }
-        if flushed { self.trim() } else { Ok(()) }
+        if flushed || self.is_trim_due() { self.trim() } else { Ok(()) }
+    }
+
+    /// Frames grow old although nothing is written.
+    fn is_trim_due(&self) -> bool {
+        let since_us = self.site.now_us().saturating_sub(self.trimmed_at_us.load(Ordering::Relaxed));
+        u128::from(since_us) >= TRIM_INTERVAL.as_micros()
     }
 
     fn compact_tables(&self, tables: &[Arc<Table>], runtime: &Handle) -> Result<Vec<Compacted>, Error> {
