@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{HttpAddress, MqttAddress};
+use crate::{
+    command::BenchArguments,
+    config::{HttpAddress, MqttAddress},
+};
 
 /// An event-sourced database for IoT telemetry.
 ///
@@ -26,6 +29,8 @@ pub(crate) enum Command {
     Serve(ServeArguments),
     /// Show a simulated fleet publishing over MQTT, on a running server or on one of its own.
     Demo(DemoArguments),
+    /// Load an entrance of a server, and say what it made of it.
+    Bench(BenchArguments),
     /// Import a CSV or JSON lines file; importing it twice changes nothing.
     Import(ImportArguments),
     /// Print the changes of a table as JSON lines, as they happen.

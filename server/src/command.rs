@@ -1,5 +1,6 @@
 //! The commands, one a file. Each takes its arguments and answers when it is done.
 
+mod bench;
 mod compact;
 mod config_check;
 mod demo;
@@ -10,6 +11,7 @@ mod status;
 mod tail;
 mod verify;
 
+pub(crate) use self::bench::BenchArguments;
 use crate::cli::{Command, ConfigCommand};
 
 /// How answers are printed.
@@ -35,6 +37,7 @@ impl Output {
 pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<()> {
     match command {
         Command::Serve(arguments) => serve::run(&arguments, output).await,
+        Command::Bench(arguments) => bench::run(arguments, output).await,
         Command::Demo(arguments) => demo::run(arguments, output).await,
         Command::Verify(arguments) => verify::run(&arguments, output).await,
         Command::Import(arguments) => import::run(arguments, output).await,

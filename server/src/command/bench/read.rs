@@ -1,0 +1,157 @@
+//! Reading items: GetItem and Query, of items that were written for it.
+
+use std::rc::Rc;
+
+use anyhow::bail;
+
+use super::{
+    arguments::{LoadArguments, QueryArguments, ReadArguments},
+    http::Connection,
+    load::{self, Phase},
+    measure::{Measured, measure, nobody_else},
+    pace::{End, Pace},
+    reading::{BATCH, Readings, Template, mixed},
+    target::Target,
+    write::Writer,
+};
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+enum Question {
+    /// Any item that was written.
+    Item,
+    /// The newest of any device.
+    Newest,
+    /// So many in a row, of any device.
+    Span(u64),
+}
+
+struct Reader {
+    connection: Connection,
+    template: Template,
+    question: Question,
+    devices: u64,
+    items: u64,
+    random: u64,
+}
+
+/// GetItem of any item.
+pub(super) async fn get(target: &Target, arguments: &ReadArguments, readings: &Readings) -> anyhow::Result<Measured> {
+    prepare(target, arguments, readings).await?;
+    let template = Template::get_item(readings, target.http()?, &arguments.load.table);
+    run(target, arguments, readings, &template, Question::Item).await
+}
+
+/// Query of any device.
+pub(super) async fn query(
+    target: &Target,
+    arguments: &QueryArguments,
+    readings: &Readings,
+) -> anyhow::Result<Measured> {
+    let read = &arguments.read;
+    let each = read.items / readings.devices();
+    if each < arguments.span.unwrap_or(1) {
+        bail!(
+            "{} items of {} devices are {each} of each: name more --items or fewer --devices",
+            read.items,
+            readings.devices()
+        );
+    }
+    prepare(target, read, readings).await?;
+    let (host, table) = (target.http()?, &read.load.table);
+    let (template, question) = match arguments.span {
+        None => (Template::query_newest(readings, host, table, arguments.newest), Question::Newest),
+        Some(span) => (Template::query_span(readings, host, table), Question::Span(span)),
+    };
+    run(target, read, readings, &template, question).await
+}
+
+/// Writes the items that are then read, whole batches of them, in order of their times.
+async fn prepare(target: &Target, arguments: &ReadArguments, readings: &Readings) -> anyhow::Result<()> {
+    target.make_table(&arguments.load.table, false).await?;
+    let template = Template::batch_write_item(readings, target.http()?, &arguments.load.table);
+    // A single writer, so that readings without a gap are written; it is not what is measured.
+    let writers = Writer::several(target, &template, 1, None).await?;
+    let end = End::Count(arguments.items.div_ceil(BATCH as u64));
+    let (_, tally) = load::run(writers, || Pace::closed(end), end, Writer::work).await?;
+    if let Some(why) = tally.first_failure {
+        bail!("writing the items to be read: {why}");
+    }
+    if arguments.cold { target.catch_up().await } else { Ok(()) }
+}
+
+async fn run(
+    target: &Target,
+    arguments: &ReadArguments,
+    readings: &Readings,
+    template: &Template,
+    question: Question,
+) -> anyhow::Result<Measured> {
+    let load: &LoadArguments = &arguments.load;
+    let mut readers = Vec::new();
+    for number in 0..load.connections {
+        readers.push(Reader {
+            connection: Connection::open(target.http()?).await?,
+            template: template.clone(),
+            question,
+            devices: readings.devices(),
+            items: arguments.items,
+            random: mixed(load.seed ^ number << 32),
+        });
+    }
+    measure(target, load, readers, Reader::work, nobody_else, false).await
+}
+
+impl Reader {
+    /// Reads until the run ends.
+    async fn work(mut self, phase: Rc<Phase>) -> anyhow::Result<Reader> {
+        while let Some(turn) = phase.pace.next().await {
+            let Reader { connection, template, question, devices, items, random } = &mut self;
+            *random = mixed(*random);
+            let request: &[u8] = match question {
+                Question::Item => template.fill(|| *random % *items),
+                Question::Newest => template.fill(|| *random % *devices),
+                Question::Span(span) => {
+                    let starts = *items / *devices - *span + 1;
+                    let start = (*random >> 32) % starts;
+                    template.fill_span(*random % *devices, start..start + *span)
+                }
+            };
+            phase.begins(turn);
+            let answer = connection.exchange(request).await?;
+            let found = match (answer.status, question) {
+                (200, Question::Item) => u64::from(answer.body.len() > EMPTY.len()),
+                (200, _) => count(answer.body).unwrap_or(0),
+                _ => 0,
+            };
+            match found {
+                0 => phase.failed(|| String::from_utf8_lossy(answer.body).into_owned()),
+                _ => phase.done(turn, 1),
+            }
+        }
+        Ok(self)
+    }
+}
+
+/// The answer for an item that is not there.
+const EMPTY: &str = "{}";
+
+/// The `Count` of an answer, wherever in it that is.
+fn count(body: &[u8]) -> Option<u64> {
+    const NAME: &[u8] = b"\"Count\":";
+    let at = body.windows(NAME.len()).rposition(|name| name == NAME)? + NAME.len();
+    let digits = body[at..].iter().skip_while(|byte| **byte == b' ').take_while(|byte| byte.is_ascii_digit());
+    digits.fold(None, |count, digit| Some(count.unwrap_or(0) * 10 + u64::from(digit - b'0')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_count_of_an_answer_is_found() {
+        assert_eq!(count(br#"{"Count":12,"Items":[],"ScannedCount":99}"#), Some(12));
+        assert_eq!(count(br#"{"Items":[{"x":{"S":"y"}}],"ScannedCount":9,"Count": 3}"#), Some(3));
+        assert_eq!(count(br#"{"Items":[]}"#), None);
+    }
+}
