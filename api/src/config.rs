@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use store::Patience;
+
 /// Bounds of the HTTP server, none of which a client can exceed.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
@@ -20,6 +22,9 @@ pub struct Config {
     pub body_timeout: Duration,
     /// A client that takes no byte of an answer for this long is cut off. Default 60 s.
     pub write_timeout: Duration,
+    /// How long a write waits while the store takes none. Default: 10 s until it is refused with a retryable error, and
+    /// 30 s more for one that was planned, whose outcome is unknown then.
+    pub patience: Patience,
     /// Requests under way when the server stops get this long to end. Default 10 s.
     pub drain_timeout: Duration,
 }
@@ -34,6 +39,7 @@ impl Default for Config {
             head_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(60),
+            patience: Patience { admission: Duration::from_secs(10), answer: Duration::from_secs(30) },
             drain_timeout: Duration::from_secs(10),
         }
     }

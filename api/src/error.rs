@@ -53,12 +53,16 @@ pub enum Error {
     /// We are shutting down or full; nothing was done, the client may retry.
     #[error("{0}")]
     Unavailable(String),
+    /// Too much is asked at once; nothing was done, the client may retry, and waits before it does.
+    #[error("{0}")]
+    Throttled(String),
 }
 
 /// Prefixes of `__type`.
 const MODEL: &str = "com.amazonaws.dynamodb.v20120810#";
 const VALIDATE: &str = "com.amazon.coral.validate#";
 const SERVICE: &str = "com.amazon.coral.service#";
+const AVAILABILITY: &str = "com.amazon.coral.availability#";
 
 #[derive(Serialize)]
 struct Body<'a> {
@@ -101,6 +105,7 @@ impl Error {
             Error::BodyIncomplete(_) => (SERVICE, "RequestTimeoutException", 408),
             Error::Internal(_) => (MODEL, "InternalServerError", 500),
             Error::Unavailable(_) => (SERVICE, "ServiceUnavailableException", 503),
+            Error::Throttled(_) => (AVAILABILITY, "ThrottlingException", 400),
         }
     }
 
@@ -136,6 +141,7 @@ impl From<store::Error> for Error {
     fn from(error: store::Error) -> Error {
         match error {
             store::Error::Closed => Error::Unavailable(error.to_string()),
+            store::Error::Busy => Error::Throttled(error.to_string()),
             store::Error::Trimmed { .. } => Error::Trimmed(error.to_string()),
             _ => {
                 tracing::error!(%error, "the store failed");

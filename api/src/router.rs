@@ -1,13 +1,19 @@
 //! From a request to its answer: who may ask, which route, which operation.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use hyper::{Method, Request, Response, StatusCode, body::Body, header, http::request::Parts};
+use store::Patience;
 use tokio::time::Instant;
 
 use crate::{
     Error, Service, admin, body, follow, guard, metrics, operations, rows,
     wire::{self, Payload, Wishes},
 };
+
+/// A server that makes a write wait for longer than this is not ready.
+const READY_PATIENCE: Patience = Patience { admission: Duration::from_secs(2), answer: Duration::from_secs(2) };
 
 /// A request's route and how its answer is counted.
 struct Answered {
@@ -75,7 +81,7 @@ impl Service {
         let response = match path.as_slice() {
             [""] if head.method == Method::POST => return self.dynamodb(head, body).await,
             ["health", "live"] => wire::json(StatusCode::OK, &serde_json::json!({ "live": true })),
-            ["health", "ready"] => self.ready(),
+            ["health", "ready"] => self.ready().await,
             ["metrics"] => {
                 wire::plain(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", self.app.metrics.render())
             }
@@ -92,10 +98,19 @@ impl Service {
         Answered::plain(operation, response)
     }
 
-    fn ready(&self) -> Response<Payload> {
-        let ready = !*self.shutdown.borrow();
-        let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        wire::json(status, &serde_json::json!({ "ready": ready }))
+    /// Would a write be taken? Whoever asks gets the cause if not.
+    async fn ready(&self) -> Response<Payload> {
+        let cause = if *self.shutdown.borrow() {
+            Some("shutting down".to_owned())
+        } else {
+            self.app.store.health(READY_PATIENCE).await.err().map(|error| error.to_string())
+        };
+        match cause {
+            None => wire::json(StatusCode::OK, &serde_json::json!({ "ready": true })),
+            Some(cause) => {
+                wire::json(StatusCode::SERVICE_UNAVAILABLE, &serde_json::json!({ "ready": false, "cause": cause }))
+            }
+        }
     }
 
     /// The DynamoDB and Streams protocols: POST to `/`, the operation in a header.

@@ -119,7 +119,7 @@ pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
         })
         .collect();
     let mut units: Vec<(String, f64)> = Vec::new();
-    let answers = app.store.write(writes).await?;
+    let answers = app.store.write_within(writes, app.config.patience).await?;
     for ((answer, given_name), new_size) in answers.into_iter().zip(given_names).zip(new_sizes) {
         let old_size = answer?.old.as_ref().map_or(0, Item::size);
         let write_units = write_units(new_size.max(old_size));

@@ -80,7 +80,7 @@ impl Asked {
 
     /// Hands the write to the store.
     pub(crate) async fn write(&self, app: &App, write: Write) -> Result<Written, Error> {
-        let answers = app.store.write(vec![write]).await?;
+        let answers = app.store.write_within(vec![write], app.config.patience).await?;
         let answer = answers.into_iter().next().ok_or_else(|| Error::Internal("the store answered nothing".into()))?;
         answer.map_err(|rejection| match rejection {
             Rejection::ConditionFailed { old } => Error::ConditionFailed(old.filter(|_| self.old_on_failure)),

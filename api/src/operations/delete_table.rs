@@ -13,7 +13,7 @@ request! {
 pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
     let name = validate::table_name(request.table_name)?;
     super::described_table(app, &name)?;
-    match app.store.change_table(TableWrite::Delete(name.clone())).await? {
+    match app.store.change_table_within(TableWrite::Delete(name.clone()), app.config.patience).await? {
         Ok(table) => Ok(Answer { table_description: TableDescription::of(app, &table, "DELETING") }),
         Err(TableRejection::Protected) => Err(Error::validation(
             "Resource cannot be deleted as it is currently protected against deletion. \

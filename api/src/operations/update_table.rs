@@ -77,7 +77,7 @@ pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
 }
 
 async fn changed(app: &App, name: &str, change: TableWrite) -> Result<std::sync::Arc<item::Table>, Error> {
-    app.store.change_table(change).await?.map_err(|rejection| match rejection {
+    app.store.change_table_within(change, app.config.patience).await?.map_err(|rejection| match rejection {
         TableRejection::NotFound => super::no_such_table(name),
         other => Error::Internal(format!("could not change table {name}: {other}")),
     })

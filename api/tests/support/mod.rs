@@ -10,10 +10,11 @@ use http_body_util::{BodyExt, Full};
 use hyper::{HeaderMap, Request, Response, StatusCode};
 use ingest::Ingest;
 use metrics_exporter_prometheus::PrometheusBuilder;
+use sim::{disk::SimDisk, random::Random};
 use store::{
     Store,
     cache::Cache,
-    env::{OsClock, OsDisk},
+    env::{DirectoryId, Disk, OsClock, OsDisk, open_format},
 };
 use streams::Streams;
 use tokio::sync::watch;
@@ -22,14 +23,25 @@ use tokio::sync::watch;
 pub(crate) struct Served {
     pub(crate) service: Service,
     pub(crate) stop: watch::Sender<bool>,
-    _directory: tempfile::TempDir,
+    _directory: Option<tempfile::TempDir>,
 }
 
 /// An app over a new store in `directory`.
 pub(crate) fn app(directory: &std::path::Path, config: Config) -> App {
     let settings = store::Config { segment_bytes: 1 << 20, ..store::Config::default() };
-    let disk = OsDisk::open(directory).unwrap();
-    let store = Store::open(Arc::new(disk), Arc::new(OsClock), settings, Cache::Off).unwrap();
+    app_on(Arc::new(OsDisk::open(directory).unwrap()), settings, config)
+}
+
+/// A disk that can be told to fail.
+pub(crate) fn sim_disk() -> SimDisk {
+    let disk = SimDisk::new(Random::new(1));
+    open_format(&disk, || Ok(DirectoryId(1))).unwrap();
+    disk
+}
+
+/// An app over a store on `disk`.
+pub(crate) fn app_on(disk: Arc<dyn Disk>, settings: store::Config, config: Config) -> App {
+    let store = Store::open(disk, Arc::new(OsClock), settings, Cache::Off).unwrap();
     let metrics = PrometheusBuilder::new().build_recorder().handle();
     let compactor = Compactor::open(store.clone(), compactor::Config::default()).unwrap();
     let ingest = Ingest::new(store.clone(), ingest::Config::default()).unwrap();
@@ -39,10 +51,21 @@ pub(crate) fn app(directory: &std::path::Path, config: Config) -> App {
 
 /// A service over a new store.
 pub(crate) fn serve() -> Served {
+    serve_with(Config::default())
+}
+
+/// A service over a new store, with these bounds.
+pub(crate) fn serve_with(config: Config) -> Served {
     let directory = tempfile::tempdir().unwrap();
+    let served = serve_app(app(directory.path(), config));
+    Served { _directory: Some(directory), ..served }
+}
+
+/// A service for `app`.
+pub(crate) fn serve_app(app: App) -> Served {
     let stop = watch::Sender::new(false);
-    let service = Service::new(app(directory.path(), Config::default()), stop.subscribe());
-    Served { service, stop, _directory: directory }
+    let service = Service::new(app, stop.subscribe());
+    Served { service, stop, _directory: None }
 }
 
 /// A whole answer.
@@ -62,6 +85,11 @@ impl Answer {
 impl Served {
     pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
         Answer::of(self.service.handle(request).await).await
+    }
+
+    /// The answer to a GET.
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(Request::get(path).header("host", "localhost").body(Full::default()).unwrap()).await
     }
 
     /// One operation of the DynamoDB protocol (or of Streams, which has its own).
