@@ -15,7 +15,7 @@ use store::Store;
 use streams::Streams;
 use tokio::sync::{Semaphore, watch};
 
-use crate::Config;
+use crate::{Config, budget::Budget};
 
 /// What the routes need.
 #[derive(Clone)]
@@ -55,8 +55,12 @@ pub struct Facts {
 pub struct Service {
     pub(crate) app: App,
     pub(crate) shutdown: watch::Receiver<bool>,
-    /// One permit a KiB of request body.
-    pub(crate) body_kib: Arc<Semaphore>,
+    /// Bytes of request bodies.
+    pub(crate) bodies: Budget,
+    /// What request bodies take when they are parsed.
+    pub(crate) parsed: Budget,
+    /// Answers until they are sent.
+    pub(crate) answers: Budget,
     /// One permit a follower of a stream.
     pub(crate) followers: Arc<Semaphore>,
     request_ids: RequestIds,
@@ -65,9 +69,12 @@ pub struct Service {
 impl Service {
     /// A service for `app` that ends what it streams once `shutdown` turns true.
     pub fn new(app: App, shutdown: watch::Receiver<bool>) -> Service {
-        let body_kib = Arc::new(Semaphore::new((app.config.bodies_bytes_max >> 10).min(Semaphore::MAX_PERMITS)));
+        let Config { bodies_bytes_max, parsed_bytes_max, answers_bytes_max, memory_timeout, .. } = app.config;
+        let bodies = Budget::new("requests", bodies_bytes_max, memory_timeout);
+        let parsed = Budget::new("parsed requests", parsed_bytes_max, memory_timeout);
+        let answers = Budget::new("answers", answers_bytes_max, memory_timeout);
         let followers = Arc::new(Semaphore::new(app.config.followers_max));
-        Service { app, shutdown, body_kib, followers, request_ids: RequestIds::new() }
+        Service { app, shutdown, bodies, parsed, answers, followers, request_ids: RequestIds::new() }
     }
 
     /// A request id that no other request of this or any other server has.

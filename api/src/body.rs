@@ -1,20 +1,26 @@
 //! Request bodies: bounded in size, in time, in sum, and after inflation.
 
-use std::{io::Read, sync::Arc};
+use std::io::Read;
 
 use bytes::{Bytes, BytesMut};
 use flate2::read::MultiGzDecoder;
 use http_body_util::BodyExt;
 use hyper::{HeaderMap, body::Body, header};
-use tokio::sync::OwnedSemaphorePermit;
 
-use crate::{Error, Service};
+use crate::{Error, Service, budget::Share};
 
-/// A whole request body. While it is held, it counts against the bound of all bodies.
+/// A whole request body. While it is held, it and what it becomes count against the bounds of all of them.
 pub(crate) struct WholeBody {
     pub(crate) bytes: Bytes,
-    _admission: OwnedSemaphorePermit,
+    _shares: (Share, Share),
 }
+
+/// What a value takes beside its text, in a list that grows by doubling or a set half full: two slots of 40 bytes and an
+/// allocation.
+const VALUE_BYTES: usize = 96;
+/// What each `{` may stand for. A map of one member is a whole node of a tree, eleven slots of 64 bytes, and is written with
+/// three: `{"M":{"a":{"S":""}}}`.
+const MAP_BYTES: usize = 256;
 
 /// Reads and inflates a body.
 pub(crate) async fn read<B>(service: &Service, headers: &HeaderMap, body: B) -> Result<WholeBody, Error>
@@ -34,20 +40,23 @@ where
         (Encoding::Identity, Some(exact)) => exact as usize,
         _ => bytes_max,
     };
-    let kib = u32::try_from((bytes >> 10) + 1).unwrap_or(u32::MAX);
-    let whole = async {
-        let admission = Arc::clone(&service.body_kib).acquire_many_owned(kib).await;
-        let admission = admission.map_err(|_| Error::Unavailable("shutting down".into()))?;
-        Ok::<_, Error>((collect(body, bytes_max).await?, admission))
-    };
-    let (bytes, admission) = tokio::time::timeout(config.body_timeout, whole)
+    let mut share = service.bodies.take(bytes).await?;
+    let bytes = tokio::time::timeout(config.body_timeout, collect(body, bytes_max))
         .await
         .map_err(|_| Error::BodyIncomplete("the request body did not arrive in time".into()))??;
     let bytes = match encoding {
         Encoding::Identity => bytes,
         Encoding::Gzip => inflate(&bytes, bytes_max)?,
     };
-    Ok(WholeBody { bytes, _admission: admission })
+    service.bodies.resize(&mut share, bytes.len());
+    let parsed = service.parsed.take(parsed_bytes(&bytes)).await?;
+    Ok(WholeBody { bytes, _shares: (share, parsed) })
+}
+
+/// What JSON takes when it is parsed, roughly, and not less: its texts, and a constant for each value and each map.
+fn parsed_bytes(json: &[u8]) -> usize {
+    let count = |wanted: u8| json.iter().filter(|byte| **byte == wanted).count();
+    json.len() + VALUE_BYTES * count(b',') + MAP_BYTES * count(b'{')
 }
 
 #[derive(Clone, Copy)]

@@ -7,6 +7,7 @@
 mod admin;
 mod app;
 mod body;
+mod budget;
 mod capacity;
 mod config;
 mod error;

@@ -8,7 +8,9 @@ use store::Patience;
 use tokio::time::Instant;
 
 use crate::{
-    Error, Service, admin, body, follow, guard, metrics, operations, rows,
+    Error, Service, admin, body,
+    budget::{Room, SMALL_ANSWER_BYTES},
+    follow, guard, metrics, operations, rows,
     wire::{self, Payload, Wishes},
 };
 
@@ -95,7 +97,19 @@ impl Service {
             ["admin", "quarantine", id] => admin::entry(self, id).await,
             _ => wire::plain(StatusCode::OK, "text/plain; charset=utf-8", "healthy: thalweg\n"),
         };
-        Answered::plain(operation, response)
+        Answered::plain(operation, self.held(response).await)
+    }
+
+    /// Counts an answer of the routes beside the DynamoDB protocol, if it is large.
+    async fn held(&self, response: Response<Payload>) -> Response<Payload> {
+        let bytes = response.body().size_hint().exact().map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+        let mut room = Room::none(&self.answers);
+        if bytes > SMALL_ANSWER_BYTES
+            && let Err(error) = room.reserve(bytes).await
+        {
+            return wire::failure(&error);
+        }
+        room.hold(response)
     }
 
     /// Would a write be taken? Whoever asks gets the cause if not.
@@ -128,13 +142,15 @@ impl Service {
             return self.dynamodb_answer("unknown", wishes, Err(operations::unknown(target)));
         };
         let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let mut room = Room::none(&self.answers);
         let result = async {
             let body = body::read(self, &head.headers, body).await?;
             ::metrics::counter!(metrics::REQUEST_BYTES).increment(body.bytes.len() as u64);
-            operations::run(&self.app, operation, &body.bytes, host).await
+            operations::run(&self.app, operation, &body.bytes, host, &mut room).await
         };
         let result = result.await;
-        self.dynamodb_answer(operation, wishes, result)
+        let answered = self.dynamodb_answer(operation, wishes, result);
+        Answered { response: room.hold(answered.response), ..answered }
     }
 
     fn dynamodb_answer(&self, operation: &'static str, wishes: Wishes, result: Result<Vec<u8>, Error>) -> Answered {

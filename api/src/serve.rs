@@ -2,15 +2,25 @@
 
 use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
 
-use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    Request,
+    body::{Body, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
+    time::Instant,
 };
 
-use crate::{App, Service, metrics, rows::Client, socket::Socket};
+use crate::{
+    App, Config, Service, metrics,
+    rows::Client,
+    socket::{Deadline, Socket},
+};
 
 /// A connection buffers this much of what it reads; a request's head must fit.
 const BUFFER_BYTES_MAX: usize = 128 << 10;
@@ -68,17 +78,24 @@ async fn connection(stream: TcpStream, _place: OwnedSemaphorePermit, service: Ar
     }
     ::metrics::gauge!(metrics::CONNECTIONS).increment(1);
     let client = stream.peer_addr().map_or_else(|_| "unknown".to_owned(), |address| address.ip().to_string());
+    let deadline = Deadline::default();
     let handler = service_fn(|mut request: Request<Incoming>| {
-        let service = Arc::clone(&service);
+        let (service, deadline) = (Arc::clone(&service), deadline.clone());
         request.extensions_mut().insert(Client(client.clone()));
-        async move { Ok::<_, Infallible>(service.handle(request).await) }
+        async move {
+            let response = service.handle(request).await;
+            // An answer begins when the one before it is sent.
+            let allowed = response.body().size_hint().exact().map(|bytes| allowed(&config, bytes));
+            deadline.set(allowed.map(|allowed| Instant::now() + allowed));
+            Ok::<_, Infallible>(response)
+        }
     });
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(config.head_timeout)
             .max_buf_size(BUFFER_BYTES_MAX)
-            .serve_connection(TokioIo::new(Socket::new(stream, config.write_timeout)), handler)
+            .serve_connection(TokioIo::new(Socket::new(stream, config.write_timeout, deadline.clone())), handler)
     );
     let result = tokio::select! {
         result = connection.as_mut() => result,
@@ -91,6 +108,11 @@ async fn connection(stream: TcpStream, _place: OwnedSemaphorePermit, service: Ar
         tracing::debug!(%error, "a connection ended early");
     }
     ::metrics::gauge!(metrics::CONNECTIONS).decrement(1);
+}
+
+/// How long a client may take over an answer of `bytes`.
+fn allowed(config: &Config, bytes: u64) -> Duration {
+    config.write_timeout + Duration::from_secs(bytes / u64::from(config.answer_bytes_per_s_min.max(1)))
 }
 
 #[expect(clippy::disallowed_methods, reason = "a back-off: nothing tells when file descriptors are free again")]

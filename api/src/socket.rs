@@ -3,6 +3,7 @@
 use std::{
     io,
     pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -17,13 +18,28 @@ use tokio::{
 pub(crate) struct Socket {
     stream: TcpStream,
     write_timeout: Duration,
+    deadline: Deadline,
     /// Runs while a write waits.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
+/// When the client must have taken all of the connection's present answer; the server sets it with each answer.
+#[derive(Clone, Default)]
+pub(crate) struct Deadline(Arc<Mutex<Option<Instant>>>);
+
+impl Deadline {
+    pub(crate) fn set(&self, deadline: Option<Instant>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = deadline;
+    }
+
+    fn get(&self) -> Option<Instant> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Socket {
-    pub(crate) fn new(stream: TcpStream, write_timeout: Duration) -> Socket {
-        Socket { stream, write_timeout, stalled: None }
+    pub(crate) fn new(stream: TcpStream, write_timeout: Duration, deadline: Deadline) -> Socket {
+        Socket { stream, write_timeout, deadline, stalled: None }
     }
 
     /// Passes on what a write answered, unless it has waited too long.
@@ -32,10 +48,13 @@ impl Socket {
             self.stalled = None;
             return written;
         }
-        let deadline = Instant::now() + self.write_timeout;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        let stalled = self.stalled.get_or_insert_with(|| {
+            let idle = Instant::now() + self.write_timeout;
+            let until = self.deadline.get().map_or(idle, |deadline| deadline.min(idle));
+            Box::pin(tokio::time::sleep_until(until))
+        });
         ready!(stalled.as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes no bytes")))
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes no bytes, or too slowly")))
     }
 }
 

@@ -1,12 +1,16 @@
-//! BatchGetItem: up to 100 items by key. What would pass 16 MB is left unprocessed.
+//! BatchGetItem: up to 100 items by key. What would pass 16 MB is left unprocessed, as is what finds no memory. Items become
+//! JSON one by one, so that a large answer is never also in memory as items.
 
 use std::collections::BTreeSet;
 
 use item::{Item, Key, TableId, expression::Kind};
 use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 
+use super::ITEM_ROOM_BYTES;
 use crate::{
     App, Error,
+    budget::Room,
     capacity::{ConsumedCapacity, Detail, read_units},
     expressions::{Expressions, Names, check_scalar_keys},
     json::{Members, Present, request},
@@ -41,7 +45,7 @@ request! {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Answer {
-    responses: ByName<Vec<ItemOut>>,
+    responses: ByName<Vec<Box<RawValue>>>,
     unprocessed_keys: ByName<Unprocessed>,
     #[serde(skip_serializing_if = "Option::is_none")]
     consumed_capacity: Option<Vec<ConsumedCapacity>>,
@@ -70,7 +74,7 @@ impl<T: Serialize> Serialize for ByName<T> {
     }
 }
 
-pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
+pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Result<Answer, Error> {
     let mut violations = Violations::default();
     violations.required("requestItems", request.items.as_ref());
     violations.one_of("returnConsumedCapacity", request.return_capacity.as_ref(), RETURN_CONSUMED_CAPACITY);
@@ -92,14 +96,16 @@ pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
     let mut answer =
         Answer { responses: ByName(Vec::new()), unprocessed_keys: ByName(Vec::new()), consumed_capacity: None };
     let mut consumed = Vec::new();
-    let mut bytes = 0;
+    let (mut bytes, mut json_bytes) = (0, 0);
+    room.reserve(ITEM_ROOM_BYTES).await?;
     for read in reads {
         let consistent = read.consistent.unwrap_or(false);
         let mut shown = Vec::new();
         let mut unprocessed = Vec::new();
         let mut units = 0.0;
         for (given, key) in &read.keys {
-            if bytes >= ANSWER_BYTES_MAX {
+            // Once each item by itself, once all together, and room for the next one.
+            if bytes >= ANSWER_BYTES_MAX || !room.resize(2 * json_bytes + ITEM_ROOM_BYTES) {
                 unprocessed.push(ItemOut(given.clone()));
                 continue;
             }
@@ -107,10 +113,15 @@ pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
             let size = item.as_ref().map_or(0, Item::size);
             bytes += size;
             units += read_units(size, consistent);
-            shown.extend(item.map(|item| match &read.projection {
-                Some(projection) => ItemOut(projection.apply(&item)),
-                None => ItemOut(item),
-            }));
+            let Some(item) = item else { continue };
+            let item = match &read.projection {
+                Some(projection) => projection.apply(&item),
+                None => item,
+            };
+            let json = serde_json::value::to_raw_value(&ItemOut(item));
+            let json = json.map_err(|error| Error::Internal(error.to_string()))?;
+            json_bytes += json.get().len();
+            shown.push(json);
         }
         consumed.extend(capacity.consumed(&read.given_name, units));
         if !unprocessed.is_empty() {

@@ -8,8 +8,10 @@ use item::{
 };
 use store::write::{Rejection, Write, Written};
 
+use super::ITEM_ROOM_BYTES;
 use crate::{
     App, Error,
+    budget::Room,
     capacity::Detail,
     expressions::{Expressions, Names, Values, check_scalar_keys},
     json::Present,
@@ -79,7 +81,10 @@ impl Asked {
     }
 
     /// Hands the write to the store.
-    pub(crate) async fn write(&self, app: &App, write: Write) -> Result<Written, Error> {
+    pub(crate) async fn write(&self, app: &App, write: Write, room: &mut Room<'_>) -> Result<Written, Error> {
+        if self.wants_old() || self.old_on_failure {
+            room.reserve(ITEM_ROOM_BYTES).await?;
+        }
         let answers = app.store.write_within(vec![write], app.config.patience).await?;
         let answer = answers.into_iter().next().ok_or_else(|| Error::Internal("the store answered nothing".into()))?;
         answer.map_err(|rejection| match rejection {

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     App, Error,
+    budget::Room,
     capacity::write_units,
     expressions::{Names, Values},
     json::{Present, request},
@@ -33,7 +34,7 @@ request! {
     }
 }
 
-pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
+pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Result<Answer, Error> {
     let given_name = request.table_name.clone().unwrap_or_default();
     let name = validate::table_name(request.table_name)?;
     let mut violations = Violations::default();
@@ -55,7 +56,7 @@ pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
     let key = validate::request_key(&table, &given)?;
     let return_old = asked.needs_old();
     let write = Write { table, key, action: Action::Remove, condition, return_old, actor: Actor::User };
-    let written = asked.write(app, write).await?;
+    let written = asked.write(app, write, room).await?;
     let old_size = written.old.as_ref().map_or(0, item::Item::size);
     let consumed_capacity = asked.capacity.consumed(&given_name, write_units(old_size));
     Ok(Answer { attributes: asked.old(written), consumed_capacity })

@@ -3,8 +3,10 @@
 use item::expression::Kind;
 use serde::Serialize;
 
+use super::ITEM_ROOM_BYTES;
 use crate::{
     App, Error,
+    budget::Room,
     capacity::{ConsumedCapacity, Detail, read_units},
     expressions::{Expressions, Names, check_scalar_keys},
     json::{Present, request},
@@ -35,7 +37,7 @@ pub(crate) struct Answer {
     consumed_capacity: Option<ConsumedCapacity>,
 }
 
-pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
+pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Result<Answer, Error> {
     let given_name = request.table_name.clone().unwrap_or_default();
     let name = validate::table_name(request.table_name)?;
     let mut violations = Violations::default();
@@ -56,6 +58,7 @@ pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
         check_scalar_keys(&table, &projection.nested_attributes())?;
     }
     let key = validate::request_key(&table, &given)?;
+    room.reserve(ITEM_ROOM_BYTES).await?;
     let item = app.store.get(&table, &key).await?;
     let units = read_units(item.as_ref().map_or(0, item::Item::size), request.consistent.unwrap_or(false));
     let item = match projection {

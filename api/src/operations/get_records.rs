@@ -2,15 +2,18 @@
 
 use serde::Serialize;
 
-use super::stream_record::StreamRecord;
+use super::{READING_FACTOR, stream_record::StreamRecord};
 use crate::{
     App, Error,
+    budget::Room,
     json::{Integer, request},
     validate::Violations,
 };
 
 /// Records of one answer at most.
 const LIMIT_MAX: i64 = 1000;
+/// A page ends with the record that reaches 1 MiB, and a record may hold an item twice.
+const RECORDS_ROOM_BYTES: usize = READING_FACTOR << 20;
 
 request! {
     /// What GetRecords takes.
@@ -29,7 +32,7 @@ pub(crate) struct Answer {
     next_shard_iterator: Option<String>,
 }
 
-pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
+pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Result<Answer, Error> {
     let mut violations = Violations::default();
     violations.required("shardIterator", request.iterator.as_ref());
     violations.length("shardIterator", request.iterator.as_ref(), 1, 2048);
@@ -37,6 +40,7 @@ pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
     violations.finish()?;
     let limit = request.limit.map_or(LIMIT_MAX, |Integer(limit)| limit);
     let iterator = request.iterator.unwrap_or_default();
+    room.reserve(RECORDS_ROOM_BYTES).await?;
     let page = app.streams.records(&iterator, usize::try_from(limit).unwrap_or(0)).await?;
     Ok(Answer {
         records: page.records.into_iter().map(StreamRecord::of).collect(),

@@ -30,10 +30,10 @@ mod update_table;
 
 use std::sync::Arc;
 
-use item::Table;
+use item::{Item, Table};
 use serde::Serialize;
 
-use crate::{App, Error, json};
+use crate::{App, Error, budget::Room, json};
 
 pub(crate) use stream_record::StreamRecord;
 
@@ -73,28 +73,35 @@ const SERVED: &[&str] = &[
 /// Operations of DynamoDB Streams that are served.
 const SERVED_STREAMS: &[&str] = &["DescribeStream", "GetRecords", "GetShardIterator", "ListStreams"];
 
-/// Runs `operation`, which [`known`] gave, on a request body that came to `host`.
-pub(crate) async fn run(app: &App, operation: &str, body: &[u8], host: &str) -> Result<Vec<u8>, Error> {
+/// Runs `operation`, which [`known`] gave, on a request body that came to `host`. Before an operation reads what may be large
+/// it reserves `room` for it.
+pub(crate) async fn run(
+    app: &App,
+    operation: &str,
+    body: &[u8],
+    host: &str,
+    room: &mut Room<'_>,
+) -> Result<Vec<u8>, Error> {
     match operation {
-        "BatchGetItem" => answer(batch_get_item::run(app, json::parse(body)?).await?),
+        "BatchGetItem" => answer(batch_get_item::run(app, json::parse(body)?, room).await?),
         "BatchWriteItem" => answer(batch_write_item::run(app, json::parse(body)?).await?),
         "CreateTable" => answer(create_table::run(app, json::parse(body)?).await?),
-        "DeleteItem" => answer(delete_item::run(app, json::parse(body)?).await?),
+        "DeleteItem" => answer(delete_item::run(app, json::parse(body)?, room).await?),
         "DeleteTable" => answer(delete_table::run(app, json::parse(body)?).await?),
         "DescribeEndpoints" => answer(describe_endpoints::run(host)),
         "DescribeLimits" => answer(describe_limits::run()),
         "DescribeStream" => answer(describe_stream::run(app, json::parse(body)?).await?),
         "DescribeTable" => answer(describe_table::run(app, json::parse(body)?)?),
         "DescribeTimeToLive" => answer(describe_time_to_live::run(app, json::parse(body)?)?),
-        "GetItem" => answer(get_item::run(app, json::parse(body)?).await?),
-        "GetRecords" => answer(get_records::run(app, json::parse(body)?).await?),
+        "GetItem" => answer(get_item::run(app, json::parse(body)?, room).await?),
+        "GetRecords" => answer(get_records::run(app, json::parse(body)?, room).await?),
         "GetShardIterator" => answer(get_shard_iterator::run(app, json::parse(body)?).await?),
         "ListStreams" => answer(list_streams::run(app, json::parse(body)?)?),
         "ListTables" => answer(list_tables::run(app, json::parse(body)?)?),
         "ListTagsOfResource" => answer(list_tags_of_resource::run(app, json::parse(body)?)?),
-        "PutItem" => answer(put_item::run(app, json::parse(body)?).await?),
-        "Query" => answer(query::run(app, json::parse(body)?).await?),
-        "Scan" => answer(scan::run(app, json::parse(body)?).await?),
+        "PutItem" => answer(put_item::run(app, json::parse(body)?, room).await?),
+        "Query" => answer(query::run(app, json::parse(body)?, room).await?),
+        "Scan" => answer(scan::run(app, json::parse(body)?, room).await?),
         "UpdateTable" => answer(update_table::run(app, json::parse(body)?).await?),
         other => Err(unknown(other)),
     }
@@ -108,6 +115,12 @@ pub(crate) fn unknown(target: &str) -> Error {
     }
     Error::UnknownOperation(format!("operation {name} is not served by Thalweg"))
 }
+
+/// What an item takes while it is read and shown, at most: decoded, as JSON, and in between. An estimate, as
+/// [`READING_FACTOR`] is.
+const ITEM_ROOM_BYTES: usize = READING_FACTOR * Item::SIZE_MAX;
+/// How many times the size of an item, as DynamoDB counts it, is in memory while it is read and shown.
+const READING_FACTOR: usize = 8;
 
 fn answer(answer: impl Serialize) -> Result<Vec<u8>, Error> {
     serde_json::to_vec(&answer).map_err(|error| Error::Internal(error.to_string()))

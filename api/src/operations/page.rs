@@ -7,6 +7,7 @@ use item::{
 use serde::Serialize;
 use store::{Page, PageLimit};
 
+use super::{ITEM_ROOM_BYTES, READING_FACTOR};
 use crate::{
     Error,
     capacity::{ConsumedCapacity, Detail, read_units},
@@ -97,6 +98,11 @@ pub(crate) fn check_select(select: Option<&str>, projection: bool, verb: &str) -
 pub(crate) fn page_limit(limit: Option<Integer>) -> PageLimit {
     let items = limit.and_then(|Integer(limit)| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
     PageLimit { items, ..PageLimit::default() }
+}
+
+/// What a page of `limit` may take in memory.
+pub(crate) fn page_room(limit: PageLimit) -> usize {
+    (READING_FACTOR * limit.bytes).min(limit.items.saturating_mul(ITEM_ROOM_BYTES))
 }
 
 /// Refuses to read an index that the table has not.

@@ -7,6 +7,7 @@ use store::write::{Action, Write};
 use super::conditional::{Asked, check_condition, put_legacy};
 use crate::{
     App, Error,
+    budget::Room,
     capacity::{ConsumedCapacity, write_units},
     expressions::{Names, Values},
     json::{Present, request},
@@ -41,7 +42,7 @@ pub(crate) struct Answer {
     pub(crate) consumed_capacity: Option<ConsumedCapacity>,
 }
 
-pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
+pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Result<Answer, Error> {
     let given_name = request.table_name.clone().unwrap_or_default();
     let name = validate::table_name(request.table_name)?;
     let mut violations = Violations::default();
@@ -64,7 +65,7 @@ pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
     let size = item.size();
     let write =
         Write { table, key, action: Action::Put(item), condition, return_old: asked.needs_old(), actor: Actor::User };
-    let written = asked.write(app, write).await?;
+    let written = asked.write(app, write, room).await?;
     let old_size = written.old.as_ref().map_or(0, item::Item::size);
     let consumed_capacity = asked.capacity.consumed(&given_name, write_units(size.max(old_size)));
     Ok(Answer { attributes: asked.old(written), consumed_capacity })

@@ -6,9 +6,10 @@ use item::{
 };
 use store::{Direction, SortRange};
 
-use super::page::{Answer, Showing, check_select, page_limit, refuse_index};
+use super::page::{Answer, Showing, check_select, page_limit, page_room, refuse_index};
 use crate::{
     App, Error,
+    budget::Room,
     capacity::Detail,
     expressions::{Expressions, Names, Values, key_attribute},
     json::{Integer, Present, request},
@@ -39,7 +40,7 @@ request! {
     }
 }
 
-pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
+pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Result<Answer, Error> {
     let given_name = request.table_name.clone().unwrap_or_default();
     let name = validate::table_name(request.table_name)?;
     let mut violations = Violations::default();
@@ -101,6 +102,7 @@ pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
     let range = SortRange { from: condition.from, until: condition.until };
     let direction = if request.forward.unwrap_or(true) { Direction::Forward } else { Direction::Backward };
     let limit = page_limit(request.limit);
+    room.reserve(page_room(limit)).await?;
     let page = app.store.query(&table, &condition.partition, &range, direction, after.as_ref(), limit).await?;
     let capacity = Detail::of(request.return_capacity.as_deref());
     let consistent = request.consistent.unwrap_or(false);

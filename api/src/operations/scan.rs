@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use item::{expression::Kind, key::SLOTS};
 
-use super::page::{Answer, Showing, check_select, page_limit, refuse_index};
+use super::page::{Answer, Showing, check_select, page_limit, page_room, refuse_index};
 use crate::{
     App, Error,
+    budget::Room,
     capacity::Detail,
     expressions::{Expressions, Names, Values},
     json::{Integer, Present, request},
@@ -39,7 +40,7 @@ request! {
     }
 }
 
-pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
+pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Result<Answer, Error> {
     let given_name = request.table_name.clone().unwrap_or_default();
     let name = validate::table_name(request.table_name)?;
     let mut violations = Violations::default();
@@ -81,7 +82,9 @@ pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
              Segment. TotalSegments: {total} Segment: {segment}"
         )));
     }
-    let page = app.store.scan(&table, slots, after.as_ref(), page_limit(request.limit)).await?;
+    let limit = page_limit(request.limit);
+    room.reserve(page_room(limit)).await?;
+    let page = app.store.scan(&table, slots, after.as_ref(), limit).await?;
     let capacity = Detail::of(request.return_capacity.as_deref());
     let consistent = request.consistent.unwrap_or(false);
     showing.answer(&table, page, capacity, &given_name, consistent)
