@@ -1,12 +1,12 @@
-//! The operations, one a file, and the table of their names.
+//! The operations, one a file but for twins, and the table of their names.
 //!
 //! Each `run` takes a typed request and answers a typed answer or an error; it knows no HTTP.
 
 mod batch_get_item;
 mod batch_write_item;
+mod change_item;
 mod conditional;
 mod create_table;
-mod delete_item;
 mod delete_table;
 mod describe_endpoints;
 mod describe_limits;
@@ -20,7 +20,6 @@ mod list_streams;
 mod list_tables;
 mod list_tags_of_resource;
 mod page;
-mod put_item;
 mod query;
 mod scan;
 mod stream_arn;
@@ -35,6 +34,7 @@ use serde::Serialize;
 
 use crate::{App, Error, budget::Room, json};
 
+use change_item::Verb;
 pub(crate) use stream_record::StreamRecord;
 
 /// The targets of the two protocols.
@@ -86,7 +86,7 @@ pub(crate) async fn run(
         "BatchGetItem" => answer(batch_get_item::run(app, json::parse(body)?, room).await?),
         "BatchWriteItem" => answer(batch_write_item::run(app, json::parse(body)?).await?),
         "CreateTable" => answer(create_table::run(app, json::parse(body)?).await?),
-        "DeleteItem" => answer(delete_item::run(app, json::parse(body)?, room).await?),
+        "DeleteItem" => answer(change_item::run(app, Verb::Delete, json::parse(body)?, room).await?),
         "DeleteTable" => answer(delete_table::run(app, json::parse(body)?).await?),
         "DescribeEndpoints" => answer(describe_endpoints::run(host)),
         "DescribeLimits" => answer(describe_limits::run()),
@@ -99,7 +99,7 @@ pub(crate) async fn run(
         "ListStreams" => answer(list_streams::run(app, json::parse(body)?)?),
         "ListTables" => answer(list_tables::run(app, json::parse(body)?)?),
         "ListTagsOfResource" => answer(list_tags_of_resource::run(app, json::parse(body)?)?),
-        "PutItem" => answer(put_item::run(app, json::parse(body)?, room).await?),
+        "PutItem" => answer(change_item::run(app, Verb::Put, json::parse(body)?, room).await?),
         "Query" => answer(query::run(app, json::parse(body)?, room).await?),
         "Scan" => answer(scan::run(app, json::parse(body)?, room).await?),
         "UpdateTable" => answer(update_table::run(app, json::parse(body)?).await?),

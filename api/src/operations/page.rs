@@ -13,6 +13,7 @@ use crate::{
     capacity::{ConsumedCapacity, Detail, read_units},
     expressions::check_scalar_keys,
     json::Integer,
+    validate::{RETURN_CONSUMED_CAPACITY, SELECT, Violations},
     values::ItemOut,
 };
 
@@ -36,6 +37,33 @@ pub(crate) struct Showing {
     pub(crate) filter: Option<Condition>,
     pub(crate) projection: Option<Projection>,
     pub(crate) count_only: bool,
+    pub(crate) told: Told,
+}
+
+/// What the answer tells beside items, and of which table.
+#[derive(Debug)]
+pub(crate) struct Told {
+    given_name: String,
+    capacity: Detail,
+    consistent: bool,
+}
+
+impl Told {
+    /// Takes the words that Query and Scan have in common, noting those that are none.
+    pub(crate) fn of(
+        violations: &mut Violations,
+        given_name: String,
+        select: Option<&String>,
+        index_name: Option<&String>,
+        return_capacity: Option<&String>,
+        consistent: Option<bool>,
+    ) -> Told {
+        violations.one_of("select", select, SELECT);
+        violations.one_of("returnConsumedCapacity", return_capacity, RETURN_CONSUMED_CAPACITY);
+        violations.length("indexName", index_name, 3, 255);
+        let capacity = Detail::of(return_capacity.map(String::as_str));
+        Told { given_name, capacity, consistent: consistent.unwrap_or(false) }
+    }
 }
 
 impl Showing {
@@ -48,14 +76,7 @@ impl Showing {
     }
 
     /// Filters and projects a page that the store gave; units count what was read, not what is shown.
-    pub(crate) fn answer(
-        self,
-        table: &Table,
-        page: Page,
-        capacity: Detail,
-        given_name: &str,
-        consistent: bool,
-    ) -> Result<Answer, Error> {
+    pub(crate) fn answer(self, table: &Table, page: Page) -> Result<Answer, Error> {
         let scanned_count = page.items.len();
         let matching = page.items.into_iter().filter(|item| self.filter.as_ref().is_none_or(|f| f.matches(item)));
         let (items, count) = if self.count_only {
@@ -70,7 +91,8 @@ impl Showing {
         };
         let last_evaluated_key = page.last_key.map(|key| key.to_item(table)).transpose();
         let last_evaluated_key = last_evaluated_key.map_err(|error| Error::Internal(error.to_string()))?.map(ItemOut);
-        let consumed_capacity = capacity.consumed(given_name, read_units(page.bytes, consistent));
+        let Told { given_name, capacity, consistent } = self.told;
+        let consumed_capacity = capacity.consumed(&given_name, read_units(page.bytes, consistent));
         Ok(Answer { items, count, scanned_count, last_evaluated_key, consumed_capacity })
     }
 }

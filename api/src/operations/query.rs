@@ -6,14 +6,13 @@ use item::{
 };
 use store::{Direction, SortRange};
 
-use super::page::{Answer, Showing, check_select, page_limit, page_room, refuse_index};
+use super::page::{Answer, Showing, Told, check_select, page_limit, page_room, refuse_index};
 use crate::{
     App, Error,
     budget::Room,
-    capacity::Detail,
     expressions::{Expressions, Names, Values, key_attribute},
     json::{Integer, Present, request},
-    validate::{self, RETURN_CONSUMED_CAPACITY, SELECT, Violations},
+    validate::{self, Violations},
     values::WireItem,
 };
 
@@ -44,9 +43,14 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
     let given_name = request.table_name.clone().unwrap_or_default();
     let name = validate::table_name(request.table_name)?;
     let mut violations = Violations::default();
-    violations.one_of("select", request.select.as_ref(), SELECT);
-    violations.one_of("returnConsumedCapacity", request.return_capacity.as_ref(), RETURN_CONSUMED_CAPACITY);
-    violations.length("indexName", request.index_name.as_ref(), 3, 255);
+    let told = Told::of(
+        &mut violations,
+        given_name,
+        request.select.as_ref(),
+        request.index_name.as_ref(),
+        request.return_capacity.as_ref(),
+        request.consistent,
+    );
     violations.finish()?;
     if request.limit.is_some_and(|Integer(limit)| limit < 1) {
         return Err(Error::validation(
@@ -93,7 +97,7 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
             "Filter Expression can only contain non-primary key attributes: Primary key attribute: {name}"
         )));
     }
-    let showing = Showing { filter, projection, count_only };
+    let showing = Showing { filter, projection, count_only, told };
     showing.check_scalar_keys(&table)?;
     let after = start.map(|start| validate::start_key(&table, &start)).transpose()?;
     if let Some(after) = &after {
@@ -104,9 +108,7 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
     let limit = page_limit(request.limit);
     room.reserve(page_room(limit)).await?;
     let page = app.store.query(&table, &condition.partition, &range, direction, after.as_ref(), limit).await?;
-    let capacity = Detail::of(request.return_capacity.as_deref());
-    let consistent = request.consistent.unwrap_or(false);
-    showing.answer(&table, page, capacity, &given_name, consistent)
+    showing.answer(&table, page)
 }
 
 /// A page can only start where the key condition holds.

@@ -4,14 +4,13 @@ use std::ops::Range;
 
 use item::{expression::Kind, key::SLOTS};
 
-use super::page::{Answer, Showing, check_select, page_limit, page_room, refuse_index};
+use super::page::{Answer, Showing, Told, check_select, page_limit, page_room, refuse_index};
 use crate::{
     App, Error,
     budget::Room,
-    capacity::Detail,
     expressions::{Expressions, Names, Values},
     json::{Integer, Present, request},
-    validate::{self, RETURN_CONSUMED_CAPACITY, SELECT, Violations},
+    validate::{self, Violations},
     values::WireItem,
 };
 
@@ -44,9 +43,14 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
     let given_name = request.table_name.clone().unwrap_or_default();
     let name = validate::table_name(request.table_name)?;
     let mut violations = Violations::default();
-    violations.one_of("select", request.select.as_ref(), SELECT);
-    violations.one_of("returnConsumedCapacity", request.return_capacity.as_ref(), RETURN_CONSUMED_CAPACITY);
-    violations.length("indexName", request.index_name.as_ref(), 3, 255);
+    let told = Told::of(
+        &mut violations,
+        given_name,
+        request.select.as_ref(),
+        request.index_name.as_ref(),
+        request.return_capacity.as_ref(),
+        request.consistent,
+    );
     violations.range("limit", request.limit, 1, i64::MAX);
     violations.range("segment", request.segment, 0, SEGMENTS_MAX - 1);
     violations.range("totalSegments", request.total_segments, 1, SEGMENTS_MAX);
@@ -70,7 +74,7 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
     expressions.finish()?;
     let table = super::table(app, &name)?;
     refuse_index(request.index_name.as_ref())?;
-    let showing = Showing { filter, projection, count_only };
+    let showing = Showing { filter, projection, count_only, told };
     showing.check_scalar_keys(&table)?;
     let after = start.map(|start| validate::start_key(&table, &start)).transpose()?;
     if let (Some(after), Some(Integer(segment)), Some(Integer(total))) =
@@ -85,9 +89,7 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
     let limit = page_limit(request.limit);
     room.reserve(page_room(limit)).await?;
     let page = app.store.scan(&table, slots, after.as_ref(), limit).await?;
-    let capacity = Detail::of(request.return_capacity.as_deref());
-    let consistent = request.consistent.unwrap_or(false);
-    showing.answer(&table, page, capacity, &given_name, consistent)
+    showing.answer(&table, page)
 }
 
 /// The slots of a segment; all if there are no segments. With more segments than slots some are empty.

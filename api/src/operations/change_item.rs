@@ -1,6 +1,6 @@
-//! PutItem.
+//! PutItem and DeleteItem: one takes an item, the other a key, and all else is the same.
 
-use item::Actor;
+use item::{Actor, Item};
 use serde::Serialize;
 use store::write::{Action, Write};
 
@@ -15,11 +15,19 @@ use crate::{
     values::{ItemOut, WireItem},
 };
 
+/// What becomes of the item.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Verb {
+    Put,
+    Delete,
+}
+
 request! {
-    /// What PutItem takes.
+    /// What PutItem and DeleteItem take.
     struct Request {
         table_name: String = "TableName",
         item: WireItem = "Item",
+        key: WireItem = "Key",
         condition: String = "ConditionExpression",
         names: Names = "ExpressionAttributeNames",
         values: Values = "ExpressionAttributeValues",
@@ -37,16 +45,20 @@ request! {
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Answer {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) attributes: Option<ItemOut>,
+    attributes: Option<ItemOut>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) consumed_capacity: Option<ConsumedCapacity>,
+    consumed_capacity: Option<ConsumedCapacity>,
 }
 
-pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Result<Answer, Error> {
+pub(crate) async fn run(app: &App, verb: Verb, request: Request, room: &mut Room<'_>) -> Result<Answer, Error> {
     let given_name = request.table_name.clone().unwrap_or_default();
     let name = validate::table_name(request.table_name)?;
     let mut violations = Violations::default();
-    violations.required("item", request.item.as_ref());
+    let (member, given) = match verb {
+        Verb::Put => ("item", request.item),
+        Verb::Delete => ("key", request.key),
+    };
+    violations.required(member, given.as_ref());
     let asked = Asked::of(
         &mut violations,
         request.return_values,
@@ -57,16 +69,21 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
     violations.finish()?;
     put_legacy(&request.expected, &request.conditional_operator, &request.condition)?;
     let asked = asked.check()?;
-    let item = validate::item(request.item.unwrap_or_else(|| WireItem(Ok(Default::default()))))?;
+    let given = given.unwrap_or_else(|| WireItem(Ok(Default::default())));
+    let given = match verb {
+        Verb::Put => validate::item(given)?,
+        Verb::Delete => validate::values(given)?,
+    };
     let condition = asked.condition(request.names, request.values, request.condition)?;
     let table = super::table(app, &name)?;
     check_condition(&table, condition.as_deref())?;
-    let key = validate::item_key(&table, &item)?;
-    let size = item.size();
-    let write =
-        Write { table, key, action: Action::Put(item), condition, return_old: asked.needs_old(), actor: Actor::User };
+    let (key, new_size, action) = match verb {
+        Verb::Put => (validate::item_key(&table, &given)?, given.size(), Action::Put(given)),
+        Verb::Delete => (validate::request_key(&table, &given)?, 0, Action::Remove),
+    };
+    let write = Write { table, key, action, condition, return_old: asked.needs_old(), actor: Actor::User };
     let written = asked.write(app, write, room).await?;
-    let old_size = written.old.as_ref().map_or(0, item::Item::size);
-    let consumed_capacity = asked.capacity.consumed(&given_name, write_units(size.max(old_size)));
+    let old_size = written.old.as_ref().map_or(0, Item::size);
+    let consumed_capacity = asked.capacity.consumed(&given_name, write_units(new_size.max(old_size)));
     Ok(Answer { attributes: asked.old(written), consumed_capacity })
 }
