@@ -27,6 +27,8 @@
 //! ever followed by the frame that was written after it. The directory id, which no client knows, goes in first, so that
 //! bytes inside an item cannot pass for a frame.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, Digest};
 use item::{CodecError, Event, SequenceNumber};
@@ -131,6 +133,9 @@ impl Found {
         frame_bytes(self.header.first_sequences.len(), self.body_bytes)
     }
 }
+
+/// A frame, with its header as found.
+pub(crate) type FoundFrame = (Found, Arc<Frame>);
 
 /// Why bytes are not a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -243,7 +248,32 @@ impl Codec {
         Ok(Frame { number, epoch, committed_at_us, first_sequences, body })
     }
 
-    fn checksum<'a>(&self, parts: impl IntoIterator<Item = &'a [u8]>) -> u32 {
+    /// The frames that fill `content`, which was written to `offset` of `segment`; else what is wrong, and where in the segment.
+    pub(crate) fn decode_frames(
+        &self,
+        content: &Bytes,
+        segment: u64,
+        offset: u64,
+    ) -> Result<Vec<FoundFrame>, (u64, BadFrame)> {
+        let mut frames = Vec::new();
+        let mut at = 0;
+        while at < content.len() {
+            let place = offset + at as u64;
+            let bad = |bad| (place, bad);
+            let found = self.decode_header(&content[at..], segment, place).map_err(bad)?;
+            let length = found.bytes() as usize;
+            if length > content.len() - at {
+                return Err(bad(BadFrame("the frame is longer than when it was written")));
+            }
+            let frame = self.decode_frame(found.clone(), &content.slice(at..at + length)).map_err(bad)?;
+            frames.push((found, Arc::new(frame)));
+            at += length;
+        }
+        Ok(frames)
+    }
+
+    /// CRC-32C of the directory id and `parts`.
+    pub(crate) fn checksum<'a>(&self, parts: impl IntoIterator<Item = &'a [u8]>) -> u32 {
         let mut digest = self.seed;
         for part in parts {
             digest.update(part);
@@ -270,16 +300,16 @@ impl Writer<'_> {
 }
 
 /// Takes fields from the front.
-struct Fields<'a>(&'a [u8]);
+pub(crate) struct Fields<'a>(pub(crate) &'a [u8]);
 
 impl Fields<'_> {
-    fn take<const N: usize>(&mut self) -> Result<[u8; N], BadFrame> {
+    pub(crate) fn take<const N: usize>(&mut self) -> Result<[u8; N], BadFrame> {
         let (field, rest) = self.0.split_first_chunk().ok_or(BadFrame("the header is cut short"))?;
         self.0 = rest;
         Ok(*field)
     }
 
-    fn number(&mut self) -> Result<u64, BadFrame> {
+    pub(crate) fn number(&mut self) -> Result<u64, BadFrame> {
         self.take().map(u64::from_le_bytes)
     }
 }

@@ -13,6 +13,9 @@ use crate::Error;
 #[derive(Clone, Debug)]
 pub(crate) struct Summary {
     pub(crate) id: u64,
+    /// Does it lie in an archive?
+    pub(crate) archived: bool,
+    /// What it takes on disk.
     pub(crate) bytes: u64,
     pub(crate) first: FrameNumber,
     pub(crate) committed_at_us: u64,
@@ -95,11 +98,12 @@ impl Index {
         self.end
     }
 
-    /// What to remember when the segment, `bytes` long, is sealed.
-    pub(crate) fn summary(&self, id: u64, bytes: u64) -> Option<Summary> {
+    /// What to remember when the segment, which takes `bytes`, is sealed.
+    pub(crate) fn summary(&self, id: u64, archived: bool, bytes: u64) -> Option<Summary> {
         let row = self.rows.first()?;
         Some(Summary {
             id,
+            archived,
             bytes,
             first: self.first,
             committed_at_us: row.committed_at_us,
@@ -134,6 +138,36 @@ impl Index {
     pub(crate) fn find_time(&self, time_us: u64) -> Option<FrameNumber> {
         let at = self.rows.partition_point(|row| row.committed_at_us < time_us);
         (at < self.rows.len()).then(|| self.number(at))
+    }
+
+    /// Where frame `number` starts, or would start if it is the next; none if it is another's.
+    pub(crate) fn offset(&self, number: FrameNumber) -> Option<u64> {
+        let at = usize::try_from(number.0.checked_sub(self.first.0)?).ok()?;
+        match self.rows.get(at) {
+            Some(row) => Some(row.offset),
+            None => (at == self.rows.len()).then_some(self.end),
+        }
+    }
+
+    /// The first frame that starts at `offset` or later.
+    pub(crate) fn starting_at(&self, offset: u64) -> FrameNumber {
+        self.number(self.rows.partition_point(|row| row.offset < offset))
+    }
+
+    /// Per frame its bytes, when it was committed, and its first sequence numbers.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = (u64, u64, &[SequenceNumber])> {
+        let ends = self.rows.iter().skip(1).map(|row| row.offset).chain([self.end]);
+        let rows = self.rows.iter().zip(ends);
+        rows.map(|(row, end)| (end - row.offset, row.committed_at_us, row.first_sequences.as_slice()))
+    }
+
+    /// Shards that its frames count.
+    pub(crate) fn shards(&self) -> usize {
+        self.rows.first().map_or(0, |row| row.first_sequences.len())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
     }
 
     fn number(&self, at: usize) -> FrameNumber {

@@ -1,33 +1,27 @@
 //! Frames in segment files on one disk.
 //!
 //! An append composes the frame, writes it behind the last one, syncs, and only then moves the tail. A frame that does not
-//! fit the active segment goes to the start of the next. Readers find recent frames in memory, others through the
-//! segments' indexes.
+//! fit the active segment goes to the start of the next.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard},
-};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
-use item::{SequenceNumber, ShardId};
+use item::{SequenceNumber, ShardId, TableId};
 
 use super::{
-    Draft, Frame, FrameNumber, Log, Preparation,
+    Draft, Frame, FrameNumber, Log, Preparation, archive,
     frame::{Codec, Header, frame_bytes},
-    index::{Extent, Index, Summary, starts_by},
+    index::Index,
+    kept::{Kept, Segments},
     recent::Recent,
-    recover::{Active, Recovered, recover, remove_closed, write_closed},
+    recover::{Active, Last, Recovered, recover, remove_closed, write_closed},
     segment::{self, DIR, Segment, Unmade},
-    spare::Spare,
+    spare::{Maker, Spare},
 };
 use crate::{
     Durability, Error,
     env::{BLOCK_BYTES, BlockBuffer, DirectoryId, Disk, remove_if_present},
 };
-
-/// Sealed segments whose index stays in memory; a reader that lags reads one after the other.
-const INDEXES_MAX: usize = 4;
 
 const LOCKED: &str = "a thread panicked inside the log";
 
@@ -69,12 +63,8 @@ pub struct LocalLog {
     codec: Codec,
     /// The owner's side, held for one append.
     writer: Mutex<Writer>,
-    /// What readers see; never held while the disk works.
-    kept: RwLock<Kept>,
-    /// Sealed segments that were read lately.
-    opened: Mutex<VecDeque<(Segment, Arc<Index>)>>,
-    /// Held for one trim.
-    trimming: Mutex<()>,
+    /// The readers' side.
+    kept: Arc<Kept>,
 }
 
 struct Writer {
@@ -102,14 +92,6 @@ enum Status {
     Closed,
 }
 
-struct Kept {
-    sealed: VecDeque<Summary>,
-    segment: Segment,
-    segment_bytes: u64,
-    index: Index,
-    recent: Recent,
-}
-
 impl LocalLog {
     /// Opens the log under `log/`, making it if there is none, finds its tail, and appends the frame of a new epoch. Frames
     /// up to `flushed` are recorded as flushed elsewhere; segments that hold only such frames are not read.
@@ -119,22 +101,34 @@ impl LocalLog {
         let codec = Codec::new(config.directory);
         disk.create_dir(DIR).map_err(Error::io("make directory", DIR))?;
         disk.sync_dir("").map_err(Error::io("sync directory", ""))?;
-        let recovered = recover(&*disk, codec, flushed, Recent::new(config.recent_bytes_max))?;
+        archive::remove_staged(&*disk)?;
+        let mut recent = Recent::new(config.recent_bytes_max);
+        let recovered = recover(&*disk, codec, Some(flushed), &mut |frame| {
+            recent.push(frame);
+            Ok(())
+        })?;
         for id in recovered.unused.iter().rev() {
             remove_if_present(&*disk, &segment::path(*id)).map_err(Error::io("remove", segment::path(*id)))?;
         }
         remove_closed(&*disk)?;
-        LocalLog::resume(disk, config, codec, recovered)
+        LocalLog::resume(disk, config, codec, recovered, recent)
     }
 
     /// Takes ownership of the frames found: syncs them, and appends the frame of the next epoch.
-    fn resume(disk: Arc<dyn Disk>, config: LogConfig, codec: Codec, recovered: Recovered) -> Result<LocalLog, Error> {
-        let Recovered { sealed, active, recent, .. } = recovered;
+    fn resume(
+        disk: Arc<dyn Disk>,
+        config: LogConfig,
+        codec: Codec,
+        recovered: Recovered,
+        recent: Recent,
+    ) -> Result<LocalLog, Error> {
+        let Recovered { sealed, active, .. } = recovered;
         let (segment, segment_bytes, index, epoch, checksum, draft) = match active {
             Some(active) => {
                 active.settle()?;
-                let Active { segment, bytes, index, last, checksum, .. } = active;
+                let Active { segment, bytes, index, last } = active;
                 let segment = Segment::open_active(&*disk, segment.id, config.durability)?;
+                let Last { frame: last, checksum, .. } = last;
                 let place = |error: item::CodecError| segment.corrupt(0, format!("frame {}: {error}", last.number.0));
                 let first_sequences = last.next_sequences().map_err(place)?;
                 let draft = Draft { committed_at_us: last.committed_at_us, first_sequences, body: Bytes::new() };
@@ -152,12 +146,22 @@ impl LocalLog {
             }
         };
         let next = index.next();
+        let (offset, new_segment_bytes) = (index.end(), config.segment_bytes.next_multiple_of(BLOCK_BYTES));
+        let segments =
+            Segments { sealed: sealed.into(), active: segment.clone(), active_bytes: segment_bytes, index, recent };
+        let kept = Arc::new(Kept::new(Arc::clone(&disk), codec, segments));
+        let maker = Maker {
+            disk: Arc::clone(&disk),
+            kept: Arc::clone(&kept),
+            durability: config.durability,
+            bytes: new_segment_bytes,
+        };
         let writer = Writer {
             status: Status::Open,
-            segment: segment.clone(),
+            segment,
             segment_bytes,
-            offset: index.end(),
-            spare: Spare::new(config.preparation, config.durability),
+            offset,
+            spare: Spare::new(maker, config.preparation),
             epoch,
             appends: 0,
             next,
@@ -166,16 +170,7 @@ impl LocalLog {
             durable_to: FrameNumber(next.0 - 1),
             buffer: BlockBuffer::default(),
         };
-        let kept = Kept { sealed: sealed.into(), segment, segment_bytes, index, recent };
-        let log = LocalLog {
-            disk,
-            config,
-            codec,
-            writer: Mutex::new(writer),
-            kept: RwLock::new(kept),
-            opened: Mutex::default(),
-            trimming: Mutex::default(),
-        };
+        let log = LocalLog { disk, config, codec, writer: Mutex::new(writer), kept };
         metrics::gauge!("thalweg_log_poisoned").set(0.0);
         log.append(draft)?;
         log.sync()?;
@@ -212,82 +207,25 @@ impl LocalLog {
         writer.committed_at_us = header.committed_at_us;
         metrics::counter!("thalweg_log_appends_total").increment(1);
         metrics::counter!("thalweg_log_bytes_total").increment(bytes);
-        self.publish(writer, header, draft.body, bytes);
+        self.kept.push(&writer.segment, writer.segment_bytes, header, draft.body, bytes);
         if writer.offset > writer.segment_bytes / 2 {
-            writer.spare.begin(&self.disk, writer.segment.id + 1, self.new_segment_bytes());
+            writer.spare.begin(writer.segment.id + 1);
         }
         Ok(FrameNumber(writer.next.0 - 1))
     }
 
     /// Goes on in a new segment. The old one is wholly durable before the new one holds a frame.
     fn roll(&self, writer: &mut Writer) -> Result<(), Error> {
-        let bytes = self.new_segment_bytes();
-        let segment = match writer.spare.take(&*self.disk, writer.segment.id + 1, bytes) {
+        let segment = match writer.spare.take(writer.segment.id + 1) {
             Ok(segment) => segment,
             Err(Unmade::Retryable(error)) => return Err(error),
             Err(Unmade::Unknown(error)) => return Err(writer.poison(error)),
         };
         writer.sync_all()?;
         writer.segment = segment;
-        writer.segment_bytes = bytes;
+        writer.segment_bytes = self.config.segment_bytes.next_multiple_of(BLOCK_BYTES);
         writer.offset = 0;
         Ok(())
-    }
-
-    /// Shows the frame just written to readers.
-    fn publish(&self, writer: &Writer, header: Header, body: Bytes, bytes: u64) {
-        let mut kept = self.kept_mut();
-        if kept.segment.id != writer.segment.id {
-            let index = std::mem::replace(&mut kept.index, Index::new(header.number));
-            let full = std::mem::replace(&mut kept.segment, writer.segment.clone());
-            let summary = index.summary(full.id, kept.segment_bytes);
-            kept.sealed.extend(summary);
-            self.remember(full, Arc::new(index));
-        }
-        kept.segment_bytes = writer.segment_bytes;
-        kept.index.push_row(header.committed_at_us, header.first_sequences.clone(), bytes);
-        let Header { number, epoch, committed_at_us, first_sequences, .. } = header;
-        kept.recent.push(Arc::new(Frame { number, epoch, committed_at_us, first_sequences, body }));
-    }
-
-    fn new_segment_bytes(&self) -> u64 {
-        self.config.segment_bytes.next_multiple_of(BLOCK_BYTES)
-    }
-
-    /// The index of a sealed segment whose frames are `first..until`.
-    fn open_sealed(&self, id: u64, first: FrameNumber, until: FrameNumber) -> Result<(Segment, Arc<Index>), Error> {
-        let lately = self.opened.lock().expect(LOCKED).iter().find(|(segment, _)| segment.id == id).cloned();
-        if let Some(opened) = lately {
-            return Ok(opened);
-        }
-        let read = || {
-            let segment = Segment::open(&*self.disk, id)?;
-            let index = Index::read(&segment, self.codec, first, until)?;
-            Ok((segment, Arc::new(index)))
-        };
-        let (segment, index) = read().map_err(|error| self.trimmed_meanwhile(first).unwrap_or(error))?;
-        self.remember(segment.clone(), Arc::clone(&index));
-        Ok((segment, index))
-    }
-
-    fn remember(&self, segment: Segment, index: Arc<Index>) {
-        let mut opened = self.opened.lock().expect(LOCKED);
-        opened.push_front((segment, index));
-        opened.truncate(INDEXES_MAX);
-    }
-
-    /// Why a file was not found, if it was trimmed after it was looked up.
-    fn trimmed_meanwhile(&self, first: FrameNumber) -> Option<Error> {
-        let trim_point = self.trim_point();
-        (first < trim_point).then_some(Error::Trimmed { trim_point: trim_point.0 })
-    }
-
-    fn kept(&self) -> RwLockReadGuard<'_, Kept> {
-        self.kept.read().expect(LOCKED)
-    }
-
-    fn kept_mut(&self) -> RwLockWriteGuard<'_, Kept> {
-        self.kept.write().expect(LOCKED)
     }
 
     fn writer(&self) -> Result<MutexGuard<'_, Writer>, Error> {
@@ -329,153 +267,45 @@ impl Writer {
     }
 }
 
-/// Where frames are to be read.
-enum Source {
-    Memory(Vec<Arc<Frame>>),
-    Active(Segment, Option<Extent>),
-    Sealed { id: u64, first: FrameNumber, until: FrameNumber },
-}
-
-impl Kept {
-    fn trim_point(&self) -> FrameNumber {
-        self.sealed.front().map_or(self.index.first(), |oldest| oldest.first)
-    }
-
-    /// Where `from`, a kept frame, is.
-    fn source(&self, from: FrameNumber, bytes_max: u64, at_least_one: bool) -> Source {
-        if let Some(frames) = self.recent.read(from, bytes_max, at_least_one) {
-            return Source::Memory(frames);
-        }
-        match self.sealed.partition_point(|sealed| sealed.first <= from) {
-            at if from < self.index.first() && at > 0 => self.sealed_source(at - 1),
-            _ => Source::Active(self.segment.clone(), self.index.extent(from, bytes_max, at_least_one)),
-        }
-    }
-
-    fn sealed_source(&self, at: usize) -> Source {
-        let until = self.sealed.get(at + 1).map_or(self.index.first(), |next| next.first);
-        Source::Sealed { id: self.sealed[at].id, first: self.sealed[at].first, until }
-    }
-}
-
 impl Log for LocalLog {
     fn append(&self, draft: Draft) -> Result<FrameNumber, Error> {
         self.write_frame(&mut *self.writer()?, draft)
     }
 
     fn read(&self, from: FrameNumber, bytes_max: usize) -> Result<Vec<Arc<Frame>>, Error> {
-        let mut frames: Vec<Arc<Frame>> = Vec::new();
-        let mut next = from;
-        let mut left = bytes_max as u64;
-        loop {
-            let source = {
-                let kept = self.kept();
-                let trim_point = kept.trim_point();
-                if next < trim_point {
-                    return Err(Error::Trimmed { trim_point: trim_point.0 });
-                }
-                if next >= kept.index.next() {
-                    return Ok(frames);
-                }
-                kept.source(next, left, frames.is_empty())
-            };
-            let (segment, extent) = match source {
-                Source::Memory(newest) => {
-                    frames.extend(newest);
-                    return Ok(frames);
-                }
-                Source::Active(segment, extent) => (segment, extent),
-                Source::Sealed { id, first, until } => {
-                    let (segment, index) = self.open_sealed(id, first, until)?;
-                    (segment, index.extent(next, left, frames.is_empty()))
-                }
-            };
-            let Some(extent) = extent else {
-                return Ok(frames);
-            };
-            let read = segment.read_frames(self.codec, extent.offset, extent.bytes)?;
-            next = FrameNumber(next.0 + read.len() as u64);
-            left = left.saturating_sub(extent.bytes);
-            frames.extend(read);
-        }
+        self.kept.read(from, bytes_max)
     }
 
     fn tail(&self) -> FrameNumber {
-        self.kept().index.next()
+        self.kept.tail()
     }
 
     fn trim_point(&self) -> FrameNumber {
-        self.kept().trim_point()
+        self.kept.trim_point()
     }
 
     fn trim(&self, to: FrameNumber) -> Result<(), Error> {
-        let _trimming = self.trimming.lock().expect(LOCKED);
-        loop {
-            let oldest = {
-                let mut kept = self.kept_mut();
-                let next = kept.sealed.get(1).map_or(kept.index.first(), |next| next.first);
-                match kept.sealed.pop_front() {
-                    Some(oldest) if next <= to => oldest,
-                    Some(oldest) => {
-                        kept.sealed.push_front(oldest);
-                        return Ok(());
-                    }
-                    None => return Ok(()),
-                }
-            };
-            let path = segment::path(oldest.id);
-            if let Err(error) = remove_if_present(&*self.disk, &path) {
-                self.kept_mut().sealed.push_front(oldest);
-                return Err(Error::io("remove", path)(error));
-            }
-            // One at a time, so that no power cut leaves a gap.
-            if let Err(error) = self.disk.sync_dir(DIR) {
-                return Err(self.writer()?.poison(Error::io("sync directory", DIR)(error)));
-            }
-            metrics::counter!("thalweg_log_trimmed_segments_total").increment(1);
+        match self.kept.trim(to) {
+            Ok(()) => Ok(()),
+            Err(Unmade::Retryable(error)) => Err(error),
+            Err(Unmade::Unknown(error)) => Err(self.writer()?.poison(error)),
         }
     }
 
     fn find_sequence(&self, shard: ShardId, sequence: SequenceNumber) -> Result<FrameNumber, Error> {
-        let source = {
-            let kept = self.kept();
-            if let Some(frame) = kept.index.find_sequence(shard, sequence) {
-                return Ok(frame);
-            }
-            match kept.sealed.partition_point(|sealed| starts_by(&sealed.first_sequences, shard, sequence)) {
-                0 if kept.trim_point() == FrameNumber::FIRST => return Ok(FrameNumber::FIRST),
-                0 => return Err(Error::Trimmed { trim_point: kept.trim_point().0 }),
-                after => kept.sealed_source(after - 1),
-            }
-        };
-        let Source::Sealed { id, first, until } = source else {
-            return Ok(self.trim_point());
-        };
-        let (_, index) = self.open_sealed(id, first, until)?;
-        Ok(index.find_sequence(shard, sequence).unwrap_or(first))
+        self.kept.find_sequence(shard, sequence)
     }
 
     fn find_time(&self, time_us: u64) -> Result<FrameNumber, Error> {
-        let (source, otherwise) = {
-            let kept = self.kept();
-            let after = kept.sealed.partition_point(|sealed| sealed.committed_at_us < time_us);
-            let in_active = || kept.index.find_time(time_us).unwrap_or(kept.index.next());
-            let otherwise = kept.sealed.get(after).map_or_else(in_active, |sealed| sealed.first);
-            match after.checked_sub(1) {
-                Some(at) => (kept.sealed_source(at), otherwise),
-                None => return Ok(otherwise),
-            }
-        };
-        let Source::Sealed { id, first, until } = source else {
-            return Ok(otherwise);
-        };
-        let (_, index) = self.open_sealed(id, first, until)?;
-        Ok(index.find_time(time_us).unwrap_or(otherwise))
+        self.kept.find_time(time_us)
+    }
+
+    fn find_table(&self, table: TableId, shard: ShardId, from: FrameNumber) -> Result<FrameNumber, Error> {
+        self.kept.find_table(table, shard, from)
     }
 
     fn bytes(&self) -> u64 {
-        let kept = self.kept();
-        kept.sealed.iter().map(|sealed| sealed.bytes).sum::<u64>() + kept.segment_bytes
+        self.kept.bytes()
     }
 
     fn sync(&self) -> Result<(), Error> {

@@ -12,10 +12,12 @@
 //! Every open appends one frame with an empty body under a new epoch, so a log is never without frames, and replay and
 //! stream readers meet frames that carry no event.
 
+mod archive;
 #[cfg(test)]
 mod conformance;
 pub mod frame;
 mod index;
+mod kept;
 pub mod local;
 pub mod memory;
 mod recent;
@@ -26,7 +28,7 @@ mod verify;
 
 use std::sync::Arc;
 
-use item::{SequenceNumber, ShardId};
+use item::{SequenceNumber, ShardId, TableId};
 
 pub use frame::{Draft, Frame, FrameNumber};
 pub use local::{LocalLog, LogConfig};
@@ -37,11 +39,13 @@ pub use verify::{LogReport, verify};
 use crate::Error;
 
 /// What the log counts: name, meaning.
-pub const METRICS: [(&str, &str); 6] = [
+pub const METRICS: [(&str, &str); 8] = [
     ("thalweg_log_appends_total", "frames appended"),
     ("thalweg_log_bytes_total", "bytes appended, with headers and padding"),
     ("thalweg_log_syncs_total", "syncs of segments"),
     ("thalweg_log_segments_total", "segment files made"),
+    ("thalweg_log_reused_segments_total", "segment files made of one whose frames were archived"),
+    ("thalweg_log_archived_segments_total", "segments archived"),
     ("thalweg_log_trimmed_segments_total", "segment files given up by trimming"),
     ("thalweg_log_poisoned", "1 once a write or sync of the log has failed"),
 ];
@@ -73,6 +77,13 @@ pub trait Log: Send + Sync + 'static {
 
     /// The first kept frame with `committed_at >= time_us`, or the tail.
     fn find_time(&self, time_us: u64) -> Result<FrameNumber, Error>;
+
+    /// The first frame from `from` on, at most the tail, that may hold an event of `table` in `shard`; frames that are
+    /// passed over hold none. A log that does not know answers `from`.
+    fn find_table(&self, table: TableId, shard: ShardId, from: FrameNumber) -> Result<FrameNumber, Error> {
+        let _ = (table, shard);
+        Ok(from)
+    }
 
     /// Bytes held on disk by kept frames.
     fn bytes(&self) -> u64;

@@ -1,6 +1,7 @@
 //! Finding the tail after any end of the process before.
 //!
-//! 1. Every segment's first header is read. Segments follow each other by id and by frame number.
+//! 1. Every segment's first header, and every archive's footer, is read. Segments follow each other by id and by frame number.
+//!    Where a segment is archived, the archive counts.
 //! 2. From the last segment that begins with a flushed frame (or the first segment), frames are read one after the other,
 //!    each checked against its checksums, its place, and the frame before it (number, checksum, epoch, time).
 //! 3. Where no such frame follows, not in this segment and not at the start of the next, the log is cut.
@@ -11,15 +12,15 @@
 //! Else the bad frame was never acknowledged. The opener then appends an empty frame at the cut under a new epoch. What is left
 //! behind the cut does not carry the checksum of that frame, so it never follows it.
 
-use std::{io, sync::Arc};
+use std::{collections::BTreeSet, io, sync::Arc};
 
 use serde::Deserialize;
 
 use super::{
     Frame, FrameNumber,
-    frame::{BadFrame, Codec, Found},
+    archive::{self, Archive},
+    frame::{BadFrame, Codec, Found, Header},
     index::{Index, Summary},
-    recent::Recent,
     segment::{self, DIR, Segment},
 };
 use crate::{
@@ -44,10 +45,8 @@ pub(crate) struct Recovered {
     pub(crate) sealed: Vec<Summary>,
     /// The segment that the cut lies in; none if there is no frame at all.
     pub(crate) active: Option<Active>,
-    /// Segments without a kept frame.
+    /// Segment files without a kept frame, or whose frames are archived.
     pub(crate) unused: Vec<u64>,
-    /// The newest frames.
-    pub(crate) recent: Recent,
 }
 
 /// The last segment that holds frames.
@@ -55,19 +54,23 @@ pub(crate) struct Active {
     pub(crate) segment: Segment,
     pub(crate) bytes: u64,
     pub(crate) index: Index,
-    /// Its last frame.
-    pub(crate) last: Arc<Frame>,
-    /// The checksum of that frame's header.
+    pub(crate) last: Last,
+}
+
+/// The last frame of those read so far.
+pub(crate) struct Last {
+    pub(crate) frame: Arc<Frame>,
+    /// The checksum of its header.
     pub(crate) checksum: u32,
-    /// What that frame knew to be durable.
-    pub(crate) durable_to: FrameNumber,
+    /// What it knew to be durable.
+    durable_to: FrameNumber,
 }
 
 impl Active {
     /// Makes every frame durable. Those that are not known to be are written once more, byte for byte: if the process
     /// before died of a failed sync, the system may show bytes as written that it dropped, and would not write them now.
     pub(crate) fn settle(&self) -> Result<(), Error> {
-        let unsure = self.durable_to.next().max(self.index.first());
+        let unsure = self.last.durable_to.next().max(self.index.first());
         if let Some(extent) = self.index.extent(unsure, u64::MAX, true) {
             self.segment.write(extent.offset, &self.segment.read(extent.offset, extent.bytes)?)?;
         }
@@ -75,24 +78,53 @@ impl Active {
     }
 }
 
-/// A segment and the header at its start, if there is a valid one.
+/// A segment as it lies on disk, and its first frame, if there is a valid one.
 struct Head {
-    segment: Segment,
-    bytes: u64,
-    found: Result<Found, BadFrame>,
+    place: Place,
+    first: Result<Summary, BadFrame>,
 }
 
-/// Reads the log; changes nothing.
-pub(crate) fn recover(disk: &dyn Disk, codec: Codec, flushed: FrameNumber, recent: Recent) -> Result<Recovered, Error> {
-    let heads = read_heads(disk, codec)?;
+enum Place {
+    Segment(Segment, u64),
+    Archive(Archive),
+}
+
+impl Head {
+    fn id(&self) -> u64 {
+        match &self.place {
+            Place::Segment(segment, _) => segment.id,
+            Place::Archive(archive) => archive.id,
+        }
+    }
+
+    fn corrupt(&self, offset: u64, what: impl Into<String>) -> Error {
+        match &self.place {
+            Place::Segment(segment, _) => segment.corrupt(offset, what),
+            Place::Archive(archive) => archive.corrupt(offset, what),
+        }
+    }
+}
+
+/// Is shown the frames that are read, in order; may tell what is wrong with one.
+pub(crate) type Visit<'a> = &'a mut dyn FnMut(Arc<Frame>) -> Result<(), String>;
+
+/// Reads the log, frames up to `flushed` as far as needed; without it, everything. Changes nothing.
+pub(crate) fn recover(
+    disk: &dyn Disk,
+    codec: Codec,
+    flushed: Option<FrameNumber>,
+    visit: Visit<'_>,
+) -> Result<Recovered, Error> {
+    let archives = archive::list(disk)?;
+    let segments = segment::list(disk)?;
+    let heads = read_heads(disk, codec, &segments, &archives)?;
     let closed = read_closed(disk)?;
-    let start = first_to_read(&heads, flushed)?;
-    let first = heads.get(start).and_then(|head| head.found.as_ref().ok()).map(|found| found.header.number);
+    let start = flushed.map_or(Ok(0), |flushed| first_to_read(&heads, flushed))?;
+    let first = heads.get(start).and_then(|head| head.first.as_ref().ok()).map(|summary| summary.first);
     let first = first.unwrap_or(FrameNumber::FIRST);
-    let mut scan = Scan { codec, heads: &heads, at: start, first, active: None, sealed: Vec::new(), recent };
+    let mut scan = Scan { codec, heads: &heads, at: start, first, last: None, active: None, sealed: Vec::new(), visit };
     for head in &heads[..start] {
-        let found = head.found.as_ref().map_err(|bad| head.segment.corrupt(0, bad.0))?;
-        scan.sealed.push(summary(head, found));
+        scan.sealed.push(head.first.clone().map_err(|bad| head.corrupt(0, bad.0))?);
     }
     let cut = scan.run()?;
     let tail = scan.tail();
@@ -104,12 +136,18 @@ pub(crate) fn recover(disk: &dyn Disk, codec: Codec, flushed: FrameNumber, recen
     {
         return Err(ends_early(cut, tail, format!("it was closed before frame {}", closed.tail)));
     }
-    if tail <= flushed {
+    if let Some(flushed) = flushed
+        && tail <= flushed
+    {
         return Err(ends_early(cut, tail, format!("frames up to {} are recorded as flushed", flushed.0)));
     }
     let last_kept = scan.active.as_ref().map_or(0, |active| active.segment.id);
-    let unused = heads.iter().map(|head| head.segment.id).filter(|id| *id > last_kept).collect();
-    Ok(Recovered { sealed: scan.sealed, active: scan.active, unused, recent: scan.recent })
+    // Behind the tail, or archived.
+    let is_unused = |id: &u64| *id > last_kept || archives.binary_search(id).is_ok();
+    let unused = segments.into_iter().filter(is_unused).collect();
+    let Scan { sealed, active, last, .. } = scan;
+    let active = active.zip(last).map(|(Open { segment, bytes, index }, last)| Active { segment, bytes, index, last });
+    Ok(Recovered { sealed, active, unused })
 }
 
 /// Records that the log ends before frame `tail`.
@@ -138,39 +176,50 @@ fn read_closed(disk: &dyn Disk) -> Result<Option<Closed>, Error> {
     })
 }
 
-/// The segments, with their first headers; those that could be in use follow each other by id.
-fn read_heads(disk: &dyn Disk, codec: Codec) -> Result<Vec<Head>, Error> {
+/// The segments, with their first frames; those that could be in use follow each other by id. What is archived counts as such.
+fn read_heads(disk: &dyn Disk, codec: Codec, segments: &[u64], archives: &[u64]) -> Result<Vec<Head>, Error> {
     let mut heads: Vec<Head> = Vec::new();
-    for id in segment::list(disk)? {
-        let segment = Segment::open(disk, id)?;
-        let bytes = segment.bytes()?;
-        let found = segment.read_header(codec, 0, bytes)?;
-        if found.is_ok()
+    let ids: BTreeSet<u64> = segments.iter().chain(archives).copied().collect();
+    for id in ids {
+        let head = match Archive::open(disk, codec, id)? {
+            Some(archive) => {
+                let empty = BadFrame("the archive is empty");
+                Head {
+                    first: archive.index.summary(id, true, archive.bytes).ok_or(empty),
+                    place: Place::Archive(archive),
+                }
+            }
+            None => {
+                let segment = Segment::open(disk, id)?;
+                let bytes = segment.bytes()?;
+                let first = segment.read_header(codec, 0, bytes)?.map(|found| summary(id, bytes, &found));
+                Head { first, place: Place::Segment(segment, bytes) }
+            }
+        };
+        if head.first.is_ok()
             && let Some(before) = heads.last()
-            && before.segment.id + 1 != id
+            && before.id() + 1 != id
         {
-            let path = segment::path(before.segment.id + 1);
+            let path = segment::path(before.id() + 1);
             return Err(Error::Corrupt { path, offset: 0, what: format!("it is missing, but segment {id} follows") });
         }
-        heads.push(Head { segment, bytes, found });
+        heads.push(head);
     }
     Ok(heads)
 }
 
 /// Where to begin to read frames so as to see all that are not flushed.
 fn first_to_read(heads: &[Head], flushed: FrameNumber) -> Result<usize, Error> {
-    let flushed_first = |head: &Head| head.found.as_ref().is_ok_and(|found| found.header.number <= flushed);
+    let flushed_first = |head: &Head| head.first.as_ref().is_ok_and(|summary| summary.first <= flushed);
     if let Some(start) = heads.iter().rposition(flushed_first) {
         return Ok(start);
     }
-    if let Some(Head { segment, found: Ok(found), .. }) = heads.first()
-        && found.header.number > flushed.next()
+    if let Some(head) = heads.first()
+        && let Ok(Summary { first, .. }) = &head.first
+        && *first > flushed.next()
     {
-        let what = format!(
-            "the log begins with frame {}, but frames after {} are not flushed",
-            found.header.number.0, flushed.0
-        );
-        return Err(segment.corrupt(0, what));
+        let what = format!("the log begins with frame {}, but frames after {} are not flushed", first.0, flushed.0);
+        return Err(head.corrupt(0, what));
     }
     Ok(0)
 }
@@ -192,71 +241,114 @@ struct Scan<'a> {
     at: usize,
     /// The frame to begin with.
     first: FrameNumber,
-    active: Option<Active>,
+    last: Option<Last>,
+    active: Option<Open>,
     sealed: Vec<Summary>,
-    recent: Recent,
+    visit: Visit<'a>,
+}
+
+/// The segment whose frames are being taken.
+struct Open {
+    segment: Segment,
+    bytes: u64,
+    index: Index,
 }
 
 impl Scan<'_> {
     /// Reads to the cut; none if there is no segment.
     fn run(&mut self) -> Result<Option<Cut>, Error> {
         let heads = self.heads;
-        let Some(mut head) = heads.get(self.at) else {
-            return Ok(None);
-        };
-        loop {
+        let mut archived: Option<&Archive> = None;
+        while let Some(head) = heads.get(self.at) {
+            let (segment, bytes) = match &head.place {
+                Place::Segment(segment, bytes) => (segment, *bytes),
+                Place::Archive(archive) => {
+                    self.take_archive(archive)?;
+                    self.at += 1;
+                    archived = Some(archive);
+                    continue;
+                }
+            };
             let offset = match &self.active {
-                Some(active) if active.segment.id == head.segment.id => active.index.end(),
+                Some(active) if active.segment.id == segment.id => active.index.end(),
                 _ => 0,
             };
-            let bad = match self.step(head, offset)? {
-                Ok(()) => continue,
+            let bad = match self.step(segment, bytes, offset)? {
+                Ok(()) => {
+                    archived = None;
+                    continue;
+                }
                 Err(bad) => bad,
             };
-            // A frame that did not fit went to the next segment.
-            match heads.get(self.at + 1) {
-                Some(next) if offset > 0 && self.step(next, 0)?.is_ok() => {
-                    self.at += 1;
-                    head = next;
-                }
-                _ => return Ok(Some(Cut { at: self.at, segment: head.segment.clone(), offset, bad })),
+            if archived.is_some() {
+                return Err(segment.corrupt(offset, format!("{}; but the segment before it is archived", bad.0)));
             }
+            // A frame that did not fit went to the next segment.
+            match heads.get(self.at + 1).map(|next| &next.place) {
+                Some(Place::Segment(next, bytes)) if offset > 0 && self.step(next, *bytes, 0)?.is_ok() => self.at += 1,
+                _ => return Ok(Some(Cut { at: self.at, segment: segment.clone(), offset, bad })),
+            }
+        }
+        match archived {
+            Some(archive) => {
+                let path = segment::path(archive.id + 1);
+                let what = format!("it is missing, but segment {} is archived", archive.id);
+                Err(Error::Corrupt { path, offset: 0, what })
+            }
+            None => Ok(None),
         }
     }
 
-    /// Takes the frame at `offset`, if it is the one that follows.
-    fn step(&mut self, head: &Head, offset: u64) -> Result<Result<(), BadFrame>, Error> {
-        let (found, frame) = match head.segment.read_frame(self.codec, offset, head.bytes)? {
+    /// Takes the frame at `offset` of `segment`, if it is the one that follows.
+    fn step(&mut self, segment: &Segment, bytes: u64, offset: u64) -> Result<Result<(), BadFrame>, Error> {
+        let (found, frame) = match segment.read_frame(self.codec, offset, bytes)? {
             Ok(read) => read,
             Err(bad) => return Ok(Err(bad)),
         };
+        let frame = Arc::new(frame);
         if let Err(bad) = self.follows(&found, &frame) {
             return Ok(Err(bad));
         }
-        let last = Arc::new(frame);
-        self.recent.push(Arc::clone(&last));
+        self.take(&found, frame).map_err(|what| segment.corrupt(offset, what))?;
         match &mut self.active {
-            Some(active) if active.segment.id == head.segment.id => {
-                active.index.push(&found);
-                active.last = last;
-                active.checksum = found.checksum;
-                active.durable_to = found.header.durable_to;
-            }
+            Some(active) if active.segment.id == segment.id => active.index.push(&found),
             active => {
-                let mut index = Index::new(last.number);
+                let mut index = Index::new(found.header.number);
                 index.push(&found);
-                let (checksum, durable_to) = (found.checksum, found.header.durable_to);
-                let next =
-                    Active { segment: head.segment.clone(), bytes: head.bytes, index, last, checksum, durable_to };
-                let full = active.replace(next);
-                self.sealed.extend(full.and_then(|full| full.index.summary(full.segment.id, full.bytes)));
+                let full = active.replace(Open { segment: segment.clone(), bytes, index });
+                self.sealed.extend(full.and_then(|full| full.index.summary(full.segment.id, false, full.bytes)));
             }
         }
         Ok(Ok(()))
     }
 
+    /// Takes the frames of an archive, which was durable before its segment was used again.
+    fn take_archive(&mut self, archive: &Archive) -> Result<(), Error> {
+        let mut next = archive.index.first();
+        while let Some(extent) = archive.index.extent(next, SEARCH_BYTES, true) {
+            for (found, frame) in archive.read_found(self.codec, extent)? {
+                let number = found.header.number.0;
+                let followed = self.follows(&found, &frame);
+                followed.map_err(|bad| archive.corrupt(0, format!("frame {number}: {}", bad.0)))?;
+                self.take(&found, frame).map_err(|what| archive.corrupt(0, what))?;
+            }
+            next = archive.index.starting_at(extent.offset + extent.bytes);
+        }
+        let full = self.active.take();
+        self.sealed.extend(full.and_then(|full| full.index.summary(full.segment.id, false, full.bytes)));
+        self.sealed.extend(archive.index.summary(archive.id, true, archive.bytes));
+        Ok(())
+    }
+
+    /// Takes the frame that follows.
+    fn take(&mut self, found: &Found, frame: Arc<Frame>) -> Result<(), String> {
+        (self.visit)(Arc::clone(&frame))?;
+        self.last = Some(Last { frame, checksum: found.checksum, durable_to: found.header.durable_to });
+        Ok(())
+    }
+
     fn follows(&self, found: &Found, frame: &Frame) -> Result<(), BadFrame> {
-        let Some(Active { last, checksum, .. }) = &self.active else {
+        let Some(Last { frame: last, checksum, .. }) = &self.last else {
             return Ok(());
         };
         let header = &found.header;
@@ -271,28 +363,32 @@ impl Scan<'_> {
 
     /// The first frame that is not there.
     fn tail(&self) -> FrameNumber {
-        self.active.as_ref().map_or(self.first, |active| active.last.number.next())
+        self.last.as_ref().map_or(self.first, |last| last.frame.number.next())
     }
 }
 
 /// An error if a header behind the cut knew frame `missing` to be durable.
 fn refuse_lost(codec: Codec, heads: &[Head], cut: &Cut, missing: FrameNumber) -> Result<(), Error> {
     for (at, head) in heads.iter().enumerate().skip(cut.at) {
+        let (segment, bytes) = match &head.place {
+            Place::Segment(segment, bytes) => (segment, *bytes),
+            Place::Archive(archive) => {
+                let what = format!("{}; but a later segment, {}, is archived", cut.bad.0, archive.id);
+                return Err(cut.segment.corrupt(cut.offset, what));
+            }
+        };
         let mut offset = if at == cut.at { cut.offset } else { 0 };
-        while offset + BLOCK_BYTES <= head.bytes {
-            let length = SEARCH_BYTES.min((head.bytes - offset) / BLOCK_BYTES * BLOCK_BYTES);
-            let content = head.segment.read(offset, length)?;
+        while offset + BLOCK_BYTES <= bytes {
+            let length = SEARCH_BYTES.min((bytes - offset) / BLOCK_BYTES * BLOCK_BYTES);
+            let content = segment.read(offset, length)?;
             for block in content.chunks_exact(BLOCK_BYTES as usize) {
                 // A log without a frame was being made: nothing follows its first block.
                 if missing == FrameNumber::FIRST && offset > 0 && block.iter().any(|byte| *byte != 0) {
-                    let what = format!(
-                        "{}, but there is data at byte {offset} of {}",
-                        cut.bad.0,
-                        segment::path(head.segment.id)
-                    );
+                    let what =
+                        format!("{}, but there is data at byte {offset} of {}", cut.bad.0, segment::path(segment.id));
                     return Err(cut.segment.corrupt(cut.offset, what));
                 }
-                if let Ok(found) = codec.decode_header(block, head.segment.id, offset)
+                if let Ok(found) = codec.decode_header(block, segment.id, offset)
                     && found.header.durable_to >= missing
                 {
                     let Cut { segment, bad, .. } = cut;
@@ -301,7 +397,7 @@ fn refuse_lost(codec: Codec, heads: &[Head], cut: &Cut, missing: FrameNumber) ->
                         bad.0,
                         missing.0,
                         found.header.number.0,
-                        segment::path(head.segment.id),
+                        segment::path(segment.id),
                     );
                     return Err(segment.corrupt(cut.offset, what));
                 }
@@ -320,12 +416,7 @@ fn ends_early(cut: Option<Cut>, tail: FrameNumber, evidence: String) -> Error {
     }
 }
 
-fn summary(head: &Head, found: &Found) -> Summary {
-    Summary {
-        id: head.segment.id,
-        bytes: head.bytes,
-        first: found.header.number,
-        committed_at_us: found.header.committed_at_us,
-        first_sequences: found.header.first_sequences.clone(),
-    }
+fn summary(id: u64, bytes: u64, found: &Found) -> Summary {
+    let Header { number, committed_at_us, first_sequences, .. } = found.header.clone();
+    Summary { id, archived: false, bytes, first: number, committed_at_us, first_sequences }
 }

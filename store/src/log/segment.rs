@@ -1,7 +1,8 @@
 //! Segment files: `log/<20 digits>.segment`, frames one after the other from the first byte, then zeros.
 //!
-//! A segment is zeroed ahead and synced, and its name is synced, before its first frame: later syncs need not touch the
-//! file's length or the directory. Its number counts up by one; a segment without a frame is only ever the last.
+//! A segment is zeroed ahead and synced, or made of one whose frames are archived, and its name is synced, before its first
+//! frame: later syncs need not touch the file's length or the directory. Its number counts up by one; a segment without a
+//! frame is only ever the last.
 
 use std::{io, sync::Arc};
 
@@ -79,6 +80,17 @@ impl Segment {
         Ok(Segment { id, file })
     }
 
+    /// Makes segment `id` of the file of segment `old`, whose frames are archived. What is in it was written to another
+    /// segment, so none of it passes for a frame.
+    pub(crate) fn reuse(disk: &dyn Disk, old: u64, id: u64, durability: Durability) -> Result<Segment, Unmade> {
+        let (from, to) = (path(old), path(id));
+        let renamed = disk.rename(&from, &to).and_then(|()| open_active(disk, &to, durability));
+        let file = renamed.map_err(|error| Unmade::Retryable(Error::io("rename", &from)(error)))?;
+        disk.sync_dir(DIR).map_err(|error| Unmade::Unknown(Error::io("sync directory", DIR)(error)))?;
+        metrics::counter!("thalweg_log_reused_segments_total").increment(1);
+        Ok(Segment { id, file })
+    }
+
     /// Opens a segment to read it.
     pub(crate) fn open(disk: &dyn Disk, id: u64) -> Result<Segment, Error> {
         let path = path(id);
@@ -140,22 +152,14 @@ impl Segment {
 
     /// The frames that fill the `bytes` from `offset`; anything else there is corruption.
     pub(crate) fn read_frames(&self, codec: Codec, offset: u64, bytes: u64) -> Result<Vec<Arc<Frame>>, Error> {
-        let content = self.read(offset, bytes)?;
-        let mut frames = Vec::new();
-        let mut at = 0;
-        while at < content.len() {
-            let place = offset + at as u64;
-            let rest = &content[at..];
-            let found = codec.decode_header(rest, self.id, place).map_err(|bad| self.corrupt(place, bad.0))?;
-            let length = found.bytes() as usize;
-            if length > rest.len() {
-                return Err(self.corrupt(place, "the frame is longer than when it was written"));
-            }
-            let frame = codec.decode_frame(found, &content.slice(at..at + length));
-            frames.push(Arc::new(frame.map_err(|bad| self.corrupt(place, bad.0))?));
-            at += length;
-        }
-        Ok(frames)
+        self.decode_frames(codec, offset, &self.read(offset, bytes)?)
+    }
+
+    /// The frames that fill `content`, read at `offset`.
+    pub(crate) fn decode_frames(&self, codec: Codec, offset: u64, content: &Bytes) -> Result<Vec<Arc<Frame>>, Error> {
+        let frames = codec.decode_frames(content, self.id, offset);
+        let frames = frames.map_err(|(place, bad)| self.corrupt(place, bad.0))?;
+        Ok(frames.into_iter().map(|(_, frame)| frame).collect())
     }
 
     pub(crate) fn corrupt(&self, offset: u64, what: impl Into<String>) -> Error {

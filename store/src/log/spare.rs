@@ -1,11 +1,16 @@
-//! The next segment, made before it is needed.
+//! The next segment, made before it is needed: of a sealed one that is archived first, or else anew.
+//!
+//! In the long run there are two files: the active segment, and the one before it, which is being archived to become the next.
 
 use std::{
     sync::Arc,
     thread::{self, JoinHandle},
 };
 
-use super::segment::{Segment, Unmade};
+use super::{
+    kept::Kept,
+    segment::{Segment, Unmade},
+};
 use crate::{Durability, env::Disk};
 
 /// When the next segment is made.
@@ -18,35 +23,55 @@ pub enum Preparation {
     Inline,
 }
 
+/// Makes segments.
+#[derive(Clone)]
+pub(crate) struct Maker {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) kept: Arc<Kept>,
+    pub(crate) durability: Durability,
+    /// Length of a segment's file.
+    pub(crate) bytes: u64,
+}
+
+impl Maker {
+    /// Segment `id`. Archives sealed segments on the way.
+    fn make(&self, id: u64) -> Result<Segment, Unmade> {
+        match self.kept.archive(self.bytes)? {
+            Some(old) => Segment::reuse(&*self.disk, old, id, self.durability),
+            None => Segment::create(&*self.disk, id, self.bytes, self.durability),
+        }
+    }
+}
+
 /// The segment after the active one, perhaps being made.
 pub(crate) struct Spare {
+    maker: Maker,
     preparation: Preparation,
-    durability: Durability,
     pending: Option<JoinHandle<Result<Segment, Unmade>>>,
 }
 
 impl Spare {
-    pub(crate) fn new(preparation: Preparation, durability: Durability) -> Spare {
-        Spare { preparation, durability, pending: None }
+    pub(crate) fn new(maker: Maker, preparation: Preparation) -> Spare {
+        Spare { maker, preparation, pending: None }
     }
 
     /// Begins to make segment `id`, if that is to be done ahead and was not begun.
-    pub(crate) fn begin(&mut self, disk: &Arc<dyn Disk>, id: u64, bytes: u64) {
+    pub(crate) fn begin(&mut self, id: u64) {
         if self.preparation == Preparation::Inline || self.pending.is_some() {
             return;
         }
-        let (disk, durability) = (Arc::clone(disk), self.durability);
+        let maker = self.maker.clone();
         let thread = thread::Builder::new().name("log-spare".to_owned());
         // Without a thread the append that needs the segment makes it.
-        self.pending = thread.spawn(move || Segment::create(&*disk, id, bytes, durability)).ok();
+        self.pending = thread.spawn(move || maker.make(id)).ok();
     }
 
     /// Segment `id`, as prepared, or made now.
-    pub(crate) fn take(&mut self, disk: &dyn Disk, id: u64, bytes: u64) -> Result<Segment, Unmade> {
+    pub(crate) fn take(&mut self, id: u64) -> Result<Segment, Unmade> {
         match self.pending.take().map(JoinHandle::join) {
             Some(Ok(Ok(segment))) if segment.id == id => Ok(segment),
             Some(Ok(Err(unknown @ Unmade::Unknown(_)))) => Err(unknown),
-            _ => Segment::create(disk, id, bytes, self.durability),
+            _ => self.maker.make(id),
         }
     }
 

@@ -1,14 +1,10 @@
 //! Reading a whole log to check it, without opening it: nothing is written.
 
+use std::sync::Arc;
+
 use item::SequenceNumber;
 
-use super::{
-    Frame, FrameNumber,
-    frame::Codec,
-    recent::Recent,
-    recover::recover,
-    segment::{self, Segment},
-};
+use super::{Frame, FrameNumber, frame::Codec, recover::recover, segment};
 use crate::{
     Error,
     env::{Disk, read_format},
@@ -17,7 +13,7 @@ use crate::{
 /// What a sound log holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LogReport {
-    /// Segment files.
+    /// Segments, archived ones too.
     pub segments: u64,
     /// Frames kept.
     pub frames: u64,
@@ -30,38 +26,20 @@ pub struct LogReport {
 /// Checks every kept frame: checksums, order, and that events count up without gaps, past `flushed`, whose last events
 /// are `flushed_sequences`. The first failure is told, with its place.
 pub fn verify(disk: &dyn Disk, flushed: FrameNumber, flushed_sequences: &[SequenceNumber]) -> Result<LogReport, Error> {
-    let ids = segment::list(disk)?;
     let Some(directory) = read_format(disk)? else { return Ok(LogReport::default()) };
-    let codec = Codec::new(directory);
-    let Some(first) = ids.first() else { return lost(flushed).map(|()| LogReport::default()) };
-    let first = Segment::open(disk, *first)?;
-    let first = first.read_header(codec, 0, first.bytes()?)?.ok().map(|found| found.header.number);
-    // Counting the first frame as flushed, recovery reads and judges everything from there on.
-    let recovered = recover(disk, codec, first.unwrap_or_default(), Recent::new(0))?;
-    let mut report = LogReport { segments: ids.len() as u64, ..LogReport::default() };
-    let Some(active) = recovered.active else { return lost(flushed).map(|()| report) };
-    report.tail = active.last.number.next();
-    let mut before: Option<Frame> = None;
-    for id in ids {
-        let segment = Segment::open(disk, id)?;
-        let end = segment.bytes()?;
-        let mut offset = 0;
-        while let Ok((found, frame)) = segment.read_frame(codec, offset, end)? {
-            if frame.number >= report.tail || before.as_ref().is_some_and(|before| frame.number != before.number.next())
-            {
-                break;
-            }
-            report.events += check_sequences(before.as_ref(), &frame).map_err(|what| segment.corrupt(offset, what))?;
-            if frame.number == flushed.next() && !follows(flushed_sequences, &frame) {
-                return Err(
-                    segment.corrupt(offset, format!("frame {} does not follow what is flushed", frame.number.0))
-                );
-            }
-            report.frames += 1;
-            offset += found.bytes();
-            before = Some(frame);
+    let mut report = LogReport::default();
+    let mut before: Option<Arc<Frame>> = None;
+    let recovered = recover(disk, Codec::new(directory), None, &mut |frame| {
+        report.events += check_sequences(before.as_deref(), &frame)?;
+        if frame.number == flushed.next() && !follows(flushed_sequences, &frame) {
+            return Err(format!("frame {} does not follow what is flushed", frame.number.0));
         }
-    }
+        report.frames += 1;
+        before = Some(frame);
+        Ok(())
+    })?;
+    report.segments = (recovered.sealed.len() + usize::from(recovered.active.is_some())) as u64;
+    report.tail = before.map_or(FrameNumber::default(), |last| last.number.next());
     if report.tail <= flushed {
         lost(flushed)?;
     }

@@ -42,13 +42,22 @@ impl Home {
         self.dir.path().join(segment::path(id))
     }
 
-    fn segments(&self) -> usize {
+    /// Where the frames of segment `id` lie now.
+    fn file(&self, id: u64) -> PathBuf {
+        let archive = self.dir.path().join(archive::path(id));
+        if archive.exists() { archive } else { self.segment(id) }
+    }
+
+    /// What is in the log's directory, by name.
+    fn names(&self) -> Vec<String> {
         let names = fs::read_dir(self.dir.path().join(DIR)).unwrap();
-        names.filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|kind| kind == "segment")).count()
+        let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names.iter().map(|name| name.trim_start_matches('0').to_owned()).collect()
     }
 
     fn overwrite(&self, id: u64, offset: u64, bytes: &[u8]) {
-        let file = fs::OpenOptions::new().write(true).open(self.segment(id)).unwrap();
+        let file = fs::OpenOptions::new().write(true).open(self.file(id)).unwrap();
         file.write_all_at(bytes, offset).unwrap();
     }
 }
@@ -125,11 +134,13 @@ fn a_damaged_acknowledged_frame_is_reported_with_its_place() {
 
 #[test]
 fn a_missing_segment_is_reported() {
-    for lost in 1..=3 {
+    for lost in [&[1][..], &[2], &[3], &[3, 4]] {
         let home = Home::new(16_384, Preparation::Inline);
         fill(&home, &mut Author::new(), 14);
-        assert_eq!(home.segments(), 4);
-        fs::remove_file(home.segment(lost)).unwrap();
+        assert_eq!(home.names(), ["1.archive", "2.archive", "3.segment", "4.segment"]);
+        for id in lost {
+            fs::remove_file(home.file(*id)).unwrap();
+        }
         corrupt_place(home.try_open(0));
     }
 }
@@ -176,8 +187,9 @@ fn a_trimmed_log_opens_only_if_what_was_trimmed_is_flushed() {
 fn flushed_segments_are_not_read_at_open() {
     let home = Home::new(16_384, Preparation::Inline);
     fill(&home, &mut Author::new(), 14);
-    home.overwrite(1, 2 * 4096 + 200, b"damage");
-    corrupt_place(home.try_open(0));
+    // The first chunk of an archive.
+    home.overwrite(1, 20, b"damage");
+    assert_eq!(corrupt_place(home.try_open(0)).0, archive::path(1));
     let log = home.try_open(9).unwrap();
     // But a reader is told.
     assert!(matches!(log.read(FrameNumber(1), 1 << 20), Err(Error::Corrupt { .. })));
@@ -235,4 +247,109 @@ fn a_full_disk_is_retryable_and_stores_nothing() {
     assert_eq!(log.tail(), FrameNumber(5));
     fs::remove_dir(home.segment(2)).unwrap();
     assert_eq!(log.append(draft).unwrap(), FrameNumber(5));
+}
+
+#[test]
+fn what_follows_an_archive_was_durable() {
+    let home = Home::new(16_384, Preparation::Inline);
+    fill(&home, &mut Author::new(), 9);
+    assert_eq!(home.names(), ["1.archive", "2.segment", "3.segment"]);
+    home.overwrite(2, 90, b"damage");
+    let (path, offset, what) = corrupt_place(home.try_open(0));
+    assert_eq!((path, offset), (segment::path(2), 0), "{what}");
+}
+
+#[test]
+fn a_crash_between_the_steps_of_archiving_changes_nothing() {
+    let home = Home::new(16_384, Preparation::Inline);
+    let mut author = Author::new();
+    fill(&home, &mut author, 5);
+    assert_eq!(home.names(), ["1.segment", "2.segment"]);
+    // An archive that was being written.
+    let staged = home.dir.path().join(archive::path(1)).with_extension("archive.new");
+    fs::write(&staged, b"half").unwrap();
+    fill(&home, &mut author, 3);
+    assert!(!staged.exists());
+    let before = read_all(&home.open(), 1 << 20);
+    assert_eq!(home.names(), ["1.archive", "2.segment", "3.segment"]);
+    // The archive was named, its segment not yet used again.
+    fs::write(home.segment(1), vec![1; 16_384]).unwrap();
+    let log = home.open();
+    assert_eq!(home.names(), ["1.archive", "2.segment", "3.segment"]);
+    assert_eq!(read_all(&log, 1 << 20)[..before.len()], before);
+}
+
+#[test]
+fn segments_that_cannot_be_archived_stay_as_they_are() {
+    let home = Home::new(16_384, Preparation::Inline);
+    let log = home.open();
+    let mut author = Author::new();
+    let staged = home.dir.path().join(archive::path(1)).with_extension("archive.new");
+    fs::create_dir(&staged).unwrap();
+    let mut append = |count: u64| {
+        for _ in 0..count {
+            log.append(author.draft([1, 0, 0], 100)).unwrap();
+        }
+    };
+    append(12);
+    assert_eq!(home.names(), ["1.archive.new", "1.segment", "2.segment", "3.segment", "4.segment"]);
+    fs::remove_dir(&staged).unwrap();
+    append(4);
+    assert_eq!(home.names(), ["1.archive", "2.archive", "3.archive", "4.segment", "5.segment"]);
+    assert_eq!(read_all(&log, 1 << 20).len(), 17);
+    assert!(log.bytes() < 2 * 16_384 + 3 * 4096);
+}
+
+#[test]
+fn readers_find_every_frame_while_segments_are_archived_and_used_again_under_them() {
+    let mut home = Home::new(65_536, Preparation::Ahead);
+    home.config.recent_bytes_max = 0;
+    let log = home.open();
+    let writing = std::sync::atomic::AtomicBool::new(true);
+    std::thread::scope(|scope| {
+        let reader = || {
+            let mut rounds = 0;
+            while writing.load(std::sync::atomic::Ordering::Relaxed) || rounds == 0 {
+                let mut next = FrameNumber::FIRST;
+                while next < log.tail() {
+                    for frame in log.read(next, 20_000).unwrap() {
+                        assert_eq!(frame.number, next);
+                        next = next.next();
+                    }
+                }
+                rounds += 1;
+            }
+        };
+        let readers = [scope.spawn(reader), scope.spawn(reader)];
+        let mut author = Author::new();
+        for _ in 0..600 {
+            log.append(author.draft([1, 1, 0], 100)).unwrap();
+        }
+        writing.store(false, std::sync::atomic::Ordering::Relaxed);
+        for reader in readers {
+            reader.join().unwrap();
+        }
+    });
+    assert!(home.names().iter().filter(|name| name.ends_with(".archive")).count() > 30);
+    assert!(home.names().iter().filter(|name| name.ends_with(".segment")).count() <= 3);
+}
+
+#[test]
+fn frames_without_an_event_of_the_table_are_passed_over() {
+    let mut home = Home::new(16_384, Preparation::Inline);
+    home.config.recent_bytes_max = 0;
+    let log = home.open();
+    let mut author = Author::new();
+    // Segments 1 to 4 hold events of shard 0 only, up to frame 15; the next has one of shard 1.
+    for at in 0..30 {
+        log.append(author.draft([1, u64::from(at == 17), 0], 100)).unwrap();
+    }
+    let find = |shard, from| log.find_table(TableId(1000), ShardId(shard), FrameNumber(from)).unwrap();
+    assert_eq!(find(0, 3), FrameNumber(3));
+    let found = find(1, 1);
+    assert!(FrameNumber(15) < found && found <= FrameNumber(19), "{found:?}");
+    // What is not archived might hold one.
+    let unarchived = find(2, 1);
+    assert!(unarchived > FrameNumber(19) && unarchived < log.tail(), "{unarchived:?}");
+    assert_eq!(find(0, 40), FrameNumber(40));
 }
