@@ -8,11 +8,12 @@ from harness import ROOT
 CRATES = sorted(path.parent.name for path in ROOT.glob("*/Cargo.toml"))
 NAME = re.compile(r'"(thalweg_\w+)"')
 TABLE = re.compile(r"pub const METRICS\b.*?=\s*&?\[(.*?)\];", re.DOTALL)
+EMITTED = re.compile(r'(?:counter|gauge|histogram)!\(\s*"(thalweg_\w+)"')
 CONSTANT = re.compile(r'const (\w+): &str = "(thalweg_\w+)";')
 
 
 def names_of(crate):
-    """The names in the tables, and those in the rest of the source (which are emitted, or a constant that is)."""
+    """The names in the tables, and those that are emitted, straight or as a constant."""
     listed, named = set(), set()
     for path in (ROOT / crate / "src").rglob("*.rs"):
         if path.name == "tests.rs" or "tests" in path.relative_to(ROOT / crate / "src").parts:
@@ -22,7 +23,7 @@ def names_of(crate):
         tables = TABLE.findall(source)
         for table in tables:
             listed |= set(NAME.findall(table)) | {constants[name] for name in re.findall(r"\(\s*([A-Z_]+),", table)}
-        named |= set(NAME.findall(TABLE.sub("", source)))
+        named |= set(EMITTED.findall(source)) | set(constants.values())
     return listed, named
 
 
