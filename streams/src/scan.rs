@@ -74,6 +74,17 @@ impl AppliedLog {
         }
     }
 
+    /// Moves a place over frames that are known to hold nothing of its shard and table.
+    fn pass_over(&self, stream: &Lineage, place: &mut ShardPlace) -> Result<(), Error> {
+        let next = self.log.find_table(stream.table.id, place.shard, place.frame)?.min(self.end);
+        if next > place.frame {
+            let first = self.sequences_at(next)?.get(usize::from(place.shard.0)).copied();
+            place.sequence = first.map_or(place.sequence, |first| first.max(place.sequence));
+            place.frame = next;
+        }
+        Ok(())
+    }
+
     /// Records of one shard from `place` on, at most `limit` of them, and where to go on; none after the shard's end.
     pub(crate) fn shard_records(
         &self,
@@ -85,6 +96,7 @@ impl AppliedLog {
         let (mut scanned, mut answered) = (0, 0);
         place.frame = self.resume(place)?;
         while scanned < SCAN_BYTES_MAX {
+            self.pass_over(stream, &mut place)?;
             let opened = self.read(place.frame)?;
             if opened.is_empty() {
                 break;

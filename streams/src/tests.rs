@@ -1,6 +1,7 @@
 //! Streams over a memory log with frames made by hand.
 
 mod follow;
+mod indexed_log;
 mod read;
 mod shards;
 
@@ -65,9 +66,14 @@ impl World {
 
     /// The same log as another process would see it.
     pub(crate) fn reopened(&self) -> Reader {
+        self.reopened_as(self.log.clone())
+    }
+
+    /// The same, through `log`.
+    pub(crate) fn reopened_as(&self, log: Arc<dyn Log>) -> Reader {
         let catalog = self.catalog.clone();
         Reader::over(Source {
-            log: self.log.clone(),
+            log,
             applied: self.applied.subscribe(),
             catalog: Arc::new(move || catalog.lock().unwrap().clone()),
             clock: self.clock.clone(),

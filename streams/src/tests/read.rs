@@ -1,10 +1,12 @@
 //! Iterators and records of one shard.
 
+use std::sync::Arc;
+
 use item::{Actor, Change, Old, ShardId, StreamView, Table};
 use proptest::prelude::*;
 use store::log::{FrameNumber, Log};
 
-use super::{SHARDS, World, name, put, reading, remove, shard, ts};
+use super::{SHARDS, World, indexed_log::IndexedLog, name, put, reading, remove, shard, ts};
 use crate::{Error, EventName, IteratorStart, Reader, Record, RecordsPage, position::ITERATOR_LIFETIME_US};
 
 fn iterator(world: &World, table: &Table, of: u16, start: IteratorStart) -> Result<String, Error> {
@@ -211,6 +213,26 @@ fn one_call_looks_through_a_bounded_piece_of_the_log() {
     assert_eq!(page.records, [], "an empty page, and yet there is more");
     let page = world.streams.records(&page.next_iterator.unwrap(), 10).unwrap();
     assert_eq!(times(&page.records), [1]);
+}
+
+#[test]
+fn what_an_index_knows_to_be_of_others_is_passed_over() {
+    let mut world = World::new();
+    let table = world.create(1000, "readings", StreamView::KeysOnly);
+    let busy = world.create(1001, "busy", StreamView::KeysOnly);
+    world.put_readings(&table, 3, 1..3);
+    world.put_readings(&busy, 3, 0..2500);
+    world.put_readings(&table, 3, 3..4);
+    let streams = world.reopened_as(Arc::new(IndexedLog(world.log.clone())));
+    let begin = iterator(&world, &table, 3, IteratorStart::TrimHorizon).unwrap();
+    let page = streams.records(&begin, 10).unwrap();
+    assert_eq!(times(&page.records), [1, 2, 3], "without the index that is two pages, the first empty");
+    // What was passed over, and is trimmed then, is no loss.
+    let quiet = iterator(&world, &table, 2, IteratorStart::TrimHorizon).unwrap();
+    world.put_readings(&busy, 2, 0..10);
+    let next = streams.records(&quiet, 10).unwrap().next_iterator.unwrap();
+    world.log.trim(world.log.tail()).unwrap();
+    assert_eq!(streams.records(&next, 10).unwrap().records, []);
 }
 
 #[test]
