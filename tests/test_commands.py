@@ -1,11 +1,13 @@
 """Commands that ask a running server: tail, status, compact, quarantine."""
 
 import json
+import signal
+import subprocess
 import threading
 import urllib.error
 
 import pytest
-from harness import Process, binary, clean_environment, wait_for
+from harness import PATIENCE_S, Process, binary, clean_environment, thalweg, wait_for
 
 START_MS = 1_700_000_000_000
 
@@ -121,6 +123,34 @@ def test_quarantine(server):
     assert replayed["replayed"] == 0
     missing = server.run("quarantine", "show", "999999", check=False)
     assert missing.returncode == 1 and "999999" in missing.stderr
+
+
+def test_a_second_signal_ends_the_server_at_once(server):
+    # Both are there before it can act on the first.
+    for number in (signal.SIGSTOP, signal.SIGTERM, signal.SIGINT, signal.SIGCONT):
+        server.process.process.send_signal(number)
+    assert server.process.process.wait(PATIENCE_S) in (128 + signal.SIGINT, 128 + signal.SIGTERM)
+    assert "at once" in server.process.said()
+
+
+def with_open_files(limit):
+    return ["sh", "-c", f'{limit}; exec "$@"', "sh"]
+
+
+def test_a_low_limit_of_open_files_is_raised(make_server):
+    with make_server("[cache]\nssd_bytes = 17179869184\n", prefix=with_open_files("ulimit -Sn 64")) as server:
+        server.stop()
+
+
+def test_too_few_open_files_for_the_cache_are_told_with_the_key(make_server):
+    server = make_server(prefix=with_open_files("ulimit -n 64"))
+    ended = subprocess.run(server.command(), env=clean_environment(), capture_output=True, text=True, timeout=PATIENCE_S)
+    assert ended.returncode == 1 and "cache.ssd_bytes" in ended.stderr, ended.stderr
+
+
+def test_the_start_and_the_check_name_the_configuration_file(server):
+    assert f"configuration_file={server.config}" in server.process.said().replace('"', "")
+    assert str(server.config) in thalweg("config", "check", "--config", server.config).stdout
 
 
 def test_an_unknown_path_is_404(server):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 
 from harness import ROOT, thalweg
 
@@ -13,13 +14,18 @@ def test_the_configuration_is_accepted(tmp_path):
     config = tmp_path / "thalweg.toml"
     config.write_text(block)
     told = json.loads(thalweg("config", "check", "--json", "--config", config).stdout)
-    assert told["http"] == "127.0.0.1:8000" and [source["name"] for source in told["sources"]] == ["plant", "bus"]
-    # The values shown are the defaults.
+    assert told["http"] == "127.0.0.1:8000" and [source["name"] for source in told["source"]] == ["plant", "bus"]
+    assert told["file"] == str(config) and told["route"][0]["table"] == "plant"
+    # The values shown are the defaults, and everything that can be set is told.
     config.write_text("")
     defaults = json.loads(thalweg("config", "check", "--json", "--config", config).stdout)
-    assert {name: told[name] for name in told if name not in ("sources", "routes")} == {
-        name: defaults[name] for name in defaults if name not in ("sources", "routes")
-    }
+    for name in ("source", "route"):
+        assert defaults.pop(name) == [] and told.pop(name)
+    assert told == defaults
+    shown = tomllib.loads(block)
+    for section in ("store", "cache", "compactor", "log"):
+        assert shown[section] == defaults[section]
+    assert json.loads(thalweg("config", "check", "--json").stdout)["file"] == "none"
 
 
 def test_the_files_exist():

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use jiff::tz::TimeZone;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
     Error,
@@ -41,7 +41,7 @@ pub struct Settings {
 }
 
 /// Bounds of the quarantine. When it is full, the oldest entries of its noisiest client go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct QuarantineLimits {
     /// Bytes of all entries, at least 4 MiB. Default 256 MiB.
@@ -96,7 +96,7 @@ impl Config {
 }
 
 /// Bounds of what is taken from a socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// The largest MQTT packet or NATS message, in bytes. Default 1 MiB.

@@ -22,7 +22,7 @@ use store::{
 use streams::Streams;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
-use crate::config::Config;
+use crate::config::{CacheSection, Config};
 
 /// A server that serves.
 pub(crate) struct Running {
@@ -165,15 +165,19 @@ impl Running {
 
 /// Opens the cache with what an earlier process left on SSD.
 async fn open_cache(config: &Config) -> anyhow::Result<Cache> {
-    if config.cache.memory_bytes == 0 {
+    let sizes = config.told.cache;
+    if sizes.memory_bytes == 0 {
         return Ok(Cache::Off);
     }
     let settings = CacheConfig {
-        memory_bytes: config.cache.memory_bytes,
-        ssd_bytes: config.cache.ssd_bytes,
+        memory_bytes: sizes.memory_bytes,
+        ssd_bytes: sizes.ssd_bytes,
         directory: config.data_dir.join("cache"),
     };
-    Cache::open(settings).await.with_context(|| format!("data directory {}", shown(&config.data_dir)))
+    Cache::open(settings).await.with_context(|| {
+        let CacheSection { memory_bytes, ssd_bytes } = sizes;
+        format!("cache.memory_bytes = {memory_bytes}, cache.ssd_bytes = {ssd_bytes}")
+    })
 }
 
 /// Opens the data directory, making it if there is none, and holds it.

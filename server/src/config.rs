@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use toml::Spanned;
 
 use crate::cli::ServeArguments;
@@ -25,12 +26,31 @@ pub(crate) struct Config {
     pub(crate) mqtt: Option<SocketAddr>,
     /// The store's settings.
     pub(crate) store: store::Config,
-    /// The cache's sizes.
-    pub(crate) cache: CacheSection,
     /// Sources, routes, limits.
     pub(crate) ingest: ingest::Config,
     /// When the compactor acts by itself, and how long the log is kept.
     pub(crate) compactor: compactor::Config,
+    /// The same by the names of the file.
+    pub(crate) told: Told,
+}
+
+/// The configuration as a file would say it, with every default.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Told {
+    /// The file that was read.
+    pub(crate) file: Option<PathBuf>,
+    data_dir: PathBuf,
+    http: String,
+    mqtt: String,
+    durability: Durability,
+    store: StoreSection,
+    /// The cache's sizes.
+    pub(crate) cache: CacheSection,
+    compactor: CompactorSection,
+    log: LogSection,
+    ingest: serde_json::Value,
+    source: Vec<toml::Table>,
+    route: Vec<toml::Table>,
 }
 
 /// The configuration file. Unknown keys are errors.
@@ -51,7 +71,7 @@ struct File {
 }
 
 /// `durability`: when an acknowledgement may leave.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Durability {
     #[default]
@@ -60,14 +80,14 @@ enum Durability {
 }
 
 /// `[store]`.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct StoreSection {
     /// Shards of a new data directory, 1 to 64. Default 4.
     shards: u16,
-    /// Recent rows kept in memory before they go to Parquet, in bytes. Default 64 MiB.
+    /// Recent rows kept in memory before they go to Parquet, in bytes, 16 KiB to 16 GiB. Default 64 MiB.
     memtable_bytes_max: usize,
-    /// Size of one log segment, in bytes. Default 64 MiB.
+    /// Size of one log segment, in bytes, 64 KiB to 4 GiB. Default 64 MiB.
     segment_bytes: u64,
 }
 
@@ -86,9 +106,9 @@ impl Default for StoreSection {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct CacheSection {
-    /// Memory, in bytes. Default 256 MiB; 0 turns the cache off.
+    /// Memory, in bytes, at least 64 KiB. Default 256 MiB; 0 turns the cache off.
     pub(crate) memory_bytes: usize,
-    /// SSD under `<data-dir>/cache`, in bytes. Default 4 GiB; 0 keeps the cache in memory only.
+    /// SSD under `<data-dir>/cache`, in bytes, at least 64 MiB. Default 4 GiB; 0 keeps the cache in memory only.
     pub(crate) ssd_bytes: usize,
 }
 
@@ -99,10 +119,10 @@ impl Default for CacheSection {
 }
 
 /// `[compactor]`: from recent rows to Parquet.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct CompactorSection {
-    /// Recent rows reach Parquet after at most so many seconds. Default 300.
+    /// Recent rows reach Parquet after at most so many seconds, 1 to a day. Default 300.
     flush_interval_s: u64,
     /// A generation of files that is no longer in use stays so many seconds for those who still read it. Default 600.
     grace_s: u64,
@@ -116,12 +136,12 @@ impl Default for CompactorSection {
 }
 
 /// `[log]`: how long changes can be read again.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct LogSection {
-    /// Hours. Default 24.
+    /// Hours, 1 to ten years. Default 24.
     retention_hours: u64,
-    /// Bytes; the log is kept shorter if it would take more. Default 16 GiB.
+    /// Bytes, at least one segment; the log is kept shorter if it would take more. Default 16 GiB.
     retention_bytes: u64,
 }
 
@@ -135,13 +155,10 @@ impl Default for LogSection {
 impl Config {
     /// Reads what `arguments` name. Errors say which file, line and key.
     pub(crate) fn load(arguments: &ServeArguments) -> anyhow::Result<Config> {
-        let file = match &arguments.config {
+        let (file, tables) = match &arguments.config {
             Some(path) => read(path).with_context(|| format!("configuration file {}", path.display()))?,
-            None => File::default(),
+            None => Default::default(),
         };
-        if !(1..=64).contains(&file.store.shards) {
-            bail!("store.shards = {}: 1 to 64 are possible", file.store.shards);
-        }
         let data_dir = arguments.data_dir.clone().or(file.data_dir).unwrap_or_else(|| "./thalweg-data".into());
         let http = arguments.http.or(file.http).map_or(local(8000), |address| address.0);
         let mqtt = arguments.mqtt.or(file.mqtt).map_or(Some(local(1883)), |address| address.0);
@@ -158,9 +175,27 @@ impl Config {
             Some(path) => format!("configuration file {}", path.display()),
             None => "configuration".to_owned(),
         })?;
+        let data_dir =
+            std::path::absolute(&data_dir).with_context(|| format!("data directory {}", data_dir.display()))?;
+        let limits = &ingest.settings;
+        let told = Told {
+            file: arguments.config.clone(),
+            data_dir: data_dir.clone(),
+            http: http.to_string(),
+            mqtt: mqtt.map_or_else(|| "off".to_owned(), |address| address.to_string()),
+            durability: file.durability,
+            store: file.store,
+            cache: file.cache,
+            compactor: file.compactor,
+            log: file.log,
+            ingest: json!({
+                "zone": limits.zone.0.iana_name(), "limits": limits.limits, "quarantine": limits.quarantine,
+            }),
+            source: tables.source.into_iter().map(without_password).collect(),
+            route: tables.route,
+        };
         Ok(Config {
-            data_dir: std::path::absolute(&data_dir)
-                .with_context(|| format!("data directory {}", data_dir.display()))?,
+            data_dir,
             http,
             mqtt,
             store: store::Config {
@@ -173,27 +208,96 @@ impl Config {
                 segment_bytes: file.store.segment_bytes,
                 ..store::Config::default()
             },
-            cache: file.cache,
             ingest,
             compactor: compactor::Config {
-                seal_interval: Duration::from_secs(file.compactor.flush_interval_s.max(1)),
-                merge_age: Duration::from_secs(file.compactor.flush_interval_s.max(1)),
+                seal_interval: Duration::from_secs(file.compactor.flush_interval_s),
+                merge_age: Duration::from_secs(file.compactor.flush_interval_s),
                 grace: Duration::from_secs(file.compactor.grace_s),
-                retention: Duration::from_secs(file.log.retention_hours.saturating_mul(3600)),
+                retention: Duration::from_secs(file.log.retention_hours * 3600),
                 retention_bytes: file.log.retention_bytes,
                 ..compactor::Config::default()
             },
+            told,
         })
     }
 }
 
-fn read(path: &Path) -> anyhow::Result<File> {
-    let text = std::fs::read_to_string(path)?;
-    let file: File = toml::from_str(&text)?;
-    for source in &file.source {
-        source.get_ref().check().with_context(|| format!("line {}", line_of(&text, source.span().start)))?;
+impl File {
+    /// Refuses numbers with which nothing would work, or not as meant.
+    fn check(&self) -> anyhow::Result<()> {
+        let File { store, cache, compactor, log, .. } = self;
+        within("store.shards", u64::from(store.shards), 1, 64)?;
+        within("store.memtable_bytes_max", store.memtable_bytes_max as u64, 16 << 10, 16 << 30)?;
+        within("store.segment_bytes", store.segment_bytes, 64 << 10, 4 << 30)?;
+        if cache.memory_bytes != 0 {
+            within("cache.memory_bytes", cache.memory_bytes as u64, 64 << 10, u64::MAX)
+                .context("0 turns the cache off")?;
+        }
+        if cache.ssd_bytes != 0 {
+            within("cache.ssd_bytes", cache.ssd_bytes as u64, store::cache::SSD_BYTES_MIN as u64, u64::MAX)
+                .context("0 keeps the cache in memory only")?;
+        }
+        within("compactor.flush_interval_s", compactor.flush_interval_s, 1, 24 * 3600)?;
+        within("compactor.grace_s", compactor.grace_s, 0, 365 * 24 * 3600)?;
+        within("log.retention_hours", log.retention_hours, 1, 10 * 366 * 24)?;
+        within("log.retention_bytes", log.retention_bytes, store.segment_bytes, u64::MAX)
+            .context("at least store.segment_bytes, one segment")
     }
-    Ok(file)
+}
+
+fn within(key: &str, value: u64, min: u64, max: u64) -> anyhow::Result<()> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    if max == u64::MAX {
+        bail!("{key} = {value}: at least {min} is needed");
+    }
+    bail!("{key} = {value}: {min} to {max} are possible")
+}
+
+/// Sources and routes as they are written.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Tables {
+    source: Vec<toml::Table>,
+    route: Vec<toml::Table>,
+}
+
+/// A source as it may be shown.
+fn without_password(mut source: toml::Table) -> toml::Table {
+    if let Some(password) = source.get_mut("password") {
+        *password = "(secret)".into();
+    }
+    if let Some(toml::Value::String(text)) = source.get_mut("url")
+        && let Ok(mut url) = url::Url::parse(text)
+        && url.set_password(None).is_ok()
+    {
+        *text = url.to_string();
+    }
+    source
+}
+
+fn read(path: &Path) -> anyhow::Result<(File, Tables)> {
+    let text = std::fs::read_to_string(path)?;
+    for name in ["source", "route"] {
+        let single = format!("[{name}]");
+        if let Some(line) =
+            text.lines().position(|line| line.split('#').next().is_some_and(|line| line.trim() == single))
+        {
+            bail!("line {}: write [{single}] instead of {single}: there may be several", line + 1);
+        }
+    }
+    let file: File = toml::from_str(&text)?;
+    for (index, source) in file.source.iter().enumerate() {
+        let line = || format!("line {}", line_of(&text, source.span().start));
+        source.get_ref().check().with_context(line)?;
+        let name = &source.get_ref().name;
+        if file.source[..index].iter().any(|earlier| earlier.get_ref().name == *name) {
+            bail!("{}: source `{name}`: another source has this name", line());
+        }
+    }
+    file.check()?;
+    Ok((file, toml::from_str(&text)?))
 }
 
 /// The line, counted from 1, of a byte in a text.
@@ -229,11 +333,14 @@ pub(crate) struct MqttAddress(pub(crate) Option<SocketAddr>);
 
 /// Text that is not an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct AddressError(String);
+pub(crate) struct AddressError {
+    text: String,
+    example: &'static str,
+}
 
 impl fmt::Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` is not an address and port, such as 127.0.0.1:8000", self.0)
+        write!(f, "`{}` is not an address and port, such as {}", self.text, self.example)
     }
 }
 
@@ -247,7 +354,8 @@ impl FromStr for HttpAddress {
             Some(port) => format!("127.0.0.1:{port}"),
             None => text.to_owned(),
         };
-        spelled_out.parse().map(HttpAddress).map_err(|_| AddressError(text.to_owned()))
+        let wrong = |_| AddressError { text: text.to_owned(), example: "127.0.0.1:8000" };
+        spelled_out.parse().map(HttpAddress).map_err(wrong)
     }
 }
 
@@ -257,7 +365,10 @@ impl FromStr for MqttAddress {
     fn from_str(text: &str) -> Result<Self, AddressError> {
         match text {
             "off" => Ok(MqttAddress(None)),
-            address => address.parse().map(|HttpAddress(address)| MqttAddress(Some(address))),
+            address => match address.parse() {
+                Ok(HttpAddress(address)) => Ok(MqttAddress(Some(address))),
+                Err(_) => Err(AddressError { text: address.to_owned(), example: "127.0.0.1:1883, nor `off`" }),
+            },
         }
     }
 }
@@ -338,5 +449,44 @@ mod tests {
         let error = load("http = \"8000\"").unwrap_err();
         assert!(format!("{error:#}").contains("`8000` is not an address and port"), "{error:#}");
         assert_eq!("off".parse::<MqttAddress>().unwrap(), MqttAddress(None));
+    }
+
+    #[test]
+    fn numbers_with_which_nothing_works_are_refused_with_key_and_bounds() {
+        for (text, told) in [
+            ("[cache]\nssd_bytes = 1", ["cache.ssd_bytes = 1", "67108864"]),
+            ("[cache]\nssd_bytes = 16777215", ["cache.ssd_bytes = 16777215", "0 keeps"]),
+            ("[cache]\nmemory_bytes = 1", ["cache.memory_bytes = 1", "65536"]),
+            ("[store]\nshards = 0", ["store.shards = 0", "1 to 64"]),
+            ("[store]\nmemtable_bytes_max = 1", ["store.memtable_bytes_max = 1", "16384"]),
+            ("[store]\nsegment_bytes = 1", ["store.segment_bytes = 1", "65536"]),
+            ("[compactor]\nflush_interval_s = 0", ["compactor.flush_interval_s = 0", "1 to"]),
+            ("[log]\nretention_hours = 0", ["log.retention_hours = 0", "1 to"]),
+            ("[log]\nretention_bytes = 1000", ["log.retention_bytes = 1000", "segment_bytes"]),
+        ] {
+            let error = format!("{:#}", load(text).unwrap_err());
+            assert!(told.iter().all(|told| error.contains(told)), "{text}: {error}");
+        }
+        load("[cache]\nmemory_bytes = 0\nssd_bytes = 0").unwrap();
+        load("[cache]\nssd_bytes = 67108864").unwrap();
+    }
+
+    #[test]
+    fn likely_slips_are_told_with_what_to_write() {
+        for (text, told) in [
+            ("\n[route] # mine\ntopic = \"a\"", ["line 2", "[[route]]"]),
+            ("mqtt = \"no\"", ["`no`", "`off`"]),
+            ("[[source]]\nname=\"a\"\nurl=\"mqtt://h\"\n[[source]]\nname=\"a\"\nurl=\"mqtt://i\"", ["line 4", "`a`"]),
+        ] {
+            let error = format!("{:#}", load(text).unwrap_err());
+            assert!(told.iter().all(|told| error.contains(told)), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_not_told() {
+        let text = "[[source]]\nname=\"a\"\nurl=\"mqtt://u:hidden@h/\"\npassword = \"hidden\"";
+        let told = serde_json::to_string(&load(text).unwrap().told).unwrap();
+        assert!(!told.contains("hidden") && told.contains("mqtt://u@h/"), "{told}");
     }
 }

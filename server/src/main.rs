@@ -7,6 +7,7 @@ mod client;
 mod command;
 mod compose;
 mod config;
+mod open_files;
 mod shutdown;
 mod telemetry;
 mod text;
@@ -41,6 +42,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     let output = if cli.json { Output::Json } else { Output::Text };
     let level = if matches!(command, Command::Serve(_)) { "info" } else { "warn" };
     telemetry::start_logs(level)?;
+    open_files::raise_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(command::run(command, output))
 }

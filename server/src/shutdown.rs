@@ -18,9 +18,15 @@ impl Signals {
 
     /// Returns at the first SIGTERM or Ctrl-C.
     pub(crate) async fn requested(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {},
-            _ = self.terminate.recv() => {},
-        }
+        self.exit_code().await;
+    }
+
+    /// Returns at the next one, with the exit code of a process that it ended.
+    pub(crate) async fn exit_code(&mut self) -> i32 {
+        let kind = tokio::select! {
+            _ = self.interrupt.recv() => SignalKind::interrupt(),
+            _ = self.terminate.recv() => SignalKind::terminate(),
+        };
+        128 + kind.as_raw_value()
     }
 }

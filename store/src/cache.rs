@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::{io::Write, ops::Range, path::PathBuf, sync::Arc};
+use std::{io::Write, ops::Range, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use foyer::{
@@ -23,12 +23,24 @@ pub const METRICS: &[(&str, &str)] = &[
     ("thalweg_cache_failures_total", "Look-ups that failed in the cache itself, so that the file was read"),
 ];
 
+/// The smallest SSD part: it is written and emptied by blocks, and needs a few to turn over.
+pub const SSD_BYTES_MIN: usize = 4 * BLOCK_BYTES_MIN;
+
+/// A block of the SSD part is one file, which stays open. Up to 256 of them are as small as this; a larger cache has
+/// larger ones, so that it does not need thousands of open files. Places in a block are 32-bit numbers.
+const BLOCK_BYTES_MIN: usize = 16 << 20;
+const BLOCK_BYTES_MAX: usize = 1 << 30;
+const BLOCKS: usize = 256;
+
+/// What is on its way to the SSD may take so long to arrive when the cache closes. It is only a cache.
+const CLOSE_MAX: Duration = Duration::from_secs(5);
+
 /// How large the cache may grow.
 #[derive(Clone, Debug)]
 pub struct CacheConfig {
     /// Bytes of pages in memory. Default 256 MiB.
     pub memory_bytes: usize,
-    /// Bytes of pages on SSD; 0 for none. Default 4 GiB.
+    /// Bytes of pages on SSD; 0 for none, else at least [`SSD_BYTES_MIN`]. Default 4 GiB.
     pub ssd_bytes: usize,
     /// Where the pages on SSD lie. It may be emptied while nothing runs.
     pub directory: PathBuf,
@@ -89,7 +101,7 @@ impl Cache {
         }
         std::fs::create_dir_all(&config.directory).map_err(Error::io("create directory", path.as_str()))?;
         let device = FsDeviceBuilder::new(&config.directory).with_capacity(config.ssd_bytes).build().map_err(failed)?;
-        let engine = BlockEngineConfig::new(device);
+        let engine = BlockEngineConfig::new(device).with_block_size(block_bytes(config.ssd_bytes));
         let builder = builder.with_io_engine_config(PsyncIoEngineConfig::new()).with_engine_config(engine);
         builder.build().await.map(Cache::Hybrid).map_err(failed)
     }
@@ -119,14 +131,24 @@ impl Cache {
         }
     }
 
-    /// Lets what is on its way to the SSD arrive.
+    /// Lets what is on its way to the SSD arrive, for a few seconds at most.
     pub async fn close(&self) {
-        if let Cache::Hybrid(cache) = self
-            && let Err(error) = cache.close().await
-        {
-            tracing::warn!(%error, "the cache did not close cleanly");
+        self.close_within(CLOSE_MAX).await;
+    }
+
+    async fn close_within(&self, limit: Duration) {
+        let Cache::Hybrid(cache) = self else { return };
+        match tokio::time::timeout(limit, cache.close()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the cache did not close cleanly"),
+            Err(_) => tracing::warn!("the cache did not close within {} s; its newest pages are lost", limit.as_secs()),
         }
     }
+}
+
+/// The size of a block in an SSD part of `ssd_bytes`.
+fn block_bytes(ssd_bytes: usize) -> usize {
+    (ssd_bytes / BLOCKS).clamp(BLOCK_BYTES_MIN, BLOCK_BYTES_MAX).next_multiple_of(4096)
 }
 
 async fn read_on_thread(read: impl Fn() -> Result<Bytes, Error> + Send + 'static) -> Result<Bytes, Error> {

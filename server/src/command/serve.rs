@@ -9,6 +9,8 @@ use crate::{cli::ServeArguments, compose::Running, config::Config, shutdown::Sig
 
 pub(crate) async fn run(arguments: &ServeArguments, output: Output) -> anyhow::Result<()> {
     let config = Config::load(arguments)?;
+    let file = config.told.file.as_ref().map_or_else(|| "none".to_owned(), |file| file.display().to_string());
+    tracing::info!(configuration_file = file, "starting");
     // Before anyone is told that it serves, so that a signal never meets a server that would not drain.
     let mut signals = Signals::listen()?;
     let (metrics, upkeep) = telemetry::start_metrics()?;
@@ -19,7 +21,14 @@ pub(crate) async fn run(arguments: &ServeArguments, output: Output) -> anyhow::R
         error = running.failed() => Err(error),
     };
     tracing::info!("stopping: draining what is under way");
-    let stopped = running.stop().await;
+    let stopped = tokio::select! {
+        biased;
+        code = signals.exit_code() => {
+            tracing::warn!("stopping at once, asked a second time: what is under way is not acknowledged");
+            std::process::exit(code);
+        }
+        stopped = running.stop() => stopped,
+    };
     upkeep.abort();
     failed.and(stopped)
 }

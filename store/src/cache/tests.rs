@@ -4,13 +4,14 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use bytes::Bytes;
 use futures::future::join_all;
 use metrics_exporter_prometheus::PrometheusBuilder;
 
-use super::{Cache, CacheConfig, PageKey};
+use super::{Cache, CacheConfig, PageKey, block_bytes};
 use crate::{Error, files::FileId};
 
 const PAGE_BYTES: usize = 64 << 10;
@@ -100,4 +101,24 @@ async fn a_failed_read_is_told_and_not_kept() {
     let error = cache.get_or_read(key, move || Err(corrupt())).await.unwrap_err();
     assert!(matches!(&error, Error::Corrupt { offset: 5, .. }), "{error}");
     assert_eq!(cache.get_or_read(key, || Ok(Bytes::from_static(b"ok"))).await.unwrap(), "ok");
+}
+
+/// A cache whose SSD part had no block waited for ever for one when it was closed, and the server could not be stopped.
+#[tokio::test]
+async fn closing_is_bounded_whatever_is_on_its_way() {
+    let directory = tempfile::tempdir().unwrap();
+    let blockless = CacheConfig { ssd_bytes: 1 << 20, ..config(directory.path()) };
+    let cache = Cache::open(blockless).await.unwrap();
+    get_all(&cache).await;
+    let limit = Duration::from_millis(100);
+    tokio::time::timeout(100 * limit, cache.close_within(limit)).await.expect("closed in time");
+}
+
+#[test]
+fn a_larger_cache_has_larger_blocks_rather_than_more() {
+    assert_eq!(block_bytes(64 << 20), 16 << 20);
+    assert_eq!(block_bytes(4 << 30), 16 << 20);
+    assert_eq!(block_bytes(16 << 30), 64 << 20);
+    assert_eq!(block_bytes((16 << 30) + 1_000_000) % 4096, 0);
+    assert_eq!(block_bytes(1 << 50), 1 << 30);
 }
