@@ -27,7 +27,7 @@ pub struct Write {
 pub enum Action {
     /// Replace it.
     Put(Item),
-    /// Unite its top-level attributes with these (key attributes included); see DESIGN §9, same device and time.
+    /// Unite its top-level attributes with these, key attributes included: a reading of the same device and time.
     Merge(Item),
     /// Remove it.
     Remove,
