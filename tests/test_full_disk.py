@@ -1,0 +1,140 @@
+"""A disk that is full: writes are refused, reads go on, nothing acknowledged is lost, and when there is room again all goes on."""
+
+import json
+import random
+import threading
+import time
+import urllib.error
+from concurrent.futures import ThreadPoolExecutor
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from harness import PATIENCE_S, binary, wait_for
+from small_disk import KINDS, SmallDisk
+
+CONFIG = """
+[store]
+segment_bytes = 4194304
+memtable_bytes_max = 2097152
+[compactor]
+flush_interval_s = 3600
+[cache]
+memory_bytes = 8388608
+ssd_bytes = 0
+"""
+# Of each reading; random, so that no compression makes room.
+FILLER_BYTES = 16_000
+
+
+@pytest.fixture(params=KINDS)
+def disk(request, tmp_path):
+    disk = SmallDisk(tmp_path / "disk", request.param, 64)
+    yield disk
+    disk.close()
+
+
+SCHEMA = {
+    "KeySchema": [{"AttributeName": "k", "KeyType": "HASH"}],
+    "AttributeDefinitions": [{"AttributeName": "k", "AttributeType": "S"}],
+    "BillingMode": "PAY_PER_REQUEST",
+}
+
+
+@pytest.fixture
+def server(make_server, disk):
+    """A server on a disk part of whose room a ballast file takes."""
+    disk.run("dd", "if=/dev/zero", f"of={disk.directory}/ballast", "bs=1M", "count=24", "status=none")
+    server = make_server(CONFIG, prefix=disk.prefix, mqtt=False)
+    server.data = disk.directory / "data"
+    server.start()
+    client(server).create_table(TableName="readings", **SCHEMA)
+    return server
+
+
+def client(server):
+    """One that tells every error instead of trying again."""
+    return boto3.client("dynamodb", **server.sdk() | {"config": Config(retries={"max_attempts": 0}, read_timeout=PATIENCE_S)})
+
+
+def put(dynamodb, number):
+    filler = random.Random(number).randbytes(FILLER_BYTES)
+    dynamodb.put_item(TableName="readings", Item={"k": {"S": str(number)}, "filler": {"B": filler}})
+
+
+def fill(server):
+    """Writes until it is refused, eight at a time; answers what was acknowledged."""
+    acknowledged, full = [], threading.Event()
+    numbers = iter(range(1_000_000))
+
+    def write():
+        dynamodb = client(server)
+        while not full.is_set():
+            number = next(numbers)
+            try:
+                put(dynamodb, number)
+                acknowledged.append(number)
+            except ClientError as error:
+                assert error.response["Error"]["Code"] in ("ThrottlingException", "InternalServerError"), error
+                assert error.response["Error"]["Message"]
+                full.set()
+
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(write) for _ in range(8)]:
+            done.result()
+    assert len(acknowledged) > 100
+    return acknowledged
+
+
+def ready(server):
+    """Is it ready, and what it says."""
+    try:
+        return True, json.loads(server.get("/health/ready"))
+    except urllib.error.HTTPError as error:
+        assert error.code == 503
+        return False, json.load(error)
+
+
+def missing(server, acknowledged):
+    """What was acknowledged and is not there as it was written."""
+    stored = {item["k"]: bytes(item["filler"]) for item in server.scan("readings")}
+    return [
+        number for number in acknowledged if stored.get(str(number)) != random.Random(number).randbytes(FILLER_BYTES)
+    ]
+
+
+def test_room_made_while_it_runs(server, disk):
+    acknowledged = fill(server)
+    is_ready, told = ready(server)
+    assert not is_ready and told["cause"]
+    assert missing(server, acknowledged) == [], "reads go on"
+    disk.run("rm", disk.directory / "ballast")
+
+    def goes_on():
+        try:
+            put(client(server), 2_000_000)
+            return True
+        except ClientError:
+            return False
+
+    wait_for("writes to go on", goes_on)
+    wait_for("readiness", lambda: ready(server)[0])
+    acknowledged.append(2_000_000)
+    assert missing(server, acknowledged) == []
+    assert server.process.terminate() == 0
+    disk.run(binary(), "verify", "--data-dir", server.data)
+
+
+def test_stopped_and_started_again_with_more_room(server, disk):
+    acknowledged = fill(server)
+    began = time.monotonic()
+    assert server.process.terminate() == 0
+    # What is under way may take five seconds in each of three parts; then it is given up.
+    assert time.monotonic() - began < 25
+    disk.run("rm", disk.directory / "ballast")
+    server.start()
+    assert missing(server, acknowledged) == []
+    put(client(server), 2_000_000)
+    assert missing(server, [*acknowledged, 2_000_000]) == []
+    assert ready(server)[0]
