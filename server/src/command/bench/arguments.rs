@@ -108,7 +108,7 @@ pub(super) struct MqttArguments {
     /// Quality of service.
     #[arg(long, default_value_t = 1, value_name = "0|1", value_parser = value_parser!(u8).range(0..=1))]
     pub(super) qos: u8,
-    /// Readings of a connection that may wait for their PUBACK.
+    /// Readings of a connection that may wait for their PUBACK; at QoS 0, after which a ping is answered.
     #[arg(long, default_value_t = 20, value_name = "N", value_parser = value_parser!(u16).range(1..=10_000))]
     pub(super) in_flight: u16,
     /// Clients that are told every reading at QoS 1. The run ends when each of them has been.

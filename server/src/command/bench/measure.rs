@@ -16,7 +16,9 @@ use super::{
 /// What was measured.
 pub(super) struct Measured {
     tally: Tally,
-    /// By the server, while it served; and with what it did behind, until caught up.
+    /// Operations with those of the warm-up.
+    operations: u64,
+    /// By the server, while it served; and behind, until caught up with all operations.
     server: Option<(Usage, Usage)>,
     /// By this process, while it loaded.
     generator: Usage,
@@ -61,16 +63,20 @@ where
         target.catch_up().await?;
     }
     let server = match (before.0, served.0, target.usage()?) {
-        (Some(before), Some(served), Some(after)) => Some((since(before, served), since(before, after))),
+        (Some(before), Some(served), Some(after)) => Some((since(before, served), since(served, after))),
         _ => None,
     };
     let generator = since(before.1, served.1);
-    Ok(Measured { tally, server, generator, open_loop: load.rate.is_some() })
+    Ok(Measured { tally, operations, server, generator, open_loop: load.rate.is_some() })
 }
 
 /// For loads whose end is the last answer's.
 pub(super) async fn nobody_else(_operations: u64, _measured: bool) -> anyhow::Result<Option<Instant>> {
     Ok(None)
+}
+
+fn hundredth(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
 }
 
 fn since(before: Usage, after: Usage) -> Usage {
@@ -91,10 +97,8 @@ impl Measured {
     pub(super) fn to_json(&self) -> Map<String, Value> {
         let tally = &self.tally;
         let seconds = tally.ended.duration_since(tally.started).as_secs_f64();
-        let each = |cpu_us: u64| match tally.operations {
-            0 => Value::Null,
-            operations => json!((cpu_us as f64 / operations as f64 * 100.0).round() / 100.0),
-        };
+        // None if nothing was done.
+        let each = |cpu_us: u64, operations: u64| Some(cpu_us as f64 / operations as f64).filter(|us| us.is_finite());
         let mut answer = Map::new();
         let mut tell = |name: &str, value: Value| answer.insert(name.to_owned(), value);
         tell("operations", tally.operations.into());
@@ -107,23 +111,25 @@ impl Measured {
         if self.open_loop {
             tell("generator_late_us", tally.lateness.to_json());
         }
-        if let Some((serving, caught_up)) = self.server {
+        if let Some((serving, behind)) = self.server {
+            let while_serving = each(serving.cpu_us, tally.operations);
+            let altogether = while_serving.zip(each(behind.cpu_us, self.operations)).map(|(one, other)| one + other);
             tell(
                 "server",
                 json!({
-                    "cpu_us_per_operation": each(caught_up.cpu_us),
-                    "cpu_us_per_operation_while_serving": each(serving.cpu_us),
-                    "cores_while_serving": rounded(serving.cpu_us as f64 / 1e6 / seconds.max(1e-9)),
-                    "written_bytes": caught_up.written_bytes,
-                    "resident_bytes_max": caught_up.resident_bytes_max,
+                    "cpu_us_per_operation": altogether.map(hundredth),
+                    "cpu_us_per_operation_while_serving": while_serving.map(hundredth),
+                    "cores_while_serving": hundredth(serving.cpu_us as f64 / 1e6 / seconds.max(1e-9)),
+                    "written_bytes": serving.written_bytes + behind.written_bytes,
+                    "resident_bytes_max": behind.resident_bytes_max,
                 }),
             );
         }
         tell(
             "generator",
             json!({
-                "cpu_us_per_operation": each(self.generator.cpu_us),
-                "cores": rounded(self.generator.cpu_us as f64 / 1e6 / seconds.max(1e-9)),
+                "cpu_us_per_operation": each(self.generator.cpu_us, tally.operations).map(hundredth),
+                "cores": hundredth(self.generator.cpu_us as f64 / 1e6 / seconds.max(1e-9)),
             }),
         );
         answer

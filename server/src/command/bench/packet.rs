@@ -13,6 +13,9 @@ pub(super) const CONNACK: u8 = 0x20;
 pub(super) const PUBLISH: u8 = 0x30;
 pub(super) const PUBACK: u8 = 0x40;
 pub(super) const SUBACK: u8 = 0x90;
+pub(super) const PINGRESP: u8 = 0xD0;
+/// All of a PINGREQ.
+pub(super) const PINGREQ: [u8; 2] = [0xC0, 0];
 /// The quality of service in a PUBLISH's flags.
 const QOS: u8 = 0x06;
 

@@ -16,7 +16,7 @@ use super::{
     load::Phase,
     measure::{Measured, measure},
     pace::{Next, Turn},
-    packet::{self, CONNACK, PUBACK, PUBLISH, Packet, SUBACK},
+    packet::{self, CONNACK, PINGRESP, PUBACK, PUBLISH, Packet, SUBACK},
     reading::{Readings, Template},
     target::Target,
 };
@@ -52,6 +52,8 @@ pub(super) async fn run(
             form: Form::new(readings, arguments.qos),
             last_form: Form::new(readings, 1),
             waiting: VecDeque::new(),
+            unasked: 0,
+            first_unasked: None,
             in_flight: usize::from(arguments.in_flight),
             next_id: 1,
             audience: told.cloned(),
@@ -195,8 +197,11 @@ struct Publisher {
     form: Form,
     /// At QoS 0 nobody says what has arrived, so each run ends with a reading at QoS 1.
     last_form: Form,
-    /// Readings without their PUBACK.
+    /// Readings without their PUBACK; at QoS 0, the first of those whose PINGRESP is yet to come.
     waiting: VecDeque<(u16, Turn)>,
+    /// At QoS 0, the readings that no PINGREQ follows yet, and the turn of the first.
+    unasked: u64,
+    first_unasked: Option<Turn>,
     in_flight: usize,
     next_id: u16,
     audience: Option<Rc<Audience>>,
@@ -205,17 +210,14 @@ struct Publisher {
 impl Publisher {
     /// Publishes until the run ends, and until everything is acknowledged.
     async fn work(mut self, phase: Rc<Phase>) -> anyhow::Result<Publisher> {
-        let acknowledged = self.form.id.is_some();
         let mut ended = false;
         loop {
-            let mut sent = 0;
-            while !ended && self.waiting.len() < self.in_flight && sent < self.in_flight {
+            while !ended && self.has_room() {
                 match phase.pace.try_next() {
                     Next::Now(turn) => self.push(turn, &phase),
                     Next::Later => break,
                     Next::Ended => ended = true,
                 }
-                sent += 1;
             }
             if !self.session.output.is_empty() {
                 self.session.send().await?;
@@ -223,10 +225,7 @@ impl Publisher {
             if ended && self.waiting.is_empty() {
                 break;
             }
-            if !acknowledged && sent == self.in_flight {
-                continue;
-            }
-            let room = !ended && self.waiting.len() < self.in_flight;
+            let room = !ended && self.has_room();
             tokio::select! {
                 biased;
                 read = self.session.read() => {
@@ -239,10 +238,18 @@ impl Publisher {
                 },
             }
         }
-        if !acknowledged {
+        if !self.is_acknowledged() {
             self.last(&phase).await?;
         }
         Ok(self)
+    }
+
+    fn is_acknowledged(&self) -> bool {
+        self.form.id.is_some()
+    }
+
+    fn has_room(&self) -> bool {
+        if self.is_acknowledged() { self.waiting.len() < self.in_flight } else { self.waiting.is_empty() }
     }
 
     /// Puts the next reading into the output.
@@ -250,11 +257,19 @@ impl Publisher {
         let number = self.number(turn);
         phase.begins(turn);
         self.form.push(number, self.next_id, &mut self.session.output);
-        if self.form.id.is_some() {
+        if self.is_acknowledged() {
             self.waiting.push_back((self.next_id, turn));
             self.next_id = self.next_id.checked_add(1).unwrap_or(1);
-        } else {
-            phase.more_done(1);
+            return;
+        }
+        // The answer to a ping says that what was sent before it has been taken; without it the load would only fill buffers.
+        let first = *self.first_unasked.get_or_insert(turn);
+        self.unasked += 1;
+        if self.unasked as usize == self.in_flight {
+            self.session.output.extend_from_slice(&packet::PINGREQ);
+            self.waiting.push_back((0, first));
+            self.unasked = 0;
+            self.first_unasked = None;
         }
     }
 
@@ -277,6 +292,9 @@ impl Publisher {
                     .and_then(|place| self.waiting.remove(place))
                     .with_context(|| format!("a PUBACK for {id}, which waits for none"))?;
                 phase.done(turn, 1);
+            } else if packet.kind() == PINGRESP {
+                let (_, turn) = self.waiting.pop_front().context("a PINGRESP that nobody asked for")?;
+                phase.done(turn, self.in_flight as u64);
             }
             self.session.pass();
         }
@@ -293,7 +311,8 @@ impl Publisher {
             self.session.pass();
         }
         self.session.pass();
-        phase.more_done(1);
+        phase.more_done(1 + std::mem::take(&mut self.unasked));
+        self.first_unasked = None;
         Ok(())
     }
 }

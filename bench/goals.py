@@ -1,0 +1,78 @@
+"""The goals: figures of one run against each other, or against a limit for a machine of two cores."""
+
+from questions import LOG_BYTES, PUT_SYNC_BYTES
+
+# Below this median, a raw write and sync leaves the server room to be the limit; above, the disk is.
+FAST_SYNC_US = 400
+
+
+def goals(figures):
+    """Each goal that was measured: number, what, the figure, the least or the most it may be, and whether it is reached."""
+    told = [*log(figures), *put(figures), *processor(figures), *get(figures), *batch(figures), *mqtt(figures), *memory(figures)]
+    return [goal for goal in told if goal["figure"] is not None]
+
+
+def at_least(number, what, figure, bound, unit=""):
+    reached = None if figure is None else figure >= bound
+    return {"number": number, "what": what, "figure": figure, "goal": f"at least {bound:g}{unit}", "unit": unit, "reached": reached}
+
+
+def at_most(number, what, figure, bound, unit=""):
+    reached = None if figure is None else figure <= bound
+    return {"number": number, "what": what, "figure": figure, "goal": f"at most {bound:g}{unit}", "unit": unit, "reached": reached}
+
+
+def ratio(one, other):
+    return None if one is None or not other else one / other
+
+
+def log(figures):
+    for size in LOG_BYTES:
+        best = figures.best_raw_mb(size)
+        share = ratio(figures.disk(size, "thalweg_log", "mb_per_second"), best)
+        yield at_least(1, f"log append of {size // 150} events, against the best raw write and sync", share, 0.8, "x")
+
+
+def put(figures):
+    sync_us = figures.best_raw_p50_us(PUT_SYNC_BYTES)
+    ours = figures.of("put", "thalweg", "per_second")
+    if sync_us is not None and sync_us > FAST_SYNC_US:
+        ceiling = 32 / (sync_us / 1e6)
+        what = f"PutItem at 32 connections, against 32 in each raw sync of {sync_us:.0f} us"
+        yield at_least(2, what, ratio(ours, ceiling), 0.8, "x")
+        return
+    for peer, bound in [("dynoxide", 20), ("dynalite", 4)]:
+        yield at_least(2, f"PutItem at 32 connections, against {peer}", ratio(ours, figures.of("put", peer, "per_second")), bound, "x")
+
+
+def processor(figures):
+    for question, what, bound in [("put", "a PutItem", 40), ("get", "a GetItem (hot)", 25), ("batch", "an item of BatchWriteItem", 8)]:
+        figure = figures.of(question, "thalweg", "server", "cpu_us_per_operation")
+        yield at_most(3, f"server processor time of {what}", figure, bound, " us")
+
+
+def get(figures):
+    def compare(question, *path):
+        return ratio(figures.of(question, "thalweg", *path), figures.of(question, "dynoxide", *path))
+
+    yield at_most(4, "GetItem p50 at 1 connection, against dynoxide", compare("get1", "latency_us", "p50"), 0.75, "x")
+    yield at_least(4, "GetItem a second at 32 connections, against dynoxide", compare("get", "per_second"), 1.5, "x")
+
+
+def batch(figures):
+    ours = figures.of("batch", "thalweg", "per_second")
+    theirs = figures.of("batch", "dynoxide-memory", "per_second")
+    yield at_least(5, "BatchWriteItem items a second, against dynoxide in memory", ratio(ours, theirs), 8, "x")
+
+
+def mqtt(figures):
+    ours = figures.of("mqtt", "thalweg", "per_second")
+    theirs = figures.of("mqtt", "mosquitto", "per_second")
+    yield at_least(6, "MQTT QoS 1 acknowledged a second, against mosquitto to one subscriber", ratio(ours, theirs), 2, "x")
+    cost = figures.of("mqtt", "thalweg", "server", "cpu_us_per_operation")
+    yield at_most(6, "server processor time of an MQTT QoS 1 reading", cost, 12, " us")
+
+
+def memory(figures):
+    most = figures.of("memory", "thalweg", "server", "resident_bytes_max")
+    yield at_most(9, "most memory resident with 10 M readings of 1 M devices", most and most / 2**20, 1024, " MiB")

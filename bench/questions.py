@@ -1,0 +1,96 @@
+"""What is asked, and of whom: each question is one load of `thalweg bench`."""
+
+import json
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import peers
+
+# About what one sync carries of 32 connections that put.
+PUT_SYNC_BYTES = 8192
+# Bytes of 256, 4096 and 16384 events of 150 bytes: what one sync carries, from a trickle to a flood.
+LOG_BYTES = [256 * 150, 4096 * 150, 16384 * 150]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How everything is asked in this run."""
+
+    binary: Path
+    seconds: float
+    directory: Path
+
+
+@dataclass(frozen=True)
+class Question:
+    """A load, and who is given it."""
+
+    name: str
+    title: str
+    contenders: list
+    command: list
+    # What only some are given besides.
+    besides: dict = field(default_factory=dict)
+    # Takes minutes: asked only if it is named, and then once.
+    long: bool = False
+
+    def measure(self, setting, contender, server):
+        command = [setting.binary, "--json", "bench", *self.command, *self.besides.get(contender, [])]
+        if self.command[0] == "disk":
+            # Four sizes, three or four kinds of write.
+            command += ["--dir", setting.directory, "--seconds", setting.seconds / 4]
+            return run(command)
+        command += ["--pid", server.pid]
+        command += ["--http", server.http] if server.http else []
+        command += ["--mqtt", server.mqtt] if server.mqtt else []
+        command += [] if self.long else ["--seconds", setting.seconds, "--warm-up", 0.5]
+        return run(command)
+
+
+def run(command):
+    result = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=900)
+    if result.returncode != 0:
+        raise peers.Broken((result.stderr or result.stdout).strip()[-300:])
+    return json.loads(result.stdout)
+
+
+SIZES = ",".join(str(size) for size in [PUT_SYNC_BYTES, *LOG_BYTES])
+DYNAMODB = ["thalweg", "dynoxide", "dynalite"]
+# Few, because they are written first, and a peer takes long for that.
+READ = ["--items", 2000, "--devices", 100]
+
+ALL = [
+    Question("disk", "write and sync", ["disk"], ["disk", "--log", "--bytes", SIZES]),
+    Question("put", "PutItem, 32 connections", DYNAMODB, ["put-item", "--connections", 32]),
+    Question("get", "GetItem of hot items, 32 connections", DYNAMODB, ["get-item", "--connections", 32, *READ]),
+    Question("get1", "GetItem of hot items, 1 connection", DYNAMODB, ["get-item", "--connections", 1, *READ]),
+    Question(
+        "batch", "BatchWriteItem of 25, 8 connections", ["thalweg", "dynoxide-memory", "dynalite"],
+        ["batch-write-item", "--connections", 8],
+    ),
+    Question(
+        "mqtt", "MQTT QoS 1, 64 publishers x 20 in flight", ["thalweg", "mosquitto"],
+        ["mqtt", "--qos", 1, "--connections", 64, "--in-flight", 20], {"mosquitto": ["--subscribers", 1]},
+    ),
+    Question(
+        "mqtt0", "MQTT QoS 0, 64 publishers", ["thalweg", "mosquitto"],
+        ["mqtt", "--qos", 0, "--connections", 64], {"mosquitto": ["--subscribers", 1]},
+    ),
+    Question(
+        "last", "last reading of a device, 1 connection", DYNAMODB,
+        ["query", "--newest", 1, "--connections", 1, *READ],
+    ),
+    Question(
+        "open", "PutItem at 2000 a second, open loop", ["thalweg", "dynalite"],
+        ["put-item", "--rate", 2000, "--connections", 64],
+    ),
+    Question(
+        "followers", "10 followers of 2000 PutItem a second", ["thalweg"],
+        ["followers", "--followers", 10, "--rate", 2000, "--connections", 32],
+    ),
+    Question(
+        "memory", "10 M readings of 1 M devices", ["thalweg"],
+        ["batch-write-item", "--devices", 1_000_000, "--count", 400_000, "--connections", 8], long=True,
+    ),
+]  # fmt: skip

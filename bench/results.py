@@ -1,0 +1,145 @@
+"""From what was measured to medians, goals and a page."""
+
+import statistics
+
+from goals import goals
+from questions import LOG_BYTES, PUT_SYNC_BYTES
+
+RAW = ["append_fdatasync", "overwrite_fdatasync", "direct_dsync"]
+
+
+class Figures:
+    """Medians of what was measured. What was not, or broke, is None."""
+
+    def __init__(self, measured):
+        self.measured = measured
+
+    def rounds(self, question, contender):
+        return [answer for answer in self.measured.get(question, {}).get(contender, []) if "broken" not in answer]
+
+    def of(self, question, contender, *path):
+        values = [dig(answer, path) for answer in self.rounds(question, contender)]
+        values = [value for value in values if value is not None]
+        return statistics.median(values) if values else None
+
+    def spread(self, question, contender, *path):
+        values = [value for answer in self.rounds(question, contender) if (value := dig(answer, path)) is not None]
+        return (min(values), max(values)) if values else None
+
+    def disk(self, size, kind, name):
+        values = [
+            row[name] for answer in self.rounds("disk", "disk") for row in answer["writes"]
+            if row["bytes"] == size and row["kind"] == kind
+        ]  # fmt: skip
+        return statistics.median(values) if values else None
+
+    def best_raw_mb(self, size):
+        values = [value for kind in RAW if (value := self.disk(size, kind, "mb_per_second")) is not None]
+        return max(values) if values else None
+
+    def best_raw_p50_us(self, size):
+        values = [value for kind in RAW if (value := self.disk(size, kind, "p50_us")) is not None]
+        return min(values) if values else None
+
+
+def dig(value, path):
+    for name in path:
+        if not isinstance(value, dict):
+            return None
+        value = value.get(name)
+    return value
+
+
+def outcome(facts, versions, notes, missing, options, asked, measured):
+    """All of it, for programs."""
+    broken = [
+        f"{question}, {contender}: {answer['broken']}"
+        for question, contenders in measured.items()
+        for contender, answers in contenders.items()
+        for answer in answers
+        if "broken" in answer
+    ]
+    return {
+        "machine": facts,
+        "versions": versions,
+        "acknowledges": notes,
+        "missing": missing,
+        "broken": broken,
+        "rounds": options.rounds,
+        "seconds": options.seconds,
+        "goals": goals(Figures(measured)),
+        "questions": {question.name: question.title for question in asked},
+        "measured": measured,
+    }
+
+
+def markdown(outcome):
+    """All of it, for people."""
+    figures = Figures(outcome["measured"])
+    facts = outcome["machine"]
+    lines = [
+        "# Results",
+        "",
+        f"{facts['date']}: {facts['processor']}, {facts['cores']} cores, {facts['memory_gb']} GB, Linux {facts['kernel']}, "
+        f"{facts['file_system']}; load {facts['load']} when it began. Medians of {outcome['rounds']} rounds of "
+        f"{outcome['seconds']:g} s each, contenders interleaved, load generator and server on the same cores. Made by `bench/run`; "
+        "`bench/README.md` says how to read it.",
+        "",
+        "## Goals",
+        "",
+        "| # | what | measured | goal | |",
+        "|---|---|---|---|---|",
+    ]
+    for goal in outcome["goals"]:
+        verdict = "reached" if goal["reached"] else "**not reached**"
+        lines.append(f"| {goal['number']} | {goal['what']} | {number(goal['figure'])}{goal['unit']} | {goal['goal']} | {verdict} |")
+    lines += ["", "## Figures", "", "| question | who | a second | from - to | p50 us | p99 us | server CPU us | of it serving | generator CPU us |"]
+    lines.append("|---|---|---|---|---|---|---|---|---|")
+    for question, title in outcome["questions"].items():
+        for contender in outcome["measured"].get(question, {}) if question != "disk" else []:
+            lines.append(f"| {title} | {contender} | {figure_cells(figures, question, contender)} |")
+    lines += ["", "Server CPU is user and system time of the whole process an operation, for Thalweg with flushing and compaction until it has", "caught up; an operation is an item or a reading.", ""]
+    if lags := [(question, figures.of(question, "thalweg", "followers", "lag_us", "p50")) for question in ["followers"]]:
+        lines += [f"Change streams: p50 {number(lag)} us from when a put was due to its change being told." for _, lag in lags if lag is not None]
+    lines += disk_lines(figures)
+    lines += ["", "## Who took part", "", "| who | version | acknowledges |", "|---|---|---|"]
+    lines += [f"| {name} | {version} | {outcome['acknowledges'][name]} |" for name, version in outcome["versions"].items()]
+    lines += [""] + [f"Missing: **{name}** ({reason})." for name, reason in outcome["missing"].items()]
+    lines += [f"Broken: {text}." for text in outcome["broken"]]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def figure_cells(figures, question, contender):
+    spread = figures.spread(question, contender, "per_second")
+    cells = [
+        number(figures.of(question, contender, "per_second")),
+        f"{number(spread[0])} - {number(spread[1])}" if spread else "-",
+        number(figures.of(question, contender, "latency_us", "p50")),
+        number(figures.of(question, contender, "latency_us", "p99")),
+        number(figures.of(question, contender, "server", "cpu_us_per_operation")),
+        number(figures.of(question, contender, "server", "cpu_us_per_operation_while_serving")),
+        number(figures.of(question, contender, "generator", "cpu_us_per_operation")),
+    ]
+    return " | ".join(cells)
+
+
+def disk_lines(figures):
+    kinds = [kind for kind in [*RAW, "thalweg_log"] if figures.disk(PUT_SYNC_BYTES, kind, "p50_us") is not None]
+    if not kinds:
+        return []
+    head = " | ".join(kind.replace("_", " ") for kind in kinds)
+    lines = ["", "## The disk", "", "Median time of one write and sync, and bytes a second, one write after the other.", "", f"| bytes | {head} |"]
+    lines.append("|---" * (len(kinds) + 1) + "|")
+    for size in [PUT_SYNC_BYTES, *LOG_BYTES]:
+        cells = [f"{number(figures.disk(size, kind, 'p50_us'))} us, {number(figures.disk(size, kind, 'mb_per_second'))} MB/s" for kind in kinds]
+        lines.append(f"| {size} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def number(value):
+    """Three digits that count, as people read them."""
+    if value is None:
+        return "-"
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
