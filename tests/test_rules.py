@@ -109,11 +109,8 @@ def deliver(way, server, messages):
 
 def quarantine(server):
     """The entries, by id, oldest first."""
-    return by_id(server.get("/admin/quarantine"))
-
-
-def by_id(listed):
-    return {entry["id"]: entry for entry in json.loads(listed)["entries"]}
+    listed = json.loads(server.get("/admin/quarantine?limit=10000"))["entries"]
+    return {entry["id"]: entry for entry in reversed(listed)}
 
 
 def show(server, entry_id):

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Entries of the quarantine in one answer, if the request does not say.
-const ENTRIES: usize = 1000;
+const ENTRIES: usize = 50;
 /// And at most.
 const ENTRIES_MAX: usize = 10_000;
 /// Entries are read with their payloads, so only a few at once.
@@ -78,31 +78,34 @@ pub(crate) async fn status(service: &Service) -> Response<Payload> {
     answer(result.await)
 }
 
-/// `GET /admin/quarantine?after=ID&limit=N`: entries without their payloads, oldest first.
+/// `GET /admin/quarantine?before=ID&limit=N`: entries without their payloads, newest first, and how many there are in
+/// all. If there are older ones, `before` says how to ask for them.
 pub(crate) async fn quarantine(service: &Service, query: Option<&str>) -> Response<Payload> {
     let result = async {
-        let mut given = parameters::parse(query, &["after", "limit"]).map_err(Error::Validation)?;
+        let mut given = parameters::parse(query, &["before", "limit"]).map_err(Error::Validation)?;
         let limit = match given.get("limit").map(|limit| limit.parse()) {
             None => ENTRIES,
             Some(Ok(limit @ 1..=ENTRIES_MAX)) => limit,
             Some(_) => return Err(Error::Validation(format!("limit must be from 1 to {ENTRIES_MAX}"))),
         };
-        let mut after = given.remove("after");
+        let ingest = &service.app.ingest;
+        let mut before = given.remove("before");
         let mut entries: Vec<Value> = Vec::new();
         // One more than asked for tells whether there are more.
         while entries.len() <= limit {
-            let some = service.app.ingest.quarantine_list(after.as_deref(), ENTRIES_AT_ONCE).await?;
+            let some = ingest.quarantine_list(before.as_deref(), ENTRIES_AT_ONCE).await?;
             let Some(last) = some.last() else { break };
-            after = Some(last.id());
+            before = Some(last.id());
             entries.extend(some.iter().map(|entry| entry.to_json(false)));
         }
         let more = entries.len() > limit;
         entries.truncate(limit);
         let next = if more { entries.last().map(|entry| entry["id"].clone()) } else { None };
-        Ok(match next {
-            Some(next) => json!({ "entries": entries, "after": next }),
-            None => json!({ "entries": entries }),
-        })
+        let mut answer = json!({ "entries": entries, "total": ingest.quarantine_size().await?.0 });
+        if let Some(next) = next {
+            answer["before"] = next;
+        }
+        Ok(answer)
     };
     answer(result.await)
 }
@@ -130,13 +133,20 @@ pub(crate) async fn replay(service: &Service, id: Option<&str>) -> Response<Payl
                 Selection::Ids(vec![id])
             }
         };
-        let outcome = service.app.ingest.quarantine_replay(selection).await?;
-        Ok(json!({
+        let replay = service.app.ingest.quarantine_replay(selection).await?;
+        let outcome = replay.outcome;
+        let mut told = json!({
+            "tried": replay.tried,
             "replayed": outcome.replayed,
+            "remaining": replay.tried.saturating_sub(outcome.replayed),
             "stored": outcome.stored,
             "unchanged": outcome.unchanged,
             "collisions": outcome.collisions,
-        }))
+        });
+        if let Some(left) = replay.first_left {
+            told["first_remaining"] = json!({ "id": left.id(), "reason": left.reason() });
+        }
+        Ok(told)
     };
     answer(result.await)
 }

@@ -353,8 +353,7 @@ impl Delivery<'_> {
                 if entry.partial {
                     metrics::counter!(names::QUARANTINED_PARTIAL).increment(1);
                 }
-                let received = &task.message.received;
-                tracing::debug!(client = %received.client, topic = %received.topic, entry.reason, "quarantined");
+                self.parts.quarantine.tell(&entry);
             }
             self.writes.push(self.parts.quarantine.put(&entry));
             self.purposes.push(Purpose::Entry(id));

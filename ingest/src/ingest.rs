@@ -118,6 +118,17 @@ pub enum Selection {
     Ids(Vec<String>),
 }
 
+/// What became of entries that were mapped again.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Replay {
+    /// Entries that were mapped.
+    pub tried: u64,
+    /// What was stored of them, and how many left the quarantine.
+    pub outcome: RowsOutcome,
+    /// The oldest that stayed, with its reason of now.
+    pub first_left: Option<Entry>,
+}
+
 impl Ingest {
     /// Checks `config` and compiles its routes.
     pub fn new(store: Store, config: Config) -> Result<Ingest, Error> {
@@ -192,10 +203,10 @@ impl Ingest {
         ended(tokio::spawn(deliver(self.parts.clone(), tasks, turn)).await)
     }
 
-    /// The first `count` entries of the quarantine after the id `after`, oldest first.
-    pub async fn quarantine_list(&self, after: Option<&str>, count: usize) -> Result<Vec<Entry>, Error> {
-        let after = after.map(entry_id).transpose()?.unwrap_or_default();
-        self.parts.quarantine.after(after, count).await
+    /// The last `count` entries of the quarantine before the id `before`, newest first.
+    pub async fn quarantine_list(&self, before: Option<&str>, count: usize) -> Result<Vec<Entry>, Error> {
+        let before = before.map(entry_id).transpose()?.unwrap_or(EntryId(u64::MAX));
+        self.parts.quarantine.before(before, count).await
     }
 
     /// The entry of an id.
@@ -210,22 +221,38 @@ impl Ingest {
 
     /// Maps entries of the quarantine again, by the routes as they are now. Those of which everything could be stored
     /// leave it; the others stay, with their new reason. Doing it again after a crash is safe: keys do not change.
-    pub async fn quarantine_replay(&self, selection: Selection) -> Result<RowsOutcome, Error> {
+    pub async fn quarantine_replay(&self, selection: Selection) -> Result<Replay, Error> {
         const BATCH: usize = 16;
         let _turn = self.parts.replay_turn.lock().await;
         let ids = match selection {
-            Selection::All => self.parts.quarantine.after_ids(EntryId::default()).await?,
+            Selection::All => self.parts.quarantine.ids().await?,
             Selection::Ids(ids) => ids.iter().map(|id| entry_id(id)).collect::<Result<_, _>>()?,
         };
-        let mut sum = RowsOutcome::default();
+        let mut replay = Replay::default();
         for ids in ids.chunks(BATCH) {
             let mut tasks = Vec::with_capacity(ids.len());
             for id in ids {
                 tasks.extend(self.parts.quarantine.get(*id).await?.map(Task::replay));
             }
-            sum.add(ended(tokio::spawn(deliver(self.parts.clone(), tasks, None)).await)?);
+            let tried = tasks.len() as u64;
+            let outcome = ended(tokio::spawn(deliver(self.parts.clone(), tasks, None)).await)?;
+            replay.tried += tried;
+            replay.outcome.add(outcome);
+            if replay.first_left.is_none() && outcome.replayed < tried {
+                replay.first_left = self.first_of(ids).await?;
+            }
         }
-        Ok(sum)
+        Ok(replay)
+    }
+
+    /// The first entry of those that are still there.
+    async fn first_of(&self, ids: &[EntryId]) -> Result<Option<Entry>, Error> {
+        for id in ids {
+            if let Some(entry) = self.parts.quarantine.get(*id).await? {
+                return Ok(Some(entry));
+            }
+        }
+        Ok(None)
     }
 
     async fn turn(&self) -> Option<Turn> {

@@ -34,7 +34,7 @@ pub use config::{
 };
 pub use error::Error;
 pub use format::Format;
-pub use ingest::{Ingest, Row, RowsOutcome, Selection};
+pub use ingest::{Ingest, Replay, Row, RowsOutcome, Selection};
 pub use message::{RowDevice, Rows};
 pub use quarantine::Entry;
 pub use received::{Entrance, Received, StoredTime};

@@ -5,6 +5,7 @@
 
 mod entry;
 pub(crate) mod ledger;
+mod warnings;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,6 +19,7 @@ use tokio::sync::OnceCell;
 pub use entry::Entry;
 pub(crate) use entry::parse_id;
 use ledger::{EntryId, Evicted, Ledger};
+use warnings::Warnings;
 
 use crate::{Error, QuarantineLimits, message::Message, metrics as names};
 
@@ -26,6 +28,7 @@ pub(crate) struct Quarantine {
     store: Store,
     limits: QuarantineLimits,
     ledger: OnceCell<Mutex<Ledger>>,
+    warnings: Mutex<Warnings>,
 }
 
 /// A new entry's place.
@@ -38,7 +41,7 @@ pub(crate) struct Admitted {
 
 impl Quarantine {
     pub(crate) fn new(store: Store, limits: QuarantineLimits) -> Quarantine {
-        Quarantine { store, limits, ledger: OnceCell::new() }
+        Quarantine { store, limits, ledger: OnceCell::new(), warnings: Mutex::default() }
     }
 
     /// Makes room for a message.
@@ -86,20 +89,38 @@ impl Quarantine {
         Ok(found.as_ref().and_then(Entry::from_item))
     }
 
-    /// The first entries after `after`, oldest first.
-    pub(crate) async fn after(&self, after: EntryId, count: usize) -> Result<Vec<Entry>, Error> {
-        let ids = self.ledger().await?.after(after, count);
+    /// The last entries before `before`, newest first.
+    pub(crate) async fn before(&self, before: EntryId, count: usize) -> Result<Vec<Entry>, Error> {
+        let ids = self.ledger().await?.before(before, count);
         let mut entries = Vec::with_capacity(ids.len());
-        for (_, id) in ids {
+        for id in ids {
             // It may have left meanwhile.
             entries.extend(self.get(id).await?);
         }
         Ok(entries)
     }
 
-    /// The ids of all entries after `after`, oldest first.
-    pub(crate) async fn after_ids(&self, after: EntryId) -> Result<Vec<EntryId>, Error> {
-        Ok(self.ledger().await?.after(after, usize::MAX).into_iter().map(|(_, id)| id).collect())
+    /// The ids of all entries, oldest first.
+    pub(crate) async fn ids(&self) -> Result<Vec<EntryId>, Error> {
+        Ok(self.ledger().await?.ids())
+    }
+
+    /// Tells of a new entry in the log, unless its client was told of a moment ago.
+    pub(crate) fn tell(&self, entry: &Entry) {
+        let received = entry.received();
+        let now_us = self.store.clock().now_us();
+        let due = self.warnings.lock().unwrap_or_else(PoisonError::into_inner).due(now_us, &received.client);
+        let (client, topic, reason) = (&*received.client, &*received.topic, entry.reason());
+        match due {
+            Some(untold) => tracing::warn!(
+                client,
+                topic,
+                reason,
+                untold,
+                "a message went to quarantine; `thalweg quarantine list` shows what else did"
+            ),
+            None => tracing::debug!(client, topic, reason, "a message went to quarantine"),
+        }
     }
 
     /// How many entries there are, and their bytes.

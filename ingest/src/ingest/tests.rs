@@ -79,8 +79,11 @@ impl World {
         items
     }
 
+    /// Its entries, oldest first.
     async fn quarantine(&self) -> Vec<Entry> {
-        self.ingest.quarantine_list(None, usize::MAX).await.unwrap()
+        let mut entries = self.ingest.quarantine_list(None, usize::MAX).await.unwrap();
+        entries.reverse();
+        entries
     }
 }
 
@@ -147,7 +150,7 @@ async fn a_table_with_other_keys_sends_readings_to_quarantine() {
     assert!(!entries[0].partial());
     // Once the table is out of the way, a replay stores what waited, with the time at which it came.
     world.store.change_table(TableWrite::Delete("readings".into())).await.unwrap().unwrap();
-    let outcome = world.ingest.quarantine_replay(Selection::All).await.unwrap();
+    let outcome = world.ingest.quarantine_replay(Selection::All).await.unwrap().outcome;
     assert_eq!((outcome.replayed, outcome.stored), (1, 1));
     assert_eq!(world.items("readings").await, ["device_id=t reading=21.5 ts=1717243200000"]);
     assert_eq!(world.quarantine().await, []);
@@ -180,7 +183,7 @@ async fn a_collision_can_go_to_quarantine_and_keeps_what_is_stored() {
     assert!(entries[0].partial());
     // With another rule the replay takes it.
     let world = world.restart("").await;
-    assert_eq!(world.ingest.quarantine_replay(Selection::All).await.unwrap().replayed, 1);
+    assert_eq!(world.ingest.quarantine_replay(Selection::All).await.unwrap().outcome.replayed, 1);
     assert_eq!(world.items("readings").await, ["a=9 b=2 c=3 device_id=t ts=1541021024000"]);
 }
 
@@ -252,10 +255,26 @@ async fn a_bad_part_is_replayable_and_the_good_part_is_stored() {
     assert_eq!(entries[0].to_json(true)["payload"], payload);
     assert_eq!(world.ingest.quarantine_entry(&entries[0].id()).await.unwrap().as_ref(), Some(&entries[0]));
     // Nothing has become better: it stays, and nothing is stored twice.
-    let outcome = world.ingest.quarantine_replay(Selection::Ids(vec![entries[0].id()])).await.unwrap();
+    let replay = world.ingest.quarantine_replay(Selection::Ids(vec![entries[0].id()])).await.unwrap();
+    let outcome = replay.outcome;
     assert_eq!((outcome.replayed, outcome.stored, outcome.unchanged), (0, 0, 3));
+    assert_eq!((replay.tried, replay.first_left.as_ref()), (1, entries.first()));
     assert_eq!(world.items("readings").await, stored);
     assert_eq!(world.quarantine().await, entries);
+}
+
+#[tokio::test]
+async fn the_quarantine_is_listed_from_its_newest_entry() {
+    let world = World::new("");
+    for number in 0..5 {
+        world.receive(&format!("$t/{number}"), "1").await;
+    }
+    let topics =
+        |entries: &[Entry]| -> Vec<String> { entries.iter().map(|entry| entry.received().topic.to_string()).collect() };
+    let first = world.ingest.quarantine_list(None, 2).await.unwrap();
+    assert_eq!(topics(&first), ["$t/4", "$t/3"]);
+    let rest = world.ingest.quarantine_list(Some(&first[1].id()), 9).await.unwrap();
+    assert_eq!(topics(&rest), ["$t/2", "$t/1", "$t/0"]);
 }
 
 #[tokio::test]
@@ -265,7 +284,7 @@ async fn dollar_topics_wait_for_a_route() {
     assert_eq!(world.quarantine().await[0].to_json(false)["kind"], "no_route");
     world.clock.0.fetch_add(5_000_000, Ordering::Relaxed);
     let world = world.restart("[[route]]\ntopic = '$SYS/broker/{metric}'\ntable = 'broker'").await;
-    assert_eq!(world.ingest.quarantine_replay(Selection::All).await.unwrap().replayed, 1);
+    assert_eq!(world.ingest.quarantine_replay(Selection::All).await.unwrap().outcome.replayed, 1);
     assert_eq!(world.items("broker").await, ["device_id=$SYS/broker/uptime ts=1717243200000 uptime=17"]);
     assert_eq!(world.ingest.quarantine_size().await.unwrap(), (0, 0));
 }
@@ -400,7 +419,7 @@ async fn rows_by_column_are_stored_once_however_often_they_come() {
             "line 8: value, byte 57: not a JSON value",
         ]
     );
-    let replayed = world.ingest.quarantine_replay(Selection::All).await.unwrap();
+    let replayed = world.ingest.quarantine_replay(Selection::All).await.unwrap().outcome;
     assert_eq!((replayed.replayed, replayed.unchanged), (0, 1));
 
     let fixed = Arc::new(Rows::new("by_name", RowDevice::Fixed("{press}".into()), "ts", "Europe/Berlin").unwrap());

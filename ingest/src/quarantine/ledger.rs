@@ -112,10 +112,15 @@ impl Ledger {
         self.entries.get(&id).filter(|slot| slot.durable).map(|slot| slot.client.clone())
     }
 
-    /// The first durable entries after `after`, oldest first.
-    pub(crate) fn after(&self, after: EntryId, count: usize) -> Vec<(Arc<str>, EntryId)> {
-        let later = self.entries.range(EntryId(after.0.saturating_add(1))..);
-        later.filter(|(_, slot)| slot.durable).take(count).map(|(id, slot)| (slot.client.clone(), *id)).collect()
+    /// The last durable entries before `before`, newest first.
+    pub(crate) fn before(&self, before: EntryId, count: usize) -> Vec<EntryId> {
+        let earlier = self.entries.range(..before).rev();
+        earlier.filter(|(_, slot)| slot.durable).take(count).map(|(id, _)| *id).collect()
+    }
+
+    /// All durable entries, oldest first.
+    pub(crate) fn ids(&self) -> Vec<EntryId> {
+        self.entries.iter().filter(|(_, slot)| slot.durable).map(|(id, _)| *id).collect()
     }
 
     /// How many entries there are.

@@ -19,7 +19,7 @@ fn ids(evicted: impl IntoIterator<Item = Evicted>) -> Vec<EntryId> {
 
 /// What is shown.
 fn shown(ledger: &Ledger) -> Vec<EntryId> {
-    ledger.after(EntryId(0), 9).into_iter().map(|(_, id)| id).collect()
+    ledger.ids()
 }
 
 #[test]
