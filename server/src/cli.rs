@@ -1,6 +1,6 @@
 //! The command line: what can be asked, and nothing that does not work.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -12,7 +12,7 @@ use crate::{
 /// An event-sourced database for IoT telemetry.
 ///
 /// Devices publish over MQTT or NATS, applications read with any DynamoDB SDK, everyone reads the Parquet files.
-/// Without a command, `serve` runs.
+/// Without a command, `serve` runs, with its flags.
 #[derive(Debug, Parser)]
 #[command(name = "thalweg", version, max_term_width = 100)]
 pub(crate) struct Cli {
@@ -40,6 +40,7 @@ pub(crate) enum Command {
     /// Check a data directory that no server uses: log, manifest and Parquet files agree, checksums are good.
     Verify(VerifyArguments),
     /// What runs, how much, how far behind.
+    #[command(after_help = STATUS_TERMS)]
     Status(ServerArguments),
     /// The configuration.
     Config {
@@ -51,6 +52,33 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: QuarantineCommand,
     },
+}
+
+/// What `status` prints.
+const STATUS_TERMS: &str = "\
+What the lines mean:
+  up_seconds   seconds since the start
+  tables       items and bytes are estimates; stream says whether changes can be read
+  log          one frame holds the writes of one sync. Frames before `trim_point` are no longer kept, those before
+               `applied` are visible to readers, `tail` is the next one; bytes are those on disk
+  cold         the Parquet files. Everything before the frame `flushed` is in them; sealed_memtables are sets of recent
+               rows on their way there (writers wait when there are 4); manifest counts what was published
+  quarantine   messages of which something could not be stored: see `thalweg quarantine list`";
+
+/// The process's arguments. Flags of `serve` without a command are flags of `serve`.
+pub(crate) fn arguments(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    const OF_SERVE: [&str; 4] = ["--config", "--data-dir", "--http", "--mqtt"];
+    let first = (1..arguments.len()).find(|place| arguments[*place] != "--json");
+    let is_of_serve = |argument: &OsString| {
+        let text = argument.to_string_lossy();
+        OF_SERVE.iter().any(|flag| text.strip_prefix(flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('=')))
+    };
+    if let Some(place) = first
+        && is_of_serve(&arguments[place])
+    {
+        arguments.insert(place, "serve".into());
+    }
+    arguments
 }
 
 /// Where the server is.
@@ -128,9 +156,13 @@ pub(crate) struct TailArguments {
     pub(crate) table: String,
     #[command(flatten)]
     pub(crate) server: ServerArguments,
-    /// Where to begin: `trim-horizon`, `latest`, a position that an earlier line named, or a time.
+    /// Where to begin: `trim-horizon`, `latest`, a position that an earlier line named, or a time, such as
+    /// 2026-01-31T12:00:00Z, 2026-01-31 (UTC) or 1769860800000 (milliseconds since 1970).
     #[arg(long, default_value = "latest", value_name = "PLACE")]
     pub(crate) from: String,
+    /// End after so many changes; without it, Ctrl-C ends it.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) limit: Option<u64>,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -157,8 +189,17 @@ pub(crate) enum ConfigCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum QuarantineCommand {
-    /// The newest entries, without their payloads.
-    List(ServerArguments),
+    /// Entries without their payloads, newest first.
+    List {
+        /// So many at most.
+        #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+        limit: u64,
+        /// Only entries older than this one, by its id.
+        #[arg(long, value_name = "ID")]
+        before: Option<String>,
+        #[command(flatten)]
+        server: ServerArguments,
+    },
     /// One entry with its payload.
     Show {
         /// Its id, as `list` prints it.
@@ -173,4 +214,24 @@ pub(crate) enum QuarantineCommand {
         #[command(flatten)]
         server: ServerArguments,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Cli {
+        let line = line.split(' ').map(OsString::from).collect();
+        Cli::try_parse_from(arguments(line)).unwrap()
+    }
+
+    #[test]
+    fn flags_without_a_command_are_those_of_serve() {
+        for line in ["thalweg --data-dir x", "thalweg --json --data-dir=x --mqtt off", "thalweg serve --data-dir x"] {
+            let Some(Command::Serve(serve)) = parsed(line).command else { panic!("{line}") };
+            assert_eq!(serve.data_dir, Some("x".into()), "{line}");
+        }
+        assert!(matches!(parsed("thalweg --json status --http 127.0.0.1:1").command, Some(Command::Status(_))));
+        assert!(parsed("thalweg --json").command.is_none());
+    }
 }

@@ -28,7 +28,7 @@ pub(crate) struct Server {
 
 /// The server answered, but not with what was asked for.
 #[derive(Debug, thiserror::Error)]
-#[error("{message} (HTTP {status})")]
+#[error("{}", if message.is_empty() { format!("the server answered {status}") } else { message.clone() })]
 pub(crate) struct Refused {
     /// The status.
     pub(crate) status: StatusCode,

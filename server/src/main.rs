@@ -23,7 +23,7 @@ use crate::{
 };
 
 fn main() -> ExitCode {
-    let mut cli = Cli::parse();
+    let mut cli = Cli::parse_from(cli::arguments(std::env::args_os().collect()));
     if cli.command.is_none() {
         // Without a command `serve` runs; its settings come from THALWEG_* variables.
         cli.command = Cli::parse_from(["thalweg", "serve"]).command;
@@ -31,18 +31,44 @@ fn main() -> ExitCode {
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("thalweg: {error:#}");
+            eprintln!("thalweg: {}", told(&error));
             ExitCode::FAILURE
         }
     }
 }
 
+/// An error with its causes, except those that what is in front of them tells already.
+fn told(error: &anyhow::Error) -> String {
+    let mut told = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if told.is_empty() {
+            told = cause;
+        } else if !told.contains(cause.trim()) {
+            told = format!("{told}: {cause}");
+        }
+    }
+    told
+}
+
 fn run(cli: Cli) -> anyhow::Result<()> {
     let Some(command) = cli.command else { bail!("no command") };
     let output = if cli.json { Output::Json } else { Output::Text };
-    let level = if matches!(command, Command::Serve(_)) { "info" } else { "warn" };
+    let level = if matches!(command, Command::Serve(_)) { "info,foyer=warn" } else { "warn" };
     telemetry::start_logs(level)?;
     open_files::raise_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(command::run(command, output))
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let error = anyhow!("permission denied").context("open log/1: permission denied").context("data directory d");
+        assert_eq!(told(&error), "data directory d: open log/1: permission denied");
+    }
 }

@@ -117,7 +117,7 @@ fn announce(stage: &Stage, output: Output) {
         Some(_) => "its own server, in a temporary directory that goes with it",
         None => "the running server",
     };
-    let thalweg = std::env::args().next().unwrap_or_else(|| "thalweg".to_owned());
+    let thalweg = program();
     let mqtt = stage.mqtt;
     let data = &stage.data_dir;
     let trucks = fleet::TRUCKS;
@@ -137,11 +137,22 @@ Try in another terminal:
   aws dynamodb query --table-name {TABLE} --no-scan-index-forward --max-items 3 \\
       --key-condition-expression 'device_id = :d' --expression-attribute-values '{{\":d\": {{\"S\": \"demo/truck-00\"}}}}'
 
-  duckdb -c \"SELECT device_id, count(*), avg(speed) FROM '{data}/cold/tables/{TABLE}/*.parquet' GROUP BY ALL\"   # after compact
+  # After compact, with `pip install duckdb`:
+  python3 -c \"import duckdb; duckdb.sql('''SELECT device_id, count(*), avg(speed)
+      FROM '{data}/cold/tables/{TABLE}/*.parquet' GROUP BY ALL''').show()\"
 
 Ctrl-C ends the demo.
 "
     );
+}
+
+/// How this program is run from another directory too.
+fn program() -> String {
+    let name = std::env::args().next().unwrap_or_else(|| "thalweg".to_owned());
+    match std::env::current_exe() {
+        Ok(path) if name.contains('/') => path.display().to_string(),
+        _ => name,
+    }
 }
 
 /// Draws a second a second until the time is up.

@@ -8,7 +8,12 @@ mod progress;
 mod repeats;
 mod rows;
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
@@ -25,6 +30,7 @@ use super::Output;
 use crate::{
     cli::ImportArguments,
     client::{Refused, Server, escape},
+    shutdown::Signals,
 };
 
 /// A batch is sent when it has so many rows or bytes.
@@ -60,6 +66,23 @@ struct Summary {
 }
 
 pub(crate) async fn run(arguments: ImportArguments, output: Output) -> anyhow::Result<()> {
+    let mut signals = Signals::listen()?;
+    let acknowledged = AtomicU64::new(0);
+    tokio::select! {
+        ended = import(arguments, output, &acknowledged) => ended,
+        code = signals.exit_code() => {
+            eprintln!("\nthalweg: interrupted; {}", resumable(acknowledged.load(Ordering::Relaxed)));
+            // The thread that reads the file may be in the middle of it.
+            std::process::exit(code)
+        }
+    }
+}
+
+fn resumable(rows: u64) -> String {
+    format!("{rows} rows are stored; the same command with --resume goes on from there")
+}
+
+async fn import(arguments: ImportArguments, output: Output, acknowledged: &AtomicU64) -> anyhow::Result<()> {
     let path = arguments.file.clone();
     let file = || format!("{}", path.display());
     let bytes = std::fs::metadata(&path).with_context(file)?.len();
@@ -95,8 +118,7 @@ pub(crate) async fn run(arguments: ImportArguments, output: Output) -> anyhow::R
             let answer = send(&server, &target, batch.body).await;
             let answer = match answer {
                 Err(error) if summary.rows > 0 => {
-                    let so_far = format!("{} rows are stored; --resume goes on from there", summary.rows);
-                    return Err(error.context(so_far));
+                    return Err(error.context(resumable(summary.rows)));
                 }
                 answer => answer?,
             };
@@ -105,6 +127,7 @@ pub(crate) async fn run(arguments: ImportArguments, output: Output) -> anyhow::R
             }
         }
         summary.rows += batch.rows;
+        acknowledged.store(summary.rows, Ordering::Relaxed);
         progress.advance(batch.offset, batch.rows);
         if let Some(checkpoint) = &checkpoint {
             checkpoint.save(batch.safe_line)?;
@@ -116,10 +139,22 @@ pub(crate) async fn run(arguments: ImportArguments, output: Output) -> anyhow::R
         checkpoint.remove();
     }
     print(&summary, &arguments, output);
+    let count = |name: &str| summary.counts.get(name).copied().unwrap_or_default();
+    if summary.rows > 0 && count("stored") + count("unchanged") == 0 {
+        let reason = reason(&server).await.unwrap_or_default();
+        bail!("nothing was stored: all rows are in quarantine{reason}; see `thalweg quarantine list`");
+    }
     if summary.bad > 0 {
         bail!("{} rows of {} could not be read and were not sent", summary.bad, arguments.file.display());
     }
     Ok(())
+}
+
+/// Why the newest row in quarantine is there.
+async fn reason(server: &Server) -> Option<String> {
+    let listed = server.get("/admin/quarantine").await.ok()?;
+    let entry = listed["entries"].as_array()?.iter().find(|entry| entry["line"].is_u64())?;
+    Some(format!(" (line {}: {})", entry["line"], entry["reason"].as_str()?))
 }
 
 /// Where rows are sent, with the mapping in the query.

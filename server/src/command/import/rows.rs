@@ -116,6 +116,9 @@ impl CsvRows {
         if let Some(first) = header.get(0).and_then(|first| first.strip_prefix('\u{feff}')) {
             header = std::iter::once(first).chain(header.iter().skip(1)).collect();
         }
+        if header.is_empty() {
+            bail!("the file is empty; its first line must name the columns");
+        }
         let place = |name: &str| {
             let Some(place) = header.iter().position(|column| column == name) else {
                 let all: Vec<&str> = header.iter().collect();
