@@ -11,7 +11,7 @@ const endpoint = process.env.AWS_ENDPOINT_URL || 'http://127.0.0.1:8000';
 const dynamodb = new AWS.DynamoDB({ endpoint });
 const documents = new AWS.DynamoDB.DocumentClient({ endpoint });
 
-async function main() {
+async function createTable() {
   await dynamodb.createTable({
     TableName: 'Music',
     KeySchema: [
@@ -24,6 +24,13 @@ async function main() {
     ],
     ProvisionedThroughput: { ReadCapacityUnits: 5, WriteCapacityUnits: 5 },
   }).promise();
+}
+
+async function main() {
+  await createTable().catch((error) => {
+    // It is there already from an earlier run.
+    if (error.code !== 'ResourceInUseException') throw error;
+  });
 
   await documents.put({
     TableName: 'Music',

@@ -11,6 +11,7 @@ import sys
 
 import boto3
 from boto3.dynamodb.conditions import Key
+from botocore.exceptions import BotoCoreError, ClientError
 
 endpoint = os.environ.get("AWS_ENDPOINT_URL", "http://127.0.0.1:8000")
 device = sys.argv[1] if len(sys.argv) > 1 else "sensors/example"
@@ -18,8 +19,15 @@ device = sys.argv[1] if len(sys.argv) > 1 else "sensors/example"
 dynamodb = boto3.resource(
     "dynamodb", endpoint_url=endpoint, region_name="local", aws_access_key_id="any", aws_secret_access_key="any"
 )
-newest = dynamodb.Table("readings").query(
-    KeyConditionExpression=Key("device_id").eq(device), ScanIndexForward=False, Limit=5
-)
+try:
+    newest = dynamodb.Table("readings").query(
+        KeyConditionExpression=Key("device_id").eq(device), ScanIndexForward=False, Limit=5
+    )
+except dynamodb.meta.client.exceptions.ResourceNotFoundException:
+    sys.exit(f"{endpoint} has no table readings yet: publish something first, as device.py does")
+except (BotoCoreError, ClientError) as error:
+    sys.exit(f"{endpoint}: {error}")
+if not newest["Items"]:
+    print(f"{device} has no readings")
 for item in newest["Items"]:
     print(item)
