@@ -8,18 +8,20 @@ FAST_SYNC_US = 400
 
 def goals(figures):
     """Each goal that was measured: number, what, the figure, the least or the most it may be, and whether it is reached."""
-    told = [*log(figures), *put(figures), *processor(figures), *get(figures), *batch(figures), *mqtt(figures), *memory(figures)]
+    told = [goal for row in [log, put, processor, get, batch, mqtt, memory] for goal in row(figures)]
     return [goal for goal in told if goal["figure"] is not None]
 
 
 def at_least(number, what, figure, bound, unit=""):
-    reached = None if figure is None else figure >= bound
-    return {"number": number, "what": what, "figure": figure, "goal": f"at least {bound:g}{unit}", "unit": unit, "reached": reached}
+    return goal(number, what, figure, f"at least {bound:g}{unit}", unit, figure is not None and figure >= bound)
 
 
 def at_most(number, what, figure, bound, unit=""):
-    reached = None if figure is None else figure <= bound
-    return {"number": number, "what": what, "figure": figure, "goal": f"at most {bound:g}{unit}", "unit": unit, "reached": reached}
+    return goal(number, what, figure, f"at most {bound:g}{unit}", unit, figure is not None and figure <= bound)
+
+
+def goal(number, what, figure, wanted, unit, reached):
+    return {"number": number, "what": what, "figure": figure, "goal": wanted, "unit": unit, "reached": reached}
 
 
 def ratio(one, other):
@@ -42,11 +44,13 @@ def put(figures):
         yield at_least(2, what, ratio(ours, ceiling), 0.8, "x")
         return
     for peer, bound in [("dynoxide", 20), ("dynalite", 4)]:
-        yield at_least(2, f"PutItem at 32 connections, against {peer}", ratio(ours, figures.of("put", peer, "per_second")), bound, "x")
+        theirs = figures.of("put", peer, "per_second")
+        yield at_least(2, f"PutItem at 32 connections, against {peer}", ratio(ours, theirs), bound, "x")
 
 
 def processor(figures):
-    for question, what, bound in [("put", "a PutItem", 40), ("get", "a GetItem (hot)", 25), ("batch", "an item of BatchWriteItem", 8)]:
+    limits = [("put", "a PutItem", 40), ("get", "a GetItem (hot)", 25), ("batch", "an item of BatchWriteItem", 8)]
+    for question, what, bound in limits:
         figure = figures.of(question, "thalweg", "server", "cpu_us_per_operation")
         yield at_most(3, f"server processor time of {what}", figure, bound, " us")
 

@@ -131,7 +131,8 @@ class Dynalite(Contender):
             return f"{self.script} is not there: npm install --prefix {self.tools} dynalite@{DYNALITE}"
         self.tools.mkdir(parents=True, exist_ok=True)
         (self.tools / "package.json").write_text('{"private": true}\n')
-        return failure_of(["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", self.tools, f"dynalite@{DYNALITE}"])
+        command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", self.tools]
+        return failure_of([*command, f"dynalite@{DYNALITE}"])
 
     def version(self):
         return f"dynalite {DYNALITE} on Node.js {output('node', '--version')}"

@@ -5,6 +5,7 @@ import statistics
 from goals import goals
 from questions import LOG_BYTES, PUT_SYNC_BYTES
 
+COLUMNS = ["a second", "from - to", "p50 us", "p99 us", "server CPU us", "while serving", "generator CPU us"]
 RAW = ["append_fdatasync", "overwrite_fdatasync", "direct_dsync"]
 
 
@@ -76,37 +77,66 @@ def outcome(facts, versions, notes, missing, options, asked, measured):
 def markdown(outcome):
     """All of it, for people."""
     figures = Figures(outcome["measured"])
+    parts = [head(outcome), goal_lines(outcome), figure_lines(outcome, figures), lag_lines(figures), disk_lines(figures)]
+    parts += [contender_lines(outcome)]
+    return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
+
+
+def head(outcome):
     facts = outcome["machine"]
-    lines = [
+    return [
         "# Results",
         "",
         f"{facts['date']}: {facts['processor']}, {facts['cores']} cores, {facts['memory_gb']} GB, Linux {facts['kernel']}, "
-        f"{facts['file_system']}; load {facts['load']} when it began. Medians of {outcome['rounds']} rounds of "
-        f"{outcome['seconds']:g} s each, contenders interleaved, load generator and server on the same cores. Made by `bench/run`; "
-        "`bench/README.md` says how to read it.",
-        "",
-        "## Goals",
-        "",
-        "| # | what | measured | goal | |",
-        "|---|---|---|---|---|",
+        f"{facts['file_system']}; load {facts['load']} when it began.",
+        f"Medians of {outcome['rounds']} rounds of {outcome['seconds']:g} s each, contenders interleaved, load generator and "
+        "server on the same cores.",
+        "Made by `bench/run`; [README.md](README.md) says how it is measured.",
     ]
+
+
+def goal_lines(outcome):
+    lines = ["## Goals", "", "| # | what | measured | goal | |", "|---|---|---|---|---|"]
     for goal in outcome["goals"]:
         verdict = "reached" if goal["reached"] else "**not reached**"
-        lines.append(f"| {goal['number']} | {goal['what']} | {number(goal['figure'])}{goal['unit']} | {goal['goal']} | {verdict} |")
-    lines += ["", "## Figures", "", "| question | who | a second | from - to | p50 us | p99 us | server CPU us | of it serving | generator CPU us |"]
-    lines.append("|---|---|---|---|---|---|---|---|---|")
+        figure = number(goal["figure"]) + goal["unit"]
+        lines.append(f"| {goal['number']} | {goal['what']} | {figure} | {goal['goal']} | {verdict} |")
+    return lines if outcome["goals"] else []
+
+
+def figure_lines(outcome, figures):
+    lines = ["## Figures", "", "| " + " | ".join(["question", "who", *COLUMNS]) + " |", "|---" * (2 + len(COLUMNS)) + "|"]
     for question, title in outcome["questions"].items():
-        for contender in outcome["measured"].get(question, {}) if question != "disk" else []:
+        if question == "disk":
+            continue
+        for contender in outcome["measured"].get(question, {}):
             lines.append(f"| {title} | {contender} | {figure_cells(figures, question, contender)} |")
-    lines += ["", "Server CPU is user and system time of the whole process an operation, for Thalweg with flushing and compaction until it has", "caught up; an operation is an item or a reading.", ""]
-    if lags := [(question, figures.of(question, "thalweg", "followers", "lag_us", "p50")) for question in ["followers"]]:
-        lines += [f"Change streams: p50 {number(lag)} us from when a put was due to its change being told." for _, lag in lags if lag is not None]
-    lines += disk_lines(figures)
-    lines += ["", "## Who took part", "", "| who | version | acknowledges |", "|---|---|---|"]
+    lines += [
+        "",
+        "Server CPU is user and system time of the whole process for an operation: an item, or a reading. The first figure is all",
+        "of it, for Thalweg with flushing and merging until it has caught up.",
+    ]
+    return lines
+
+
+def lag_lines(figures):
+    told = []
+    for question, who, what in [("followers", "thalweg", "followers"), ("mqtt", "mosquitto", "subscribers")]:
+        p50, p99 = (figures.of(question, who, what, "lag_us", share) for share in ["p50", "p99"])
+        if p50 is not None:
+            lag = f"p50 {number(p50)} us, p99 {number(p99)} us"
+            told.append(f"From when a reading was due to one of {who}'s {what} being told: {lag}.")
+    return told
+
+
+def contender_lines(outcome):
+    lines = ["## Who took part", "", "| who | version | acknowledges |", "|---|---|---|"]
     lines += [f"| {name} | {version} | {outcome['acknowledges'][name]} |" for name, version in outcome["versions"].items()]
-    lines += [""] + [f"Missing: **{name}** ({reason})." for name, reason in outcome["missing"].items()]
-    lines += [f"Broken: {text}." for text in outcome["broken"]]
-    return "\n".join(lines).rstrip() + "\n"
+    for name, reason in outcome["missing"].items():
+        lines += ["", f"Missing: **{name}** ({reason})."]
+    for text in outcome["broken"]:
+        lines += ["", f"Broken: {text}."]
+    return lines
 
 
 def figure_cells(figures, question, contender):
@@ -127,12 +157,15 @@ def disk_lines(figures):
     kinds = [kind for kind in [*RAW, "thalweg_log"] if figures.disk(PUT_SYNC_BYTES, kind, "p50_us") is not None]
     if not kinds:
         return []
-    head = " | ".join(kind.replace("_", " ") for kind in kinds)
-    lines = ["", "## The disk", "", "Median time of one write and sync, and bytes a second, one write after the other.", "", f"| bytes | {head} |"]
-    lines.append("|---" * (len(kinds) + 1) + "|")
+    names = " | ".join(kind.replace("_", " ") for kind in kinds)
+    lines = ["## The disk", "", "Median time of one write and sync, and bytes a second, one write after the other.", ""]
+    lines += [f"| bytes | {names} |", "|---" * (len(kinds) + 1) + "|"]
+
+    def cell(size, kind):
+        return f"{number(figures.disk(size, kind, 'p50_us'))} us, {number(figures.disk(size, kind, 'mb_per_second'))} MB/s"
+
     for size in [PUT_SYNC_BYTES, *LOG_BYTES]:
-        cells = [f"{number(figures.disk(size, kind, 'p50_us'))} us, {number(figures.disk(size, kind, 'mb_per_second'))} MB/s" for kind in kinds]
-        lines.append(f"| {size} | " + " | ".join(cells) + " |")
+        lines.append(f"| {size} | " + " | ".join(cell(size, kind) for kind in kinds) + " |")
     return lines
 
 
