@@ -8,7 +8,7 @@ FAST_SYNC_US = 400
 
 def goals(figures):
     """Each goal that was measured: number, what, the figure, the least or the most it may be, and whether it is reached."""
-    told = [goal for row in [log, put, processor, get, batch, mqtt, memory] for goal in row(figures)]
+    told = [goal for row in [log, put, processor, get, batch, mqtt, last, memory] for goal in row(figures)]
     return [goal for goal in told if goal["figure"] is not None]
 
 
@@ -75,6 +75,11 @@ def mqtt(figures):
     yield at_least(6, "MQTT QoS 1 acknowledged a second, against mosquitto to one subscriber", ratio(ours, theirs), 2, "x")
     cost = figures.of("mqtt", "thalweg", "server", "cpu_us_per_operation")
     yield at_most(6, "server processor time of an MQTT QoS 1 reading", cost, 12, " us")
+
+
+def last(figures):
+    ours, theirs = (figures.of("last", who, "latency_us", "p50") for who in ["thalweg", "postgresql"])
+    yield at_most(7, "last reading of a device, p50 at 1 connection, against postgresql", ratio(ours, theirs), 1.5, "x")
 
 
 def memory(figures):

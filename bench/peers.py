@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -25,6 +26,7 @@ class Running:
     pid: int | None = None
     http: str | None = None
     mqtt: str | None = None
+    postgres: int | None = None
 
 
 class Contender:
@@ -142,6 +144,61 @@ class Dynalite(Contender):
         return ["node", self.script, "--host", "127.0.0.1", "--port", port, "--path", directory / "level", *fast]
 
 
+class PostgreSQL(Contender):
+    """Asked with its own load generator, pgbench: ours does not speak its protocol."""
+
+    name = "postgresql"
+    acknowledges = "after the sync (write-ahead log)"
+
+    def __init__(self):
+        self.programs = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
+
+    def prepare(self, install):
+        if not self.programs or not (self.programs / "pgbench").exists():
+            return "postgresql is not installed: apt-get install postgresql"
+        return None
+
+    def version(self):
+        return output(self.programs / "postgres", "--version")
+
+    def command(self, directory, port):
+        data = directory / "data"
+        initdb = [self.programs / "initdb", "--auth", "trust", "--username", "postgres", "--pgdata", data]
+        if reason := failure_of(initdb, **self.rights(directory)):
+            raise Broken(reason)
+        return [self.programs / "postgres", "-D", data, "-h", "127.0.0.1", "-p", port, "-k", ""]
+
+    def rights(self, directory):
+        """It does not run as root; its Debian package brings a user."""
+        if os.geteuid() != 0:
+            return {}
+        shutil.chown(directory, "postgres", "postgres")
+        return {"user": "postgres", "group": "postgres", "extra_groups": []}
+
+    @contextlib.contextmanager
+    def running(self, directory):
+        port = free_port()
+        with process_of(self.command(directory, port), directory, **self.rights(directory)) as process:
+            wait_for_port(process, port, directory)
+            try:
+                self.wait_until_ready(port, directory)
+                yield Running(pid=process.pid, postgres=port)
+            finally:
+                # Its children end with it only if it is asked.
+                process.send_signal(signal.SIGQUIT)
+                process.wait(PATIENCE_S)
+
+    def wait_until_ready(self, port, directory):
+        deadline = time.monotonic() + PATIENCE_S
+        while failure_of([self.programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", port]):
+            if time.monotonic() > deadline:
+                raise Broken(f"does not become ready: {said(directory)}")
+            time.sleep(0.05)
+
+    def client(self, name, port, *arguments):
+        return [self.programs / name, "-h", "127.0.0.1", "-p", port, "-U", "postgres", *arguments, "postgres"]
+
+
 class Mosquitto(Contender):
     name = "mosquitto"
     acknowledges = "before any sync (from memory, saved every 30 minutes)"
@@ -166,7 +223,8 @@ class Mosquitto(Contender):
 def all_of(binary, tools):
     """Every contender, by name."""
     everyone = [
-        Disk(), Thalweg(binary), Dynoxide(tools, on_disk=True), Dynoxide(tools, on_disk=False), Dynalite(tools), Mosquitto()
+        Disk(), Thalweg(binary), Dynoxide(tools, on_disk=True), Dynoxide(tools, on_disk=False), Dynalite(tools), Mosquitto(),
+        PostgreSQL(),
     ]  # fmt: skip
     return {contender.name: contender for contender in everyone}
 
@@ -184,9 +242,9 @@ def output(*command):
     return (result.stdout or result.stderr).strip()
 
 
-def failure_of(command):
-    """Runs an installation; the end of what it said if it failed."""
-    result = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+def failure_of(command, **options):
+    """Runs a preparation; the end of what it said if it failed."""
+    result = subprocess.run([str(part) for part in command], capture_output=True, text=True, **options)
     return None if result.returncode == 0 else f"{command[0]} failed: {(result.stderr or result.stdout).strip()[-300:]}"
 
 

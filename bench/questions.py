@@ -5,6 +5,7 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import last_reading
 import peers
 
 # About what one sync carries of 32 connections that put.
@@ -35,8 +36,10 @@ class Question:
     # Takes minutes: asked only if it is named, and then once.
     long: bool = False
 
-    def measure(self, setting, contender, server):
-        command = [setting.binary, "--json", "bench", *self.command, *self.besides.get(contender, [])]
+    def measure(self, setting, contender, server, directory):
+        if server.postgres:
+            return last_reading.measure(contender, server, ITEMS, DEVICES, setting.seconds, directory)
+        command = [setting.binary, "--json", "bench", *self.command, *self.besides.get(contender.name, [])]
         if self.command[0] == "disk":
             # Four sizes, three or four kinds of write.
             command += ["--dir", setting.directory, "--seconds", setting.seconds / 4]
@@ -59,6 +62,8 @@ SIZES = ",".join(str(size) for size in [PUT_SYNC_BYTES, *LOG_BYTES])
 DYNAMODB = ["thalweg", "dynoxide", "dynalite"]
 # Few, because they are written first, and a peer takes long for that.
 READ = ["--items", 2000, "--devices", 100]
+# Of those that write fast.
+ITEMS, DEVICES = 100_000, 1000
 
 ALL = [
     Question("disk", "write and sync", ["disk"], ["disk", "--log", "--bytes", SIZES]),
@@ -78,8 +83,8 @@ ALL = [
         ["mqtt", "--qos", 0, "--connections", 64], {"mosquitto": ["--subscribers", 1]},
     ),
     Question(
-        "last", "last reading of a device, 1 connection", DYNAMODB,
-        ["query", "--newest", 1, "--connections", 1, *READ],
+        "last", "last reading of a device, 1 connection", ["thalweg", "postgresql"],
+        ["query", "--newest", 1, "--connections", 1, "--items", ITEMS, "--devices", DEVICES],
     ),
     Question(
         "open", "PutItem at 2000 a second, open loop", ["thalweg", "dynalite"],
