@@ -14,7 +14,7 @@ use std::{
 use item::{Key, ShardId, Table, TableId};
 use store::{
     Catalog, Direction, Error,
-    files::{ColdFile, ColumnTypes, FileWriter, ItemRow, KeyRange, NewFile, Row},
+    files::{ColdFile, ColumnTypes, FileWriter, KeyRange, NewFile, Row},
     manifest::{Edit, FileEntry, Flushed, Place, RUNS_DIR},
     view::Sealed,
 };
@@ -117,11 +117,11 @@ impl Flush {
             Arc::new(before.unwrap_or_else(|| ColumnTypes::of_table(&table)))
         });
         for row in &rows {
-            let row = decode(row)?;
-            match &row.item {
-                Some(item) => Arc::make_mut(types).widen(item),
-                None => Arc::make_mut(types).widen(&row.key.to_item(&table).map_err(|error| malformed(&error))?),
+            match &row.image {
+                Some(image) => types.widen_image(image),
+                None => row.key.to_item(&table).map(|item| Arc::make_mut(types).widen(&item)),
             }
+            .map_err(|error| malformed(&error))?;
         }
         let reader = (rows.len() == BATCH_ROWS).then_some(reader);
         Ok(State::Widen { parts, reader, all })
@@ -151,7 +151,7 @@ impl Flush {
             }
         };
         for row in &rows {
-            writer.write(&decode(row)?)?;
+            writer.write_image(row)?;
         }
         if rows.len() == BATCH_ROWS {
             return Ok(State::Write { parts, writing: Some((reader, writer)) });
@@ -234,11 +234,6 @@ fn after(key: &Key) -> Key {
     let mut sort = key.sort.to_vec();
     sort.push(0);
     Key { partition: key.partition.clone(), sort: sort.into() }
-}
-
-fn decode(row: &Row) -> Result<ItemRow, Error> {
-    let item = row.image.as_ref().map(|image| image.decode()).transpose().map_err(|error| malformed(&error))?;
-    Ok(ItemRow { key: row.key.clone(), sequence: row.sequence, item })
 }
 
 fn malformed(error: &item::CodecError) -> Error {

@@ -32,6 +32,7 @@ pub(crate) fn put_bytes(bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Reads an encoding from front to back.
+#[derive(Debug)]
 pub(crate) struct Reader<'a> {
     bytes: &'a Bytes,
     offset: usize,
@@ -41,6 +42,11 @@ impl<'a> Reader<'a> {
     /// Starts reading at `offset`, which may be past the end.
     pub(crate) fn new(bytes: &'a Bytes, offset: usize) -> Reader<'a> {
         Reader { bytes, offset }
+    }
+
+    /// What it reads.
+    pub(crate) fn bytes(&self) -> &'a Bytes {
+        self.bytes
     }
 
     /// How far it has read.

@@ -92,9 +92,115 @@ impl Image {
         Ok(None)
     }
 
+    /// The top-level attributes in order of their names, without copying any. After an error there are no more.
+    pub fn attributes(&self) -> Attributes<'_> {
+        Attributes { reader: Reader::new(&self.0, 0), left: None, last: None }
+    }
+
     /// The encoded bytes.
     pub fn bytes(&self) -> &Bytes {
         &self.0
+    }
+}
+
+/// See [`Image::attributes`].
+#[derive(Debug)]
+pub struct Attributes<'a> {
+    reader: Reader<'a>,
+    /// Attributes to come; none before the first.
+    left: Option<usize>,
+    last: Option<&'a str>,
+}
+
+/// An attribute's value, borrowed from an item or from an image.
+#[derive(Clone, Copy, Debug)]
+pub enum ValueRef<'a> {
+    /// `NULL`.
+    Null,
+    /// `BOOL`.
+    Bool(bool),
+    /// `S`.
+    String(&'a str),
+    /// `N`.
+    Number(Number),
+    /// `B`.
+    Binary(&'a [u8]),
+    /// A list, map or set.
+    Whole(&'a Value),
+    /// A list, map or set as it lies in an image, not looked into.
+    Encoded {
+        /// The image's bytes.
+        image: &'a Bytes,
+        /// Where in them.
+        offset: usize,
+    },
+}
+
+impl<'a> Iterator for Attributes<'a> {
+    type Item = Result<(&'a str, ValueRef<'a>), CodecError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let next = self.read().transpose();
+        if matches!(next, None | Some(Err(_))) {
+            self.left = Some(0);
+        }
+        next
+    }
+}
+
+impl<'a> Attributes<'a> {
+    fn read(&mut self) -> Result<Option<(&'a str, ValueRef<'a>)>, CodecError> {
+        let left = match self.left {
+            Some(0) => return Ok(None),
+            Some(left) => left,
+            None => self.reader.number::<usize>(COUNT)?,
+        };
+        let Some(after) = left.checked_sub(1) else {
+            return if self.reader.is_done() {
+                Ok(None)
+            } else {
+                self.reader.error(self.reader.offset(), "the end of the item")
+            };
+        };
+        let start = self.reader.offset();
+        let name = self.reader.text(NAME)?;
+        if self.last.is_some_and(|last| last >= name) {
+            return self.reader.error(start, ORDER);
+        }
+        let value = read_ref(&mut self.reader)?;
+        if after == 0 && !self.reader.is_done() {
+            return self.reader.error(self.reader.offset(), "the end of the item");
+        }
+        (self.left, self.last) = (Some(after), Some(name));
+        Ok(Some((name, value)))
+    }
+}
+
+impl<'a> From<&'a Value> for ValueRef<'a> {
+    fn from(value: &'a Value) -> ValueRef<'a> {
+        match value {
+            Value::Null => ValueRef::Null,
+            Value::Bool(value) => ValueRef::Bool(*value),
+            Value::String(text) => ValueRef::String(text),
+            Value::Number(number) => ValueRef::Number(*number),
+            Value::Binary(bytes) => ValueRef::Binary(bytes),
+            whole => ValueRef::Whole(whole),
+        }
+    }
+}
+
+impl ValueRef<'_> {
+    /// The value itself, copied.
+    pub fn to_value(&self) -> Result<Value, CodecError> {
+        Ok(match self {
+            ValueRef::Null => Value::Null,
+            ValueRef::Bool(value) => Value::Bool(*value),
+            ValueRef::String(text) => Value::String((*text).to_owned()),
+            ValueRef::Number(number) => Value::Number(*number),
+            ValueRef::Binary(bytes) => Value::Binary(Bytes::copy_from_slice(bytes)),
+            ValueRef::Whole(value) => (*value).clone(),
+            ValueRef::Encoded { image, offset } => read_value(&mut Reader::new(image, *offset), Value::DEPTH_MAX)?,
+        })
     }
 }
 
@@ -190,6 +296,25 @@ fn read_value(reader: &mut Reader<'_>, depth: usize) -> Result<Value, CodecError
         NUMBER_SET => Value::NumberSet(read_set(reader, read_number)?),
         BINARY_SET => Value::BinarySet(read_set(reader, |reader| reader.blob("bytes"))?),
         _ => return reader.error(start, "a known type tag"),
+    })
+}
+
+/// Scalars as they are; of the others only where they begin.
+fn read_ref<'a>(reader: &mut Reader<'a>) -> Result<ValueRef<'a>, CodecError> {
+    let offset = reader.offset();
+    Ok(match reader.byte("a type tag")? {
+        NULL => ValueRef::Null,
+        FALSE => ValueRef::Bool(false),
+        TRUE => ValueRef::Bool(true),
+        STRING => ValueRef::String(reader.text("text")?),
+        NUMBER => ValueRef::Number(read_number(reader)?),
+        BINARY => ValueRef::Binary(reader.slice("bytes")?),
+        _ => {
+            let image = reader.bytes();
+            *reader = Reader::new(image, offset);
+            skip_value(reader, Value::DEPTH_MAX)?;
+            ValueRef::Encoded { image, offset }
+        }
     })
 }
 

@@ -29,7 +29,7 @@ mod value;
 
 pub use codec::CodecError;
 pub use event::{Actor, Change, Event, Old, SequenceNumber, ShardId};
-pub use image::Image;
+pub use image::{Attributes, Image, ValueRef};
 pub use item::{Collision, Item, ItemError};
 pub use key::{Key, KeyError, Slot};
 pub use number::{Number, NumberError};

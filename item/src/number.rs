@@ -49,11 +49,8 @@ impl Number {
         if digits == 0 {
             return Ok(Number::ZERO);
         }
-        let (mut digits, mut exponent) = (digits, i64::from(exponent));
-        while digits.is_multiple_of(10) {
-            digits /= 10;
-            exponent += 1;
-        }
+        let (digits, zeros) = without_trailing_zeros(digits);
+        let exponent = i64::from(exponent) + i64::from(zeros);
         let precision = count_digits(digits);
         if precision > Number::PRECISION_MAX {
             return Err(NumberError::TooPrecise);
@@ -162,7 +159,27 @@ impl Number {
 
 /// How many decimal digits `digits` has; none for zero.
 fn count_digits(digits: u128) -> u32 {
-    digits.checked_ilog10().map_or(0, |log| log + 1)
+    // Most numbers are small, and 16-byte arithmetic is slow.
+    let log = u64::try_from(digits).map_or_else(|_| digits.checked_ilog10(), u64::checked_ilog10);
+    log.map_or(0, |log| log + 1)
+}
+
+/// `digits`, not zero, without the zeros at its end, and how many they were.
+fn without_trailing_zeros(mut digits: u128) -> (u128, u32) {
+    let mut zeros = 0;
+    while u64::try_from(digits).is_err() {
+        if !digits.is_multiple_of(10) {
+            return (digits, zeros);
+        }
+        digits /= 10;
+        zeros += 1;
+    }
+    let mut small = digits as u64;
+    while small.is_multiple_of(10) {
+        small /= 10;
+        zeros += 1;
+    }
+    (u128::from(small), zeros)
 }
 
 impl Neg for Number {

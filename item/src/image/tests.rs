@@ -15,6 +15,21 @@ proptest! {
     }
 
     #[test]
+    fn borrowed_attributes_are_those_of_the_decoded_item(bytes in damaged_images(), item in arbitrary::items()) {
+        for image in [Image::encode(&item), Image::from_bytes(Bytes::from(bytes))] {
+            let copy = |attribute: Result<(&str, ValueRef<'_>), CodecError>| {
+                let (name, value) = attribute?;
+                Ok((name.to_owned(), value.to_value()?))
+            };
+            let borrowed: Result<Vec<_>, CodecError> = image.attributes().map(copy).collect();
+            prop_assert_eq!(borrowed.ok().map(|pairs| Item(pairs.into_iter().collect())), image.decode().ok());
+        }
+        for (name, value) in &item {
+            prop_assert_eq!(ValueRef::from(value).to_value(), Ok(value.clone()), "{}", name);
+        }
+    }
+
+    #[test]
     fn an_absent_attribute_is_none(item in arbitrary::items(), name in arbitrary::names()) {
         prop_assert_eq!(Image::encode(&item).attribute(&name), Ok(item.get(&name).cloned()));
     }

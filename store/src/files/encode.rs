@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use arrow_array::{
     ArrayRef, RecordBatch, TimestampMicrosecondArray, TimestampMillisecondArray, TimestampNanosecondArray,
-    builder::{BinaryBuilder, BooleanBuilder, Decimal128Builder, Int64Builder, StringBuilder},
+    builder::{ArrayBuilder, BinaryBuilder, BooleanBuilder, Decimal128Builder, Int64Builder, StringBuilder},
 };
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
-use item::{Item, SequenceNumber, Value};
+use item::{CodecError, SequenceNumber, Value, ValueRef};
 
 use super::{
     decimal,
@@ -105,20 +105,26 @@ impl RowEncoder {
         self.bytes
     }
 
-    /// Adds a row; answers how many values went to the residual column. Of a removed key, `item` is its key attributes.
-    pub(super) fn push(&mut self, sequence: SequenceNumber, item: &Item, deleted: bool) -> u64 {
-        let mut cells: Vec<Option<&Value>> = vec![None; self.columns.len()];
-        let mut left_over: BTreeMap<&str, &Value> = BTreeMap::new();
-        for (attribute, value) in item.iter() {
-            match self.column_of(attribute, value) {
-                Some(column) => cells[column] = Some(value),
-                None => {
-                    left_over.insert(attribute, value);
-                }
+    /// Adds a row of `bytes`, about; answers how many values went to the residual column. `attributes` come in order of
+    /// their names; of a removed key, they are its key's. After an error the encoder is of no more use.
+    pub(super) fn push<'a>(
+        &mut self,
+        sequence: SequenceNumber,
+        attributes: impl Iterator<Item = Result<(&'a str, ValueRef<'a>), CodecError>>,
+        bytes: usize,
+        deleted: bool,
+    ) -> Result<u64, CodecError> {
+        let mut left_over: BTreeMap<&str, Value> = BTreeMap::new();
+        let mut ascending = self.types.ascending();
+        for attribute in attributes {
+            let (name, value) = attribute?;
+            let column = ascending.slots(name).and_then(|slots| slots.column(&value));
+            if !column.is_some_and(|column| self.columns[column].push(&value)) {
+                left_over.insert(name, value.to_value()?);
             }
         }
-        for (column, cell) in self.columns.iter_mut().zip(cells) {
-            column.push(cell);
+        for column in self.columns.iter_mut().filter(|column| column.len() == self.rows) {
+            column.push_null();
         }
         if left_over.is_empty() {
             self.residual.append_null();
@@ -130,8 +136,8 @@ impl RowEncoder {
             column.append_value(deleted);
         }
         self.rows += 1;
-        self.bytes += item.size();
-        left_over.len() as u64
+        self.bytes += bytes;
+        Ok(left_over.len() as u64)
     }
 
     /// The rows since the last batch.
@@ -145,18 +151,6 @@ impl RowEncoder {
         self.rows = 0;
         self.bytes = 0;
         RecordBatch::try_new(Arc::clone(&self.schema), arrays)
-    }
-
-    fn column_of(&self, attribute: &str, value: &Value) -> Option<usize> {
-        let slots = self.types.slots(attribute)?;
-        match value {
-            Value::String(_) => slots.string,
-            Value::Binary(_) => slots.binary,
-            Value::Bool(_) => slots.bool,
-            Value::Null => slots.null,
-            Value::Number(_) => slots.number.filter(|column| self.columns[*column].holds(value)),
-            Value::List(_) | Value::Map(_) | Value::StringSet(_) | Value::NumberSet(_) | Value::BinarySet(_) => None,
-        }
     }
 }
 
@@ -175,40 +169,46 @@ impl ColumnBuilder {
         }
     }
 
-    fn holds(&self, value: &Value) -> bool {
+    /// Adds a cell, if the column holds this value.
+    fn push(&mut self, value: &ValueRef<'_>) -> bool {
         match (self, value) {
-            (ColumnBuilder::Decimal { integer_digits, scale, .. }, Value::Number(number)) => {
-                decimal::to_decimal(number, *integer_digits, *scale).is_some()
+            (ColumnBuilder::String(values), ValueRef::String(text)) => values.append_value(text),
+            (ColumnBuilder::Binary(values), ValueRef::Binary(bytes)) => values.append_value(bytes),
+            (ColumnBuilder::Bool(values), ValueRef::Bool(value)) => values.append_value(*value),
+            (ColumnBuilder::Null(values), ValueRef::Null) => values.append_value(true),
+            (ColumnBuilder::Decimal { values, integer_digits, scale }, ValueRef::Number(number)) => {
+                match decimal::to_decimal(number, *integer_digits, *scale) {
+                    Some(unscaled) => values.append_value(unscaled),
+                    None => return false,
+                }
             }
-            (ColumnBuilder::Time { unit, .. }, Value::Number(number)) => decimal::to_time(number, *unit).is_some(),
-            _ => true,
+            (ColumnBuilder::Time { values, unit }, ValueRef::Number(number)) => match decimal::to_time(number, *unit) {
+                Some(count) => values.push(Some(count)),
+                None => return false,
+            },
+            _ => return false,
+        }
+        true
+    }
+
+    fn push_null(&mut self) {
+        match self {
+            ColumnBuilder::String(values) => values.append_null(),
+            ColumnBuilder::Binary(values) => values.append_null(),
+            ColumnBuilder::Bool(values) | ColumnBuilder::Null(values) => values.append_null(),
+            ColumnBuilder::Decimal { values, .. } => values.append_null(),
+            ColumnBuilder::Time { values, .. } => values.push(None),
         }
     }
 
-    /// Adds a cell; a value of another type than the column's is none here.
-    fn push(&mut self, cell: Option<&Value>) {
+    /// Cells so far.
+    fn len(&self) -> usize {
         match self {
-            ColumnBuilder::String(values) => values.append_option(match cell {
-                Some(Value::String(text)) => Some(text),
-                _ => None,
-            }),
-            ColumnBuilder::Binary(values) => values.append_option(match cell {
-                Some(Value::Binary(bytes)) => Some(bytes),
-                _ => None,
-            }),
-            ColumnBuilder::Bool(values) => values.append_option(match cell {
-                Some(Value::Bool(value)) => Some(*value),
-                _ => None,
-            }),
-            ColumnBuilder::Null(values) => values.append_option(cell.map(|_| true)),
-            ColumnBuilder::Decimal { values, integer_digits, scale } => values.append_option(match cell {
-                Some(Value::Number(number)) => decimal::to_decimal(number, *integer_digits, *scale),
-                _ => None,
-            }),
-            ColumnBuilder::Time { values, unit } => values.push(match cell {
-                Some(Value::Number(number)) => decimal::to_time(number, *unit),
-                _ => None,
-            }),
+            ColumnBuilder::String(values) => values.len(),
+            ColumnBuilder::Binary(values) => values.len(),
+            ColumnBuilder::Bool(values) | ColumnBuilder::Null(values) => values.len(),
+            ColumnBuilder::Decimal { values, .. } => values.len(),
+            ColumnBuilder::Time { values, .. } => values.len(),
         }
     }
 

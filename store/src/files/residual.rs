@@ -14,7 +14,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::Value as Json;
 
 /// The text for these attributes.
-pub(super) fn to_text(attributes: &BTreeMap<&str, &Value>) -> String {
+pub(super) fn to_text(attributes: &BTreeMap<&str, Value>) -> String {
     let typed: BTreeMap<&str, Typed<'_>> = attributes.iter().map(|(name, value)| (*name, Typed(value))).collect();
     serde_json::to_string(&typed).expect("maps with text keys, and numbers as text, serialize")
 }

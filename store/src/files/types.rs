@@ -10,9 +10,13 @@
 //! A value that no column holds (lists, maps, sets, numbers beyond these, attributes beyond the cap) goes to the
 //! residual column. The order of columns is: key, then in the order in which they were first seen.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, btree_map},
+    ops::Bound,
+    sync::Arc,
+};
 
-use item::{Item, KeyType, Table, Value};
+use item::{CodecError, Image, Item, KeyType, Table, ValueRef};
 use serde::{Deserialize, Serialize};
 
 use super::{decimal, names};
@@ -87,6 +91,41 @@ pub(super) struct Slots {
     pub(super) number: Option<usize>,
 }
 
+/// Looks up attributes in order of their names. Rows are alike, so the next one is mostly the next one here.
+pub(super) struct Ascending<'a> {
+    types: &'a BTreeMap<String, Slots>,
+    next: btree_map::Range<'a, String, Slots>,
+}
+
+impl<'a> Ascending<'a> {
+    /// The columns of `attribute`.
+    pub(super) fn slots(&mut self, attribute: &str) -> Option<&'a Slots> {
+        if let Some((name, slots)) = self.next.next()
+            && name == attribute
+        {
+            return Some(slots);
+        }
+        self.next = self.types.range::<str, _>((Bound::Included(attribute), Bound::Unbounded));
+        let (_, slots) = self.next.clone().next().filter(|(name, _)| *name == attribute)?;
+        self.next.next();
+        Some(slots)
+    }
+}
+
+impl Slots {
+    /// The column for a value of this type.
+    pub(super) fn column(&self, value: &ValueRef<'_>) -> Option<usize> {
+        match value {
+            ValueRef::String(_) => self.string,
+            ValueRef::Binary(_) => self.binary,
+            ValueRef::Bool(_) => self.bool,
+            ValueRef::Null => self.null,
+            ValueRef::Number(_) => self.number,
+            ValueRef::Whole(_) | ValueRef::Encoded { .. } => None,
+        }
+    }
+}
+
 impl ColumnTypes {
     /// The columns of a table without items: those of its key.
     pub fn of_table(table: &Table) -> ColumnTypes {
@@ -112,27 +151,58 @@ impl ColumnTypes {
     /// Widens to hold `item`'s values, as far as columns can.
     pub fn widen(&mut self, item: &Item) {
         for (attribute, value) in &item.0 {
-            self.widen_attribute(attribute, value);
+            self.widen_attribute(attribute, &ValueRef::from(value));
         }
     }
 
-    pub(super) fn slots(&self, attribute: &str) -> Option<&Slots> {
-        self.by_attribute.get(attribute)
+    /// As [`ColumnTypes::widen`], of an item as it lies in a memtable. Most add nothing, and are not copied.
+    pub fn widen_image(self: &mut Arc<Self>, image: &Image) -> Result<(), CodecError> {
+        let mut holds = true;
+        let mut ascending = self.ascending();
+        for attribute in image.attributes() {
+            let (name, value) = attribute?;
+            holds &= ascending.slots(name).is_some_and(|slots| self.has_column(slots, &value));
+        }
+        if !holds {
+            let types = Arc::make_mut(self);
+            for attribute in image.attributes() {
+                let (name, value) = attribute?;
+                types.widen_attribute(name, &value);
+            }
+        }
+        Ok(())
     }
 
-    fn widen_attribute(&mut self, attribute: &str, value: &Value) {
+    /// Is there a column for the value as the types are, or would there never be one?
+    fn has_column(&self, slots: &Slots, value: &ValueRef<'_>) -> bool {
+        match value {
+            ValueRef::Number(number) => slots.number.is_some_and(|at| {
+                let before = self.columns[at].column_type;
+                decimal::widened(Some(before), number).is_none_or(|wide| wide == before)
+            }),
+            ValueRef::Whole(_) | ValueRef::Encoded { .. } => true,
+            _ => slots.column(value).is_some(),
+        }
+    }
+
+    /// For looking up the attributes of a row, in order of their names.
+    pub(super) fn ascending(&self) -> Ascending<'_> {
+        Ascending { types: &self.by_attribute, next: self.by_attribute.range::<str, _>(..) }
+    }
+
+    fn widen_attribute(&mut self, attribute: &str, value: &ValueRef<'_>) {
         let slots = self.by_attribute.get(attribute).copied().unwrap_or_default();
         let (slot, new) = match value {
-            Value::String(_) => (slots.string, ColumnType::String),
-            Value::Binary(_) => (slots.binary, ColumnType::Binary),
-            Value::Bool(_) => (slots.bool, ColumnType::Bool),
-            Value::Null => (slots.null, ColumnType::Null),
-            Value::Number(number) => {
+            ValueRef::String(_) => (slots.string, ColumnType::String),
+            ValueRef::Binary(_) => (slots.binary, ColumnType::Binary),
+            ValueRef::Bool(_) => (slots.bool, ColumnType::Bool),
+            ValueRef::Null => (slots.null, ColumnType::Null),
+            ValueRef::Number(number) => {
                 let before = slots.number.map(|at| self.columns[at].column_type);
                 let Some(wide) = decimal::widened(before, number) else { return };
                 (slots.number, wide)
             }
-            Value::List(_) | Value::Map(_) | Value::StringSet(_) | Value::NumberSet(_) | Value::BinarySet(_) => return,
+            ValueRef::Whole(_) | ValueRef::Encoded { .. } => return,
         };
         match slot {
             Some(at) => self.columns[at].column_type = new,

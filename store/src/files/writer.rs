@@ -6,7 +6,7 @@
 use std::{io::Write, mem, sync::Arc};
 
 use bytes::Bytes;
-use item::{Item, Key, SequenceNumber, ShardId, Table};
+use item::{CodecError, Item, Key, SequenceNumber, ShardId, Table, ValueRef};
 use parquet::{
     arrow::{ArrowWriter, arrow_writer::ArrowWriterOptions},
     basic::{Compression, Encoding, ZstdLevel},
@@ -15,7 +15,7 @@ use parquet::{
 };
 
 use super::{
-    FileId, ItemRow, decimal,
+    FileId, ItemRow, Row, decimal,
     encode::RowEncoder,
     footer::{BLOCK_ROWS, Footer, KeyAttributes},
     names::SEQUENCE_COLUMN,
@@ -107,21 +107,43 @@ impl FileWriter {
 
     /// Adds a row, whose key must be greater than the last one's.
     pub fn write(&mut self, row: &ItemRow) -> Result<(), Error> {
-        assert!(self.entry.rows == 0 || row.key > self.entry.max_key, "rows come in ascending order of distinct keys");
-        assert!(row.item.is_some() || self.footer.with_deleted, "a generation has no removed keys");
-        if self.entry.rows.is_multiple_of(BLOCK_ROWS as u64) {
-            self.footer.first_keys.push(row.key.clone());
+        match &row.item {
+            Some(item) => self.write_attributes(&row.key, row.sequence, borrowed(item), item.size(), false),
+            None => self.write_removed(&row.key, row.sequence),
         }
-        let key_item: Item;
-        let item = match &row.item {
-            Some(item) => item,
-            None => {
-                key_item = row.key.to_item(&self.table).map_err(|error| cannot_encode(&self.path, error))?;
-                &key_item
+    }
+
+    /// As [`FileWriter::write`], of a row as it lies in a memtable.
+    pub fn write_image(&mut self, row: &Row) -> Result<(), Error> {
+        match &row.image {
+            Some(image) => {
+                self.write_attributes(&row.key, row.sequence, image.attributes(), image.bytes().len(), false)
             }
-        };
-        self.entry.residual_values += self.encoder.push(row.sequence, item, row.item.is_none());
-        self.note(row);
+            None => self.write_removed(&row.key, row.sequence),
+        }
+    }
+
+    fn write_removed(&mut self, key: &Key, sequence: SequenceNumber) -> Result<(), Error> {
+        assert!(self.footer.with_deleted, "a generation has no removed keys");
+        let item = key.to_item(&self.table).map_err(|error| cannot_encode(&self.path, error))?;
+        self.write_attributes(key, sequence, borrowed(&item), item.size(), true)
+    }
+
+    fn write_attributes<'a>(
+        &mut self,
+        key: &Key,
+        sequence: SequenceNumber,
+        attributes: impl Iterator<Item = Result<(&'a str, ValueRef<'a>), CodecError>>,
+        bytes: usize,
+        deleted: bool,
+    ) -> Result<(), Error> {
+        assert!(self.entry.rows == 0 || *key > self.entry.max_key, "rows come in ascending order of distinct keys");
+        if self.entry.rows.is_multiple_of(BLOCK_ROWS as u64) {
+            self.footer.first_keys.push(key.clone());
+        }
+        let pushed = self.encoder.push(sequence, attributes, bytes, deleted);
+        self.entry.residual_values += pushed.map_err(|error| cannot_encode(&self.path, error))?;
+        self.note(key, sequence);
         if self.encoder.rows() >= BLOCK_ROWS || self.encoder.bytes() >= BATCH_BYTES {
             self.encode(true)?;
         }
@@ -162,16 +184,16 @@ impl FileWriter {
         Ok(entry)
     }
 
-    fn note(&mut self, row: &ItemRow) {
+    fn note(&mut self, key: &Key, sequence: SequenceNumber) {
         let entry = &mut self.entry;
         if entry.rows == 0 {
-            entry.min_key = row.key.clone();
-            entry.min_sequence = row.sequence;
+            entry.min_key = key.clone();
+            entry.min_sequence = sequence;
         }
         entry.rows += 1;
-        entry.max_key = row.key.clone();
-        entry.min_sequence = entry.min_sequence.min(row.sequence);
-        entry.max_sequence = entry.max_sequence.max(row.sequence);
+        entry.max_key = key.clone();
+        entry.min_sequence = entry.min_sequence.min(sequence);
+        entry.max_sequence = entry.max_sequence.max(sequence);
     }
 
     fn encode(&mut self, compressed: bool) -> Result<(), Error> {
@@ -257,6 +279,10 @@ fn is_integer(column_type: ColumnType) -> bool {
         }
         ColumnType::String | ColumnType::Binary | ColumnType::Bool | ColumnType::Null => false,
     }
+}
+
+fn borrowed(item: &Item) -> impl Iterator<Item = Result<(&str, ValueRef<'_>), CodecError>> {
+    item.iter().map(|(name, value)| Ok((name.as_str(), ValueRef::from(value))))
 }
 
 /// Encoding into memory has no reason to fail; if it does, the file is not made.
