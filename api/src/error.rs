@@ -1,6 +1,6 @@
 //! What can be answered instead of a result, and how it looks on the wire. Translation goes one way and is all here.
 
-use item::{Item, ItemError};
+use item::{Item, ItemError, expression::UpdateError};
 use serde::Serialize;
 
 use crate::values::{Fault, ItemOut};
@@ -158,6 +158,7 @@ impl From<store::write::Rejection> for Error {
             Rejection::TableNotFound => Error::NotFound("Requested resource not found".into()),
             Rejection::ConditionFailed { old } => Error::ConditionFailed(old),
             Rejection::Invalid(error) => error.into(),
+            Rejection::Update(error) => error.into(),
         }
     }
 }
@@ -190,6 +191,22 @@ impl From<ItemError> for Error {
             ItemError::TooLarge { .. } => Error::validation("Item size has exceeded the maximum allowed size"),
             ItemError::TooDeep { .. } => Error::validation("Nesting Levels have exceeded supported limits"),
             other => Error::parameter(other),
+        }
+    }
+}
+
+impl From<UpdateError> for Error {
+    fn from(error: UpdateError) -> Error {
+        match error {
+            UpdateError::WrongType | UpdateError::NoAttribute | UpdateError::NoPath => {
+                Error::Validation(error.to_string())
+            }
+            UpdateError::Number(error) => Fault::number("", error).into(),
+            UpdateError::Key { .. } => Error::parameter(error),
+            UpdateError::Unfit(ItemError::TooLarge { .. }) => {
+                Error::validation("Item size to update has exceeded the maximum allowed size")
+            }
+            UpdateError::Unfit(error) => error.into(),
         }
     }
 }

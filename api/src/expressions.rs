@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use item::{
     Table,
-    expression::{Condition, ExpressionError, KeyTerms, Kind, Projection, Substitutions},
+    expression::{Condition, ExpressionError, KeyTerms, Kind, Projection, Substitutions, Update},
 };
 
 use crate::{
@@ -46,6 +46,11 @@ impl Expressions {
     /// Parses a condition or filter, if it is given.
     pub(crate) fn condition(&mut self, kind: Kind, text: Option<&String>) -> Result<Option<Condition>, Error> {
         Ok(text.map(|text| Condition::parse(kind, text, &mut self.substitutions)).transpose()?)
+    }
+
+    /// Parses an update, if it is given.
+    pub(crate) fn update(&mut self, text: Option<&String>) -> Result<Option<Update>, Error> {
+        Ok(text.map(|text| Update::parse(text, &mut self.substitutions)).transpose()?)
     }
 
     /// Parses a projection, if it is given.

@@ -36,7 +36,8 @@ impl Fault {
         Fault(format!("One or more parameter values were invalid: {text}").into())
     }
 
-    fn number(text: &str, error: NumberError) -> Fault {
+    /// A number that is none, or that we cannot hold; `text` is what was given for it.
+    pub(crate) fn number(text: &str, error: NumberError) -> Fault {
         Fault(match error {
             NumberError::Malformed if text.is_empty() => "The parameter cannot be converted to a numeric value".into(),
             NumberError::Malformed => format!("The parameter cannot be converted to a numeric value: {text}").into(),

@@ -8,7 +8,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use item::{
     Actor, Change, Event, Image, Item, ItemError, Key, Old, SequenceNumber, ShardId, Table, TableId,
-    expression::Condition,
+    expression::{Condition, Update, UpdateError},
 };
 
 use crate::{
@@ -36,21 +36,27 @@ pub(crate) struct Request {
 enum Prepared {
     Put(Image),
     Merge(Item),
+    Update {
+        update: Arc<Update>,
+        return_new: bool,
+    },
     Remove,
-    /// An item that no table may store: an image of it might not decode.
-    Invalid(ItemError),
+    /// What would be refused whatever is stored, such as an item that no table may store: an image of it might not decode.
+    Refused(Rejection),
 }
 
 impl Request {
     pub(crate) fn new(write: Write) -> Request {
         let checked = match &write.action {
-            Action::Put(item) | Action::Merge(item) => check(&write.table, item),
+            Action::Put(item) | Action::Merge(item) => check(&write.table, item).map_err(Rejection::from),
+            Action::Update { update, .. } => update.check_key(&write.table).map_err(Rejection::from),
             Action::Remove => Ok(()),
         };
         let action = match (checked, write.action) {
-            (Err(error), _) => Prepared::Invalid(error),
+            (Err(rejection), _) => Prepared::Refused(rejection),
             (Ok(()), Action::Put(item)) => Prepared::Put(Image::encode(&item)),
             (Ok(()), Action::Merge(item)) => Prepared::Merge(item),
+            (Ok(()), Action::Update { update, return_new }) => Prepared::Update { update, return_new },
             (Ok(()), Action::Remove) => Prepared::Remove,
         };
         Request {
@@ -71,12 +77,20 @@ impl Request {
         &self.key
     }
 
+    /// Does its outcome or its answer depend on the item as it is?
+    fn reads(&self) -> bool {
+        self.condition.is_some()
+            || self.return_old
+            || matches!(self.action, Prepared::Merge(_) | Prepared::Update { .. })
+    }
+
     /// Memory that it holds until it is answered, approximately, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         let action = match &self.action {
             Prepared::Put(image) => image.bytes().len(),
             Prepared::Merge(item) => item.size(),
-            Prepared::Remove | Prepared::Invalid(_) => 0,
+            Prepared::Update { update, .. } => update.size(),
+            Prepared::Remove | Prepared::Refused(_) => 0,
         };
         // The event holds the old image too, and the overlay, the key again.
         256 + 2 * (self.key.partition.len() + self.key.sort.len() + action)
@@ -86,6 +100,21 @@ impl Request {
 /// May `table` store `item`? Reserved system tables may hold what is too large for any other.
 fn check(table: &Table, item: &Item) -> Result<(), ItemError> {
     if table.id.is_system() { item.check_shape() } else { item.check() }
+}
+
+/// What an update makes of the item of `key`, if there is one then.
+fn updated(table: &Table, key: &Key, old: Option<Item>, update: &Update) -> Result<Option<Item>, Rejection> {
+    let is_new = old.is_none();
+    let old = match old {
+        Some(item) => item,
+        None => key.to_item(table).map_err(|_| Rejection::TableNotFound)?,
+    };
+    let item = update.apply(old)?;
+    if is_new && !update.makes_item() {
+        return Ok(None);
+    }
+    check(table, &item).map_err(UpdateError::Unfit)?;
+    Ok(Some(item))
 }
 
 /// An answer, and the draft that must be durable before it may leave (0: none).
@@ -346,13 +375,10 @@ impl Planner {
 
     /// What is known of the item without a disk; none if only a disk can tell.
     fn look_up(&self, table: &Table, request: &Request, view: &View) -> Option<Known> {
-        if matches!(request.action, Prepared::Invalid(_)) {
+        if matches!(request.action, Prepared::Refused(_)) {
             return Some(Known::NotNeeded);
         }
-        let needed = request.condition.is_some()
-            || request.return_old
-            || table.stream.is_some()
-            || matches!(request.action, Prepared::Merge(_));
+        let needed = request.reads() || table.stream.is_some();
         let key = &request.key;
         if let Some(planned) = self.overlay.get(table.id, key) {
             return Some(Known::State(planned.image.clone(), planned.ordinal));
@@ -394,20 +420,21 @@ impl Planner {
         view: &View,
     ) -> Result<(Written, bool), Rejection> {
         let decode = |image: &Image| image.decode().expect("our own encoding, checked by the frame's checksum");
-        let old_item = |wanted: bool| old.as_ref().filter(|_| wanted).and_then(Option::as_ref).map(decode);
-        if let Some(condition) = &request.condition {
-            let item = old_item(true);
+        let old_item = old.as_ref().filter(|_| request.reads()).and_then(Option::as_ref).map(decode);
+        if let Some(condition) = &request.condition
+            && !matches!(request.action, Prepared::Refused(_))
+        {
             let absent = Item::default();
-            if !condition.matches(item.as_ref().unwrap_or(&absent)) {
-                return Err(Rejection::ConditionFailed { old: item.filter(|_| request.return_old) });
+            if !condition.matches(old_item.as_ref().unwrap_or(&absent)) {
+                return Err(Rejection::ConditionFailed { old: old_item.filter(|_| request.return_old) });
             }
         }
-        let mut written = Written { old: old_item(request.return_old), ..Written::default() };
+        let mut written = Written { old: if request.return_old { old_item.clone() } else { None }, ..Written::default() };
         let new = match request.action {
-            Prepared::Invalid(error) => return Err(error.into()),
+            Prepared::Refused(rejection) => return Err(rejection),
             Prepared::Remove => None,
             Prepared::Put(image) => Some(image),
-            Prepared::Merge(newer) => Some(match old_item(true) {
+            Prepared::Merge(newer) => Some(match old_item {
                 None => Image::encode(&newer),
                 Some(mut item) => {
                     written.collisions = item.merge(newer).into_iter().map(|collision| collision.attribute).collect();
@@ -415,6 +442,12 @@ impl Planner {
                     Image::encode(&item)
                 }
             }),
+            Prepared::Update { update, return_new } => {
+                let updated = updated(table, &request.key, old_item, &update)?;
+                let image = updated.as_ref().map(Image::encode);
+                written.new = updated.filter(|_| return_new);
+                image
+            }
         };
         if old.as_ref() == Some(&new) {
             return Ok((written, false));

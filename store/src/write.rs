@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use item::{Actor, Item, ItemError, Key, SequenceNumber, Stream, Table, expression::Condition};
+use item::{
+    Actor, Item, ItemError, Key, SequenceNumber, Stream, Table,
+    expression::{Condition, Update, UpdateError},
+};
 
 /// One requested change of one item. It is a request, not an event: planning decides what, if anything, changes.
 #[derive(Clone, Debug)]
@@ -29,6 +32,13 @@ pub enum Action {
     Put(Item),
     /// Unite its top-level attributes with these, key attributes included: a reading of the same device and time.
     Merge(Item),
+    /// Make of it what an update says; of its key alone, if there is none.
+    Update {
+        /// What changes.
+        update: Arc<Update>,
+        /// Answer the item as it is then.
+        return_new: bool,
+    },
     /// Remove it.
     Remove,
 }
@@ -40,6 +50,8 @@ pub struct Written {
     pub sequence: Option<SequenceNumber>,
     /// The item before, if asked for and there was one.
     pub old: Option<Item>,
+    /// The item after an update, if asked for and there is one.
+    pub new: Option<Item>,
     /// Attributes whose stored value a merge replaced.
     pub collisions: Vec<String>,
 }
@@ -59,6 +71,9 @@ pub enum Rejection {
     /// The item, or what a merge would make of it, may not be stored.
     #[error(transparent)]
     Invalid(#[from] ItemError),
+    /// An update does not fit the item as it is, or what it would make of it may not be stored.
+    #[error(transparent)]
+    Update(#[from] UpdateError),
 }
 
 /// Answers of one batch, in its order.

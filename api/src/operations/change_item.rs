@@ -1,6 +1,6 @@
 //! PutItem and DeleteItem: one takes an item, the other a key, and all else is the same.
 
-use item::{Actor, Item};
+use item::{Actor, Item, expression::Update};
 use serde::Serialize;
 use store::write::{Action, Write};
 
@@ -85,5 +85,5 @@ pub(crate) async fn run(app: &App, verb: Verb, request: Request, room: &mut Room
     let written = asked.write(app, write, room).await?;
     let old_size = written.old.as_ref().map_or(0, Item::size);
     let consumed_capacity = asked.capacity.consumed(&given_name, write_units(new_size.max(old_size)));
-    Ok(Answer { attributes: asked.old(written), consumed_capacity })
+    Ok(Answer { attributes: asked.attributes(written, &Update::default()), consumed_capacity })
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use item::{
     Table,
-    expression::{Condition, Kind},
+    expression::{Condition, Kind, Update},
 };
 use store::write::{Rejection, Write, Written};
 
@@ -60,11 +60,17 @@ impl Asked {
 
     /// Must the store look up the item as it was? Units are counted by the larger of the old and the new item.
     pub(crate) fn needs_old(&self) -> bool {
-        self.wants_old() || self.old_on_failure || self.capacity != Detail::None
+        self.old_on_failure || self.capacity != Detail::None || matches!(self.wanted(), "ALL_OLD" | "UPDATED_OLD")
     }
 
-    fn wants_old(&self) -> bool {
-        self.return_values.as_deref() == Some("ALL_OLD")
+    /// Must the store answer the item as it is after an update?
+    pub(crate) fn needs_new(&self) -> bool {
+        self.capacity != Detail::None || matches!(self.wanted(), "ALL_NEW" | "UPDATED_NEW")
+    }
+
+    /// Which attributes are to be answered, in DynamoDB's word.
+    fn wanted(&self) -> &str {
+        self.return_values.as_deref().unwrap_or("NONE")
     }
 
     /// Parses the condition with its substitutions.
@@ -82,7 +88,7 @@ impl Asked {
 
     /// Hands the write to the store.
     pub(crate) async fn write(&self, app: &App, write: Write, room: &mut Room<'_>) -> Result<Written, Error> {
-        if self.wants_old() || self.old_on_failure {
+        if self.wanted() != "NONE" || self.old_on_failure {
             room.reserve(ITEM_ROOM_BYTES).await?;
         }
         let answers = app.store.write_within(vec![write], app.config.patience).await?;
@@ -93,9 +99,16 @@ impl Asked {
         })
     }
 
-    /// The item as it was, if it was asked for.
-    pub(crate) fn old(&self, written: Written) -> Option<ItemOut> {
-        written.old.filter(|_| self.wants_old()).map(ItemOut)
+    /// The attributes that were asked for, if there are any; what an update leaves alone is not among the updated ones.
+    pub(crate) fn attributes(&self, written: Written, update: &Update) -> Option<ItemOut> {
+        let item = match self.wanted() {
+            "ALL_OLD" => written.old,
+            "ALL_NEW" => written.new,
+            "UPDATED_OLD" => written.old.map(|old| update.touched(&old)),
+            "UPDATED_NEW" => written.new.map(|new| update.touched(&new)),
+            _ => None,
+        };
+        item.filter(|item| !item.is_empty()).map(ItemOut)
     }
 }
 
@@ -104,7 +117,7 @@ pub(crate) fn check_condition(table: &Table, condition: Option<&Condition>) -> R
     condition.map_or(Ok(()), |condition| check_scalar_keys(table, &condition.nested_attributes()))
 }
 
-/// Refuses `Expected` and `ConditionalOperator`.
+/// Refuses `Expected` and `ConditionalOperator` of a put or delete.
 pub(crate) fn put_legacy(
     expected: &Option<Present>,
     conditional_operator: &Option<Present>,

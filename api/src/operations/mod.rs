@@ -25,6 +25,7 @@ mod scan;
 mod stream_arn;
 mod stream_record;
 mod table_description;
+mod update_item;
 mod update_table;
 
 use std::sync::Arc;
@@ -67,6 +68,7 @@ const SERVED: &[&str] = &[
     "PutItem",
     "Query",
     "Scan",
+    "UpdateItem",
     "UpdateTable",
 ];
 
@@ -102,6 +104,7 @@ pub(crate) async fn run(
         "PutItem" => answer(change_item::run(app, Verb::Put, json::parse(body)?, room).await?),
         "Query" => answer(query::run(app, json::parse(body)?, room).await?),
         "Scan" => answer(scan::run(app, json::parse(body)?, room).await?),
+        "UpdateItem" => answer(update_item::run(app, json::parse(body)?, room).await?),
         "UpdateTable" => answer(update_table::run(app, json::parse(body)?).await?),
         other => Err(unknown(other)),
     }

@@ -60,6 +60,10 @@ impl Delivery<'_> {
                 self.tasks[task].add(give_up(kind, format!("with what is stored already: {error}")));
                 return Ok(());
             }
+            Rejection::Update(error) => {
+                self.tasks[task].add(give_up(ProblemKind::BadField, error.to_string()));
+                return Ok(());
+            }
             Rejection::TableNotFound if tries >= TRIES_MAX => {
                 self.tasks[task]
                     .add(give_up(ProblemKind::Table, "the table was deleted while a reading came in".into()));

@@ -14,7 +14,7 @@ pub(super) enum Kind {
     Value,
     /// Digits, as in a list index.
     Digits,
-    /// Punctuation or a comparator.
+    /// Punctuation, a comparator, `+` or `-`.
     Symbol,
     /// A character that means nothing here.
     Unknown,
@@ -149,7 +149,7 @@ fn measure(rest: &str) -> (Kind, usize) {
         b':' if run(1) > 1 => (Kind::Value, run(1)),
         b'<' if matches!(bytes.get(1), Some(b'=' | b'>')) => (Kind::Symbol, 2),
         b'>' if bytes.get(1) == Some(&b'=') => (Kind::Symbol, 2),
-        b'(' | b')' | b',' | b'.' | b'[' | b']' | b'=' | b'<' | b'>' => (Kind::Symbol, 1),
+        b'(' | b')' | b',' | b'.' | b'[' | b']' | b'=' | b'<' | b'>' | b'+' | b'-' => (Kind::Symbol, 1),
         b'0'..=b'9' => (Kind::Digits, bytes.iter().take_while(|b| b.is_ascii_digit()).count()),
         b'a'..=b'z' | b'A'..=b'Z' | b'_' => (Kind::Word, run(0)),
         _ => (Kind::Unknown, rest.chars().next().map_or(1, char::len_utf8)),

@@ -1,9 +1,9 @@
-//! DynamoDB expressions: conditions, filters, projections and key conditions.
+//! DynamoDB expressions: conditions, filters, projections, key conditions and updates.
 //!
 //! A text passes three rooms: [`lex`] cuts it into tokens, [`parse`] gives it a shape, and [`resolve`] puts names and
 //! values in the place of `#name` and `:value` and checks operands. What is left ([`Condition`], [`Projection`],
-//! [`KeyCondition`]) is evaluated without looking at text again. Nothing here recurses deeper than a few calls, whatever
-//! the input: conditions are kept in postfix order, and paths are flat.
+//! [`KeyCondition`], [`Update`]) is evaluated without looking at text again. Nothing here recurses deeper than functions may be
+//! nested, which is bounded: conditions are kept in postfix order, and paths are flat.
 //!
 //! Refusals read as DynamoDB's do, because clients match on them. Where its wording is not public the fact is said in the
 //! same form.
@@ -18,6 +18,7 @@ mod projection;
 mod reserved;
 mod resolve;
 mod substitutions;
+mod update;
 
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ pub use key_condition::{KeyCondition, KeyTerms};
 pub use path::{Path, Step};
 pub use projection::Projection;
 pub use substitutions::Substitutions;
+pub use update::{Update, UpdateError};
 
 /// Longest expression text, in bytes.
 pub const EXPRESSION_BYTES_MAX: usize = 4096;
@@ -48,6 +50,8 @@ pub enum Kind {
     Projection,
     /// Which items a query looks at.
     KeyCondition,
+    /// What changes in an item.
+    Update,
 }
 
 impl fmt::Display for Kind {
@@ -57,6 +61,7 @@ impl fmt::Display for Kind {
             Kind::Filter => "FilterExpression",
             Kind::Projection => "ProjectionExpression",
             Kind::KeyCondition => "KeyConditionExpression",
+            Kind::Update => "UpdateExpression",
         })
     }
 }
@@ -65,6 +70,26 @@ impl Kind {
     /// The refusal of an expression of this kind because of `detail`.
     fn refuse(self, detail: impl fmt::Display) -> ExpressionError {
         ExpressionError(format!("Invalid {self}: {detail}"))
+    }
+
+    /// Refuses more than [`OPERATORS_MAX`] operators and functions.
+    fn check_operators(self, operators: usize) -> Result<(), ExpressionError> {
+        if operators > OPERATORS_MAX {
+            return Err(
+                self.refuse(format_args!("The expression contains too many operators; operator count: {operators}"))
+            );
+        }
+        Ok(())
+    }
+
+    /// Words that have a meaning, in whatever case, and so can be no names.
+    fn keywords(self) -> &'static [&'static str] {
+        match self {
+            Kind::Update => &["SET", "REMOVE", "ADD", "DELETE"],
+            Kind::Condition | Kind::Filter | Kind::Projection | Kind::KeyCondition => {
+                &["AND", "OR", "NOT", "BETWEEN", "IN"]
+            }
+        }
     }
 
     /// Refuses what is empty or too long before anything looks at it.

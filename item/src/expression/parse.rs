@@ -12,7 +12,7 @@
 //! ```
 
 use super::{
-    ExpressionError, OPERATORS_MAX,
+    ExpressionError, Kind as ExpressionKind,
     lex::{Kind, Tokens},
 };
 
@@ -95,7 +95,7 @@ pub(super) enum Postfix<T> {
 
 /// Parses a whole condition.
 pub(super) fn condition<'a>(mut tokens: Tokens<'a>) -> Result<Vec<Postfix<Test<'a>>>, ExpressionError> {
-    let mut parser = Parser { operators: 0 };
+    let mut parser = Parser::new(CALL_DEPTH_MAX);
     let mut output = Vec::new();
     let mut pending: Vec<Pending> = Vec::new();
     loop {
@@ -135,15 +135,16 @@ pub(super) fn condition<'a>(mut tokens: Tokens<'a>) -> Result<Vec<Postfix<Test<'
         return Err(tokens.unexpected());
     }
     reduce(&mut pending, &mut output, Pending::Group);
+    finish(&tokens, &parser)?;
+    Ok(output)
+}
+
+/// Refuses what shows only once a whole expression was parsed.
+pub(super) fn finish(tokens: &Tokens<'_>, parser: &Parser) -> Result<(), ExpressionError> {
     if tokens.has_redundant_parentheses() {
         return Err(tokens.expression.refuse("The expression has redundant parentheses;"));
     }
-    if parser.operators > OPERATORS_MAX {
-        return Err(tokens
-            .expression
-            .refuse(format_args!("The expression contains too many operators; operator count: {}", parser.operators)));
-    }
-    Ok(output)
+    tokens.expression.check_operators(parser.operators)
 }
 
 /// Parses a list of paths.
@@ -195,12 +196,19 @@ fn opens_operand(tokens: &Tokens<'_>) -> bool {
 /// Calls inside calls; more are never valid, since only `size` gives a value and it does not take a number.
 const CALL_DEPTH_MAX: usize = 8;
 
-struct Parser {
+/// Parses operands, and counts.
+pub(super) struct Parser {
     /// Operators and functions met so far.
-    operators: usize,
+    pub(super) operators: usize,
+    /// Most calls inside calls.
+    depth_max: usize,
 }
 
 impl Parser {
+    pub(super) fn new(depth_max: usize) -> Parser {
+        Parser { operators: 0, depth_max }
+    }
+
     fn test<'a>(&mut self, tokens: &mut Tokens<'a>) -> Result<Test<'a>, ExpressionError> {
         let left = self.operand(tokens, 0)?;
         let next = tokens.peek();
@@ -231,7 +239,11 @@ impl Parser {
     }
 
     /// An operand, inside any number of parentheses.
-    fn operand<'a>(&mut self, tokens: &mut Tokens<'a>, depth: usize) -> Result<Operand<'a>, ExpressionError> {
+    pub(super) fn operand<'a>(
+        &mut self,
+        tokens: &mut Tokens<'a>,
+        depth: usize,
+    ) -> Result<Operand<'a>, ExpressionError> {
         let mut open = 0_usize;
         while tokens.accept("(") {
             open += 1;
@@ -242,8 +254,8 @@ impl Parser {
                 tokens.take();
                 Operand::Value(next.text)
             }
-            Kind::Word if tokens.look(1).is("(") && !is_keyword(next.text) => {
-                if depth == CALL_DEPTH_MAX {
+            Kind::Word if tokens.look(1).is("(") && !is_keyword(tokens.expression, next.text) => {
+                if depth == self.depth_max {
                     return Err(tokens.expression.refuse(misused(next.text)));
                 }
                 tokens.take();
@@ -280,11 +292,12 @@ pub(super) fn misused(function: &str) -> String {
     format!("The function is not allowed to be used this way in an expression; function: {function}")
 }
 
-fn is_keyword(word: &str) -> bool {
-    ["AND", "OR", "NOT", "BETWEEN", "IN"].iter().any(|keyword| word.eq_ignore_ascii_case(keyword))
+fn is_keyword(kind: ExpressionKind, word: &str) -> bool {
+    kind.keywords().iter().any(|keyword| word.eq_ignore_ascii_case(keyword))
 }
 
-fn path<'a>(tokens: &mut Tokens<'a>) -> Result<Vec<Element<'a>>, ExpressionError> {
+/// A document path.
+pub(super) fn path<'a>(tokens: &mut Tokens<'a>) -> Result<Vec<Element<'a>>, ExpressionError> {
     let mut elements = vec![name(tokens)?];
     path_tail(tokens, &mut elements)?;
     Ok(elements)
@@ -309,7 +322,7 @@ fn path_tail<'a>(tokens: &mut Tokens<'a>, elements: &mut Vec<Element<'a>>) -> Re
 fn name<'a>(tokens: &mut Tokens<'a>) -> Result<Element<'a>, ExpressionError> {
     let next = tokens.peek();
     let element = match next.kind {
-        Kind::Word if !is_keyword(next.text) => Element::Word(next.text),
+        Kind::Word if !is_keyword(tokens.expression, next.text) => Element::Word(next.text),
         Kind::Name => Element::Name(next.text),
         _ => return Err(tokens.unexpected()),
     };

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::{ExpressionError, Kind};
 use crate::{Item, Value};
 
 /// One step into an item or value.
@@ -62,4 +63,34 @@ impl fmt::Display for Path {
         }
         f.write_str("]")
     }
+}
+
+/// Refuses paths of which one is in another, or takes for a map what another takes for a list.
+pub(super) fn check_apart(kind: Kind, paths: &[Path]) -> Result<(), ExpressionError> {
+    for (fault, is_fault) in [("overlap", overlap as fn(&Path, &Path) -> bool), ("conflict", conflict)] {
+        for (at, later) in paths.iter().enumerate() {
+            if let Some(earlier) = paths[..at].iter().find(|earlier| is_fault(earlier, later)) {
+                return Err(kind.refuse(format_args!(
+                    "Two document paths {fault} with each other; must remove or rewrite one of these paths; \
+                     path one: {earlier}, path two: {later}"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Is one path the other, or inside it?
+fn overlap(one: &Path, other: &Path) -> bool {
+    one.attribute() == other.attribute()
+        && (one.steps().starts_with(other.steps()) || other.steps().starts_with(one.steps()))
+}
+
+/// Does one path take for a map what the other takes for a list?
+fn conflict(one: &Path, other: &Path) -> bool {
+    if one.attribute() != other.attribute() {
+        return false;
+    }
+    let parting = one.steps().iter().zip(other.steps()).find(|(one, other)| one != other);
+    matches!(parting, Some((Step::Name(_), Step::Index(_)) | (Step::Index(_), Step::Name(_))))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ExpressionError, Kind, Path, Step, Substitutions, lex::Tokens, parse, resolve};
+use super::{ExpressionError, Kind, Path, Step, Substitutions, lex::Tokens, parse, path::check_apart, resolve};
 use crate::{Item, Value};
 
 /// A parsed projection expression. No path is inside another.
@@ -17,19 +17,15 @@ impl Projection {
     pub fn parse(text: &str, substitutions: &mut Substitutions) -> Result<Projection, ExpressionError> {
         let kind = Kind::Projection;
         let written = parse::projection(Tokens::cut(kind, text)?)?;
-        let mut paths = resolve::projection(kind, written, substitutions)?;
-        for (fault, is_fault) in [("overlap", overlap as fn(&Path, &Path) -> bool), ("conflict", conflict)] {
-            for (at, later) in paths.iter().enumerate() {
-                if let Some(earlier) = paths[..at].iter().find(|earlier| is_fault(earlier, later)) {
-                    return Err(kind.refuse(format_args!(
-                        "Two document paths {fault} with each other; must remove or rewrite one of these paths; \
-                         path one: {earlier}, path two: {later}"
-                    )));
-                }
-            }
-        }
+        let paths = resolve::projection(kind, written, substitutions)?;
+        check_apart(kind, &paths)?;
+        Ok(Projection::of(paths))
+    }
+
+    /// The projection to `paths`, of which none is inside another.
+    pub(super) fn of(mut paths: Vec<Path>) -> Projection {
         paths.sort_unstable();
-        Ok(Projection { paths })
+        Projection { paths }
     }
 
     /// The projected part of `item`: elements of a list keep their order and close up, what is not there is left out.
@@ -82,19 +78,4 @@ fn project(value: &Value, paths: &[&[Step]]) -> Option<Value> {
         Value::List(_) if !list.is_empty() => Some(Value::List(list)),
         _ => None,
     }
-}
-
-/// Is one path the other, or inside it?
-fn overlap(one: &Path, other: &Path) -> bool {
-    one.attribute() == other.attribute()
-        && (one.steps().starts_with(other.steps()) || other.steps().starts_with(one.steps()))
-}
-
-/// Does one path take for a map what the other takes for a list?
-fn conflict(one: &Path, other: &Path) -> bool {
-    if one.attribute() != other.attribute() {
-        return false;
-    }
-    let parting = one.steps().iter().zip(other.steps()).find(|(one, other)| one != other);
-    matches!(parting, Some((Step::Name(_), Step::Index(_)) | (Step::Index(_), Step::Name(_))))
 }

@@ -39,7 +39,8 @@ impl Comparator {
     }
 }
 
-const FUNCTIONS: [&str; 6] =
+/// Functions of conditions.
+pub(super) const FUNCTIONS: [&str; 6] =
     ["attribute_exists", "attribute_not_exists", "attribute_type", "begins_with", "contains", "size"];
 
 /// Type names that `attribute_type` takes.
@@ -128,20 +129,21 @@ impl<'a> Words<'a> {
     }
 }
 
-fn reserved_word<'a>(element: &Element<'a>) -> Option<&'a str> {
+pub(super) fn reserved_word<'a>(element: &Element<'a>) -> Option<&'a str> {
     match element {
         Element::Word(word) if is_reserved(word) => Some(word),
         _ => None,
     }
 }
 
-fn reserved(word: &str) -> String {
+pub(super) fn reserved(word: &str) -> String {
     format!("Attribute name is a reserved keyword; reserved keyword: {word}")
 }
 
-struct Resolver<'s> {
-    kind: Kind,
-    substitutions: &'s mut Substitutions,
+/// Puts names and values in the place of tokens.
+pub(super) struct Resolver<'s> {
+    pub(super) kind: Kind,
+    pub(super) substitutions: &'s mut Substitutions,
 }
 
 impl Resolver<'_> {
@@ -226,12 +228,7 @@ impl Resolver<'_> {
     fn operand(&mut self, written: Written<'_>) -> Result<Operand, ExpressionError> {
         match written {
             Written::Path(elements) => Ok(Operand::Path(self.path(elements)?)),
-            Written::Value(token) => match self.substitutions.value(token) {
-                Some(value) => Ok(Operand::Value(value.clone())),
-                None => Err(self.kind.refuse(format_args!(
-                    "An expression attribute value used in expression is not defined; attribute value: {token}"
-                ))),
-            },
+            Written::Value(token) => self.value(token).map(Operand::Value),
             Written::Call(call) => {
                 let arguments = call.arguments.into_iter().map(|a| self.operand(a)).collect::<Result<Vec<_>, _>>()?;
                 self.check_count(call.function, arguments.len(), 1)?;
@@ -247,7 +244,16 @@ impl Resolver<'_> {
         }
     }
 
-    fn path(&mut self, elements: Vec<Element<'_>>) -> Result<Path, ExpressionError> {
+    pub(super) fn value(&mut self, token: &str) -> Result<Value, ExpressionError> {
+        match self.substitutions.value(token) {
+            Some(value) => Ok(value.clone()),
+            None => Err(self.kind.refuse(format_args!(
+                "An expression attribute value used in expression is not defined; attribute value: {token}"
+            ))),
+        }
+    }
+
+    pub(super) fn path(&mut self, elements: Vec<Element<'_>>) -> Result<Path, ExpressionError> {
         let mut names = elements.into_iter().map(|element| match element {
             Element::Word(word) => Ok(Step::Name(word.to_owned())),
             Element::Index(index) => Ok(Step::Index(index)),
@@ -268,24 +274,27 @@ impl Resolver<'_> {
     fn as_path(&self, function: &str, operand: Operand) -> Result<Path, ExpressionError> {
         match operand {
             Operand::Path(path) => Ok(path),
-            Operand::Size(_) | Operand::Value(_) => Err(self.kind.refuse(format_args!(
-                "Operator or function requires a document path; operator or function: {function}"
-            ))),
+            Operand::Size(_) | Operand::Value(_) => Err(self.no_path(function)),
         }
+    }
+
+    pub(super) fn no_path(&self, function: &str) -> ExpressionError {
+        self.kind
+            .refuse(format_args!("Operator or function requires a document path; operator or function: {function}"))
     }
 
     fn check_count(&self, function: &str, count: usize, expected: usize) -> Result<(), ExpressionError> {
         if count == expected { Ok(()) } else { Err(self.count(function, count)) }
     }
 
-    fn count(&self, function: &str, count: usize) -> ExpressionError {
+    pub(super) fn count(&self, function: &str, count: usize) -> ExpressionError {
         self.kind.refuse(format_args!(
             "Incorrect number of operands for operator or function; operator or function: {function}, \
              number of operands: {count}"
         ))
     }
 
-    fn wrong_type(&self, function: &str, type_name: &str) -> ExpressionError {
+    pub(super) fn wrong_type(&self, function: &str, type_name: &str) -> ExpressionError {
         self.kind.refuse(format_args!(
             "Incorrect operand type for operator or function; operator or function: {function}, \
              operand type: {type_name}"

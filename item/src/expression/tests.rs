@@ -3,6 +3,7 @@
 mod keys;
 mod model;
 mod refusals;
+mod update;
 
 use proptest::prelude::*;
 

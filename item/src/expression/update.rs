@@ -1,0 +1,126 @@
+//! Update expressions: what changes in an item.
+
+mod apply;
+mod parse;
+mod resolve;
+
+use std::collections::BTreeSet;
+
+use super::{ExpressionError, Kind, Path, Projection, Substitutions, lex::Tokens};
+use crate::{Item, ItemError, NumberError, Table};
+
+use resolve::{Action, Change, Term};
+
+/// A parsed update expression, its substitutions resolved. The default one changes nothing.
+///
+/// ```
+/// use item::{Item, Number, Value, expression::{Substitutions, Update}};
+///
+/// let values = [(":one".to_owned(), Number::from(1_u64).into())].into();
+/// let mut substitutions = Substitutions::new(None, Some(values))?;
+/// let count = Update::parse("ADD seen :one REMOVE missed", &mut substitutions)?;
+/// substitutions.finish()?;
+///
+/// let item = Item::from([("seen", Value::from(Number::from(41_u64))), ("missed", Value::from(true))]);
+/// assert_eq!(count.apply(item)?, Item::from([("seen", Number::from(42_u64).into())]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Update {
+    /// Sorted by path; no path is inside another.
+    actions: Vec<Action>,
+    size: usize,
+}
+
+/// Why an update cannot be made of an item. Texts are DynamoDB's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UpdateError {
+    /// A stored value, or what a function gives, has not the type that an operator or function takes.
+    #[error("An operand in the update expression has an incorrect data type")]
+    WrongType,
+    /// A path that is read leads to nothing.
+    #[error("The provided expression refers to an attribute that does not exist in the item")]
+    NoAttribute,
+    /// A path that is changed goes through something that is not there, or is no map or list as it should be.
+    #[error("The document path provided in the update expression is invalid for update")]
+    NoPath,
+    /// A sum or difference that is no number of ours.
+    #[error(transparent)]
+    Number(#[from] NumberError),
+    /// A key attribute would be changed.
+    #[error("Cannot update attribute {name}. This attribute is part of the key")]
+    Key {
+        /// Its name.
+        name: String,
+    },
+    /// The new item may not be stored.
+    #[error(transparent)]
+    Unfit(ItemError),
+}
+
+impl Update {
+    /// Parses an UpdateExpression.
+    pub fn parse(text: &str, substitutions: &mut Substitutions) -> Result<Update, ExpressionError> {
+        let written = parse::update(Tokens::cut(Kind::Update, text)?)?;
+        let (mut actions, size) = resolve::update(written, substitutions)?;
+        actions.sort_unstable_by(|one, other| one.path.cmp(&other.path));
+        Ok(Update { actions, size })
+    }
+
+    /// What it makes of `item`, which the caller must still check: it may have become too large.
+    pub fn apply(&self, item: Item) -> Result<Item, UpdateError> {
+        apply::apply(&self.actions, item)
+    }
+
+    /// Does it make an item where there is none? One that only takes away does not; one that does nothing at all does.
+    pub fn makes_item(&self) -> bool {
+        let gives = |action: &Action| matches!(action.change, Change::Set(_) | Change::Add(_));
+        self.actions.is_empty() || self.actions.iter().any(gives)
+    }
+
+    /// Refuses to change the key of `table`.
+    pub fn check_key(&self, table: &Table) -> Result<(), UpdateError> {
+        let is_changed = |name: &&String| self.actions.iter().any(|action| action.path.attribute() == *name);
+        let mut keys = [&table.partition_key].into_iter().chain(&table.sort_key).map(|key| &key.name);
+        keys.find(is_changed).map_or(Ok(()), |name| Err(UpdateError::Key { name: name.clone() }))
+    }
+
+    /// The parts of `item` that it sets or removes.
+    pub fn touched(&self, item: &Item) -> Item {
+        Projection::of(self.actions.iter().map(|action| action.path.clone()).collect()).apply(item)
+    }
+
+    /// The top-level attributes into which it looks (`a.b`, `a[0]`).
+    pub fn nested_attributes(&self) -> BTreeSet<&str> {
+        let mut paths = Vec::new();
+        for action in &self.actions {
+            paths.push(&action.path);
+            if let Change::Set(term) = &action.change {
+                term.paths(&mut paths);
+            }
+        }
+        paths.into_iter().filter(|path| !path.steps().is_empty()).map(Path::attribute).collect()
+    }
+
+    /// The size of the values that it was given, in bytes as DynamoDB counts them.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+}
+
+impl Term {
+    fn paths<'t>(&'t self, paths: &mut Vec<&'t Path>) {
+        match self {
+            Term::Path(path) => paths.push(path),
+            Term::Value(_) => {}
+            Term::IfNotExists(path, otherwise) => {
+                paths.push(path);
+                otherwise.paths(paths);
+            }
+            Term::ListAppend(first, second) | Term::Sum(first, second) | Term::Difference(first, second) => {
+                first.paths(paths);
+                second.paths(paths);
+            }
+        }
+    }
+}
