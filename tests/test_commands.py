@@ -79,9 +79,28 @@ def test_tail_goes_on_behind_its_position_after_a_restart(server):
     again.end()
 
 
+def test_tail_ends_with_its_reader_or_at_its_limit(server):
+    # `head` had seen its lines and gone, and tail waited for a change that never came to find that out.
+    publish(server, range(3))
+    command = f"{binary()} tail readings --from trim-horizon | head -3"
+    environment = clean_environment() | {"THALWEG_HTTP": f"127.0.0.1:{server.http_port}"}
+    seen = subprocess.run(["sh", "-c", command], env=environment, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert len(seen.stdout.splitlines()) == 3 and seen.stderr == ""
+    limited = server.run("tail", "readings", "--from", "2020-01-01", "--limit", "2").stdout
+    assert len(limited.splitlines()) == 2
+
+
 def test_tail_of_what_is_not_there(server):
     result = server.run("tail", "nothing", check=False)
-    assert result.returncode == 1 and "nothing" in result.stderr
+    assert result.returncode == 1 and "no table `nothing`" in result.stderr and "HTTP" not in result.stderr
+    publish(server, [0])
+    server.dynamodb().update_table(TableName="readings", StreamSpecification={"StreamEnabled": False})
+    result = server.run("tail", "readings", check=False)
+    assert result.returncode == 1 and "`readings` is off" in result.stderr and "HTTP" not in result.stderr
+    server.dynamodb().update_table(
+        TableName="readings",
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+    )
     publish(server, [1])
     result = server.run("tail", "readings", "--from", "yesterday", check=False)
     assert result.returncode == 1 and "RFC 3339" in result.stderr
@@ -120,9 +139,27 @@ def test_quarantine(server):
     shown = json.loads(server.run("quarantine", "show", entries[0]["id"], "--json").stdout)
     assert '{"a": ' in json.dumps(shown).replace("\\", "") or "payload" in json.dumps(shown)
     replayed = json.loads(server.run("quarantine", "replay", "--json").stdout)
-    assert replayed["replayed"] == 0
+    assert (replayed["tried"], replayed["replayed"], replayed["remaining"]) == (1, 0, 1)
+    assert replayed["first_remaining"]["id"] == entries[0]["id"]
+    assert "WARN" in server.process.said() and "went to quarantine" in server.process.said()
     missing = server.run("quarantine", "show", "999999", check=False)
     assert missing.returncode == 1 and "999999" in missing.stderr
+
+
+def test_the_quarantine_is_listed_from_its_newest_entry(server):
+    assert "empty" in server.run("quarantine", "list").stdout
+    with server.publisher() as publisher:
+        for number in range(60):
+            publisher.publish(f"bad/{number}", '{"a": ')
+        publisher.drain()
+    newest = json.loads(server.run("quarantine", "list", "--json").stdout)
+    assert [entry["topic"] for entry in newest["entries"]] == [f"bad/{number}" for number in range(59, 9, -1)]
+    assert newest["total"] == 60
+    assert "showing 50 of 60" in server.run("quarantine", "list").stdout
+    older = server.run("quarantine", "list", "--limit", "3", "--before", newest["before"], "--json").stdout
+    assert [entry["topic"] for entry in json.loads(older)["entries"]] == ["bad/9", "bad/8", "bad/7"]
+    # One client, one warning a minute.
+    assert server.process.said().count("went to quarantine") == 1
 
 
 def test_a_second_signal_ends_the_server_at_once(server):

@@ -4,7 +4,7 @@ import json
 import socket
 from pathlib import Path
 
-from harness import thalweg
+from harness import binary, thalweg
 
 
 def seconds(result):
@@ -47,4 +47,5 @@ def test_what_it_says_to_try_works(server):
     assert f"AWS_ENDPOINT_URL={server.url}" in told
     assert f"mqtt 127.0.0.1:{server.mqtt_port}" in told
     assert f"THALWEG_HTTP=127.0.0.1:{server.http_port}" in told
+    assert f"{binary().resolve()} tail demo_readings" in told
     assert "published" in told and "acknowledged" in told

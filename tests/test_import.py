@@ -1,10 +1,11 @@
 """`thalweg import`: exact numbers, nothing twice, resumable, and clear about what it could not take."""
 
 import json
+import signal
 import subprocess
 from decimal import Decimal
 
-from harness import NAB, binary, clean_environment, wait_for
+from harness import NAB, PATIENCE_S, binary, clean_environment, wait_for
 
 MACHINE = NAB / "machine_temperature_system_failure.csv"
 
@@ -74,6 +75,17 @@ def test_bad_rows_are_named_by_line_and_cost_no_other(server, tmp_path):
     assert "never" in json.dumps(listed) or "5" in json.dumps(listed)
 
 
+def test_nothing_stored_is_a_failure_with_its_reason(server, tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text("t,v\nnever,1\nneither,2\n")
+    result, summary = load(server, file, "--device-id", "d", "--time", "t", check=False)
+    assert result.returncode == 1 and summary["quarantined"] == 2
+    assert "nothing was stored" in result.stderr and "line 3" in result.stderr and "quarantine list" in result.stderr
+    file.write_text("")
+    result, _ = load(server, file, "--device-id", "d", "--time", "t", check=False)
+    assert result.returncode == 1 and "the file is empty" in result.stderr
+
+
 def test_what_cannot_be_imported_is_told_before_anything_is_sent(server, tmp_path):
     file = tmp_path / "a.csv"
     file.write_text("t,v\n1,2\n")
@@ -98,11 +110,12 @@ def test_an_interrupted_import_goes_on_where_it_ended(server, tmp_path):
             out.write(f"{1_700_000_000_000 + number},{number}.25\n")
     command = [binary(), "import", file, "--table", "imported", "--device-id", "d", "--time", "t"]
     environment = clean_environment() | {"THALWEG_HTTP": f"127.0.0.1:{server.http_port}", "XDG_STATE_HOME": str(tmp_path)}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     checkpoints = tmp_path / "thalweg" / "imports"
     wait_for("some progress", lambda: any(saved_line(path) > 10_000 for path in checkpoints.glob("*.json")))
-    process.kill()
-    process.wait()
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 130 and b"--resume" in told
     resumed = subprocess.run([*command, "--resume", "--json"], env=environment, capture_output=True, text=True)
     assert resumed.returncode == 0, resumed.stderr
     summary = json.loads(resumed.stdout)

@@ -2,9 +2,10 @@
 
 import json
 import re
+import subprocess
 import tomllib
 
-from harness import ROOT, thalweg
+from harness import PATIENCE_S, ROOT, program, thalweg
 
 README = (ROOT / "README.md").read_text()
 
@@ -41,3 +42,17 @@ def test_the_commands_are_those_of_the_help():
     table = README[README.index("## Commands") : README.index("```toml")]
     shown = set(re.findall(r"`thalweg (\w+)", table))
     assert shown == commands
+
+
+def test_the_device_shown_publishes_and_says_nothing_else(server):
+    (device,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert 'connect("127.0.0.1")' in device
+    device = device.replace('connect("127.0.0.1")', f'connect("127.0.0.1", {server.mqtt_port})')
+    ended = subprocess.run([program("python"), "-c", device], capture_output=True, text=True, timeout=PATIENCE_S)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+    assert len(server.query("readings", "greenhouse/north")) == 1
+    server.run("compact")
+    (query,) = re.findall(r'python3 -c "(.*?)"\n', README, re.DOTALL)
+    query = query.replace("thalweg-data", str(server.data))
+    shown = subprocess.run([program("python"), "-c", query], capture_output=True, text=True, timeout=PATIENCE_S)
+    assert "greenhouse/north" in shown.stdout and "21.5" in shown.stdout, shown.stderr

@@ -21,7 +21,7 @@ fn push(value: &Value, indent: usize, out: &mut String) {
             push_columns(values, indent, out)
         }
         Value::Array(values) => values.iter().for_each(|value| push(value, indent, out)),
-        scalar => line(indent, &cell(scalar), out),
+        scalar => line(indent, &plain(scalar), out),
     }
 }
 
@@ -30,7 +30,7 @@ fn push_fields(fields: &Map<String, Value>, indent: usize, out: &mut String) {
         fields.iter().filter(|(_, value)| is_scalar(value)).map(|(name, _)| name.chars().count()).max().unwrap_or(0);
     for (name, value) in fields {
         if is_scalar(value) {
-            line(indent, &format!("{name:width$}  {}", cell(value)), out);
+            line(indent, &format!("{name:width$}  {}", plain(value)), out);
         } else if is_empty(value) {
             line(indent, &format!("{name:width$}  none"), out);
         } else {
@@ -79,12 +79,17 @@ fn line(indent: usize, text: &str, out: &mut String) {
     let _ = writeln!(out, "{:indent$}{text}", "");
 }
 
-fn cell(value: &Value) -> String {
-    let text = match value {
+fn plain(value: &Value) -> String {
+    match value {
         Value::String(text) => text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect(),
         Value::Null => "-".to_owned(),
         other => other.to_string(),
-    };
+    }
+}
+
+/// A scalar in a column.
+fn cell(value: &Value) -> String {
+    let text = plain(value);
     match text.char_indices().nth(CELL_CHARACTERS_MAX) {
         Some((cut, _)) => format!("{}...", &text[..cut]),
         None => text,
@@ -120,6 +125,13 @@ mod tests {
         let answer =
             json!([{"table": "a", "written": {"files": 1, "rows": 22683}}, {"table": "bb", "written": {"files": 0}}]);
         assert_eq!(of(&answer), "table  written files  written rows\na      1              22683\nbb     0\n");
+    }
+
+    #[test]
+    fn long_text_is_cut_in_columns_only() {
+        let long = "x".repeat(100);
+        assert!(of(&json!({ "path": long })).contains(&long));
+        assert_eq!(of(&json!([{ "a": long }])), format!("a\n{}...\n", &long[..60]));
     }
 
     #[test]
