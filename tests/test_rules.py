@@ -109,8 +109,11 @@ def deliver(way, server, messages):
 
 def quarantine(server):
     """The entries, by id, oldest first."""
-    listed = json.loads(server.get("/admin/quarantine?limit=10000"))["entries"]
-    return {entry["id"]: entry for entry in reversed(listed)}
+    return by_id(server.get("/admin/quarantine?limit=10000"))
+
+
+def by_id(listed):
+    return {entry["id"]: entry for entry in reversed(json.loads(listed)["entries"])}
 
 
 def show(server, entry_id):
