@@ -168,15 +168,20 @@ impl Kept {
         segments.sealed.iter().map(|sealed| sealed.bytes).sum::<u64>() + segments.active_bytes
     }
 
-    /// Archives sealed segments, oldest first. Answers one whose file is `bytes` long and may be used again; the files of
+    /// Makes what was written to the active segment durable. The handle is one of its own: the system tells of a failure once
+    /// through every handle, and the owner's must not miss it.
+    pub(crate) fn sync_active(&self) -> Result<(), Error> {
+        let id = self.segments().active.id;
+        Segment::open(&*self.disk, id)?.sync()
+    }
+
+    /// Archives sealed segments, oldest first. What follows them must be durable, so that the end of the log never lies in an
+    /// archive. Answers one whose file is `bytes` long and may be used again; the files of
     /// others are removed.
     pub(crate) fn archive(&self, bytes: u64) -> Result<Option<u64>, Unmade> {
         let _tidying = self.tidying.lock().expect(LOCKED);
         let mut free = None;
         while let Some((sealed, sealed_bytes)) = self.first_unarchived() {
-            // What follows an archive is durable: then the end of the log never lies in one.
-            let active = self.segments().active.clone();
-            active.sync().map_err(Unmade::Unknown)?;
             match self.write_archive(sealed) {
                 Ok(archived_bytes) => self.archived(sealed.id, archived_bytes),
                 Err(Unmade::Retryable(error)) => {
