@@ -21,12 +21,12 @@ class Broken(Exception):
 
 @dataclass
 class Running:
-    """A contender's server; what it has no entrance for is None."""
+    """A contender's server; what it has no entrance for is None. `ask` is set where our load generator cannot."""
 
     pid: int | None = None
     http: str | None = None
     mqtt: str | None = None
-    postgres: int | None = None
+    ask: object = None
 
 
 class Contender:
@@ -144,61 +144,6 @@ class Dynalite(Contender):
         return ["node", self.script, "--host", "127.0.0.1", "--port", port, "--path", directory / "level", *fast]
 
 
-class PostgreSQL(Contender):
-    """Asked with its own load generator, pgbench: ours does not speak its protocol."""
-
-    name = "postgresql"
-    acknowledges = "after the sync (write-ahead log)"
-
-    def __init__(self):
-        self.programs = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
-
-    def prepare(self, install):
-        if not self.programs or not (self.programs / "pgbench").exists():
-            return "postgresql is not installed: apt-get install postgresql"
-        return None
-
-    def version(self):
-        return output(self.programs / "postgres", "--version")
-
-    def command(self, directory, port):
-        data = directory / "data"
-        initdb = [self.programs / "initdb", "--auth", "trust", "--username", "postgres", "--pgdata", data]
-        if reason := failure_of(initdb, **self.rights(directory)):
-            raise Broken(reason)
-        return [self.programs / "postgres", "-D", data, "-h", "127.0.0.1", "-p", port, "-k", ""]
-
-    def rights(self, directory):
-        """It does not run as root; its Debian package brings a user."""
-        if os.geteuid() != 0:
-            return {}
-        shutil.chown(directory, "postgres", "postgres")
-        return {"user": "postgres", "group": "postgres", "extra_groups": []}
-
-    @contextlib.contextmanager
-    def running(self, directory):
-        port = free_port()
-        with process_of(self.command(directory, port), directory, **self.rights(directory)) as process:
-            wait_for_port(process, port, directory)
-            try:
-                self.wait_until_ready(port, directory)
-                yield Running(pid=process.pid, postgres=port)
-            finally:
-                # Its children end with it only if it is asked.
-                process.send_signal(signal.SIGQUIT)
-                process.wait(PATIENCE_S)
-
-    def wait_until_ready(self, port, directory):
-        deadline = time.monotonic() + PATIENCE_S
-        while failure_of([self.programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", port]):
-            if time.monotonic() > deadline:
-                raise Broken(f"does not become ready: {said(directory)}")
-            time.sleep(0.05)
-
-    def client(self, name, port, *arguments):
-        return [self.programs / name, "-h", "127.0.0.1", "-p", port, "-U", "postgres", *arguments, "postgres"]
-
-
 class Mosquitto(Contender):
     name = "mosquitto"
     acknowledges = "before any sync (from memory, saved every 30 minutes)"
@@ -222,9 +167,12 @@ class Mosquitto(Contender):
 
 def all_of(binary, tools):
     """Every contender, by name."""
+    from influxdb import InfluxDB
+    from postgresql import PostgreSQL
+
     everyone = [
         Disk(), Thalweg(binary), Dynoxide(tools, on_disk=True), Dynoxide(tools, on_disk=False), Dynalite(tools), Mosquitto(),
-        PostgreSQL(),
+        PostgreSQL(), InfluxDB(tools),
     ]  # fmt: skip
     return {contender.name: contender for contender in everyone}
 

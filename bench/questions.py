@@ -5,13 +5,16 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import last_reading
+import fleet
 import peers
 
 # About what one sync carries of 32 connections that put.
 PUT_SYNC_BYTES = 8192
 # Bytes of 256, 4096 and 16384 events of 150 bytes: what one sync carries, from a trickle to a flood.
 LOG_BYTES = [256 * 150, 4096 * 150, 16384 * 150]
+# What has not ended by then never will.
+TIMEOUT_S = 900
+LONG_TIMEOUT_S = 7200
 
 
 @dataclass(frozen=True)
@@ -36,23 +39,23 @@ class Question:
     # Takes minutes: asked only if it is named, and then once.
     long: bool = False
 
-    def measure(self, setting, contender, server, directory):
-        if server.postgres:
-            return last_reading.measure(contender, server, ITEMS, DEVICES, setting.seconds, directory)
+    def measure(self, setting, contender, server):
+        if server.ask:
+            return server.ask(self.name, setting.seconds)
         command = [setting.binary, "--json", "bench", *self.command, *self.besides.get(contender.name, [])]
         if self.command[0] == "disk":
             # Four sizes, three or four kinds of write.
             command += ["--dir", setting.directory, "--seconds", setting.seconds / 4]
-            return run(command)
+            return run(command, TIMEOUT_S)
         command += ["--pid", server.pid]
         command += ["--http", server.http] if server.http else []
         command += ["--mqtt", server.mqtt] if server.mqtt else []
         command += [] if self.long else ["--seconds", setting.seconds, "--warm-up", 0.5]
-        return run(command)
+        return run(command, LONG_TIMEOUT_S if self.long else TIMEOUT_S)
 
 
-def run(command):
-    result = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=900)
+def run(command, timeout):
+    result = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=timeout)
     if result.returncode != 0:
         raise peers.Broken((result.stderr or result.stdout).strip()[-300:])
     return json.loads(result.stdout)
@@ -63,7 +66,8 @@ DYNAMODB = ["thalweg", "dynoxide", "dynalite"]
 # Few, because they are written first, and a peer takes long for that.
 READ = ["--items", 2000, "--devices", 100]
 # Of those that write fast.
-ITEMS, DEVICES = 100_000, 1000
+READ_MANY = ["--items", fleet.ITEMS, "--devices", fleet.DEVICES]
+SERIES = ["thalweg", "postgresql", "influxdb"]
 
 ALL = [
     Question("disk", "write and sync", ["disk"], ["disk", "--log", "--bytes", SIZES]),
@@ -83,8 +87,11 @@ ALL = [
         ["mqtt", "--qos", 0, "--connections", 64], {"mosquitto": ["--subscribers", 1]},
     ),
     Question(
-        "last", "last reading of a device, 1 connection", ["thalweg", "postgresql"],
-        ["query", "--newest", 1, "--connections", 1, "--items", ITEMS, "--devices", DEVICES],
+        "last", "last reading of a device, 1 connection", SERIES, ["query", "--newest", 1, "--connections", 1, *READ_MANY]
+    ),
+    Question(
+        "span", f"{fleet.SPAN} readings of a device in a row, 1 connection", SERIES,
+        ["query", "--span", fleet.SPAN, "--connections", 1, *READ_MANY],
     ),
     Question(
         "open", "PutItem at 2000 a second, open loop", ["thalweg", "dynalite"],

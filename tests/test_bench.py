@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from harness import thalweg, wait_for
+from harness import Process, binary, clean_environment, thalweg, wait_for
 
 
 def bench(server, *arguments):
@@ -106,6 +106,15 @@ def test_on_its_own_server(tmp_path):
     told = json.loads(thalweg("--json", "bench", "put-item", "--seconds", "0.5", "--dir", tmp_path).stdout)
     assert check(told) > 10 and told["server"]["cpu_us_per_operation"] > 0
     assert not list(tmp_path.iterdir()), "it leaves nothing behind"
+
+
+def test_stopping_it_leaves_nothing_behind(tmp_path):
+    own = tmp_path / "own"
+    own.mkdir()
+    process = Process([binary(), "bench", "put-item", "--dir", own], tmp_path / "log", env=clean_environment())
+    wait_for("its server's data", lambda: list(own.glob("*/data/log")))
+    assert process.terminate() == 1 and "stopped" in process.said()
+    assert not list(own.iterdir())
 
 
 def test_the_disk_and_the_log(tmp_path):

@@ -22,10 +22,10 @@ mod reading;
 mod target;
 mod write;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use serde_json::{Map, Value, json};
 use store::env::{Clock, OsClock};
-use tokio::task::LocalSet;
+use tokio::{sync::oneshot, task::LocalSet};
 
 pub(crate) use self::arguments::BenchArguments;
 use self::{
@@ -40,16 +40,10 @@ use crate::shutdown::Signals;
 /// Loads until the end is reached, or until it is asked to stop; its own server, if it has one, goes with it.
 pub(crate) async fn run(arguments: BenchArguments, output: Output) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
-    let (stop, stopped) = tokio::sync::oneshot::channel();
+    let (stop, stopped) = oneshot::channel();
     let bench = tokio::task::spawn_blocking(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let work = async {
-            tokio::select! {
-                answer = answer(arguments.mode) => answer,
-                _ = stopped => bail!("stopped"),
-            }
-        };
-        LocalSet::new().block_on(&runtime, work)
+        LocalSet::new().block_on(&runtime, answer(arguments.mode, stopped))
     });
     tokio::pin!(bench);
     let answer = tokio::select! {
@@ -64,51 +58,58 @@ pub(crate) async fn run(arguments: BenchArguments, output: Output) -> anyhow::Re
     Ok(())
 }
 
-async fn answer(mode: Mode) -> anyhow::Result<Value> {
-    let name = mode.name();
-    let load = match mode.load() {
-        Some(load) => load.clone(),
-        None => {
-            let Mode::Disk(arguments) = mode else { bail!("{name} is not a load") };
-            return Ok(told(name, Map::new(), disk::run(&arguments)?));
-        }
-    };
-    let target = Target::find_or_start(&load.target).await?;
+async fn answer(mode: Mode, stopped: oneshot::Receiver<()>) -> anyhow::Result<Value> {
+    if let Mode::Disk(arguments) = &mode {
+        return Ok(told(&mode, Map::new(), disk::run(arguments)?));
+    }
+    let load = mode.load().context("a mode that loads a server says how")?;
     let tag = Readings::tag_of(OsClock.now_us(), std::process::id());
     let readings = Readings::new(&tag, load.devices, load.seed);
-    let (measured, more): (Measured, Value) = match &mode {
-        Mode::PutItem(load) => (write::run(&target, load, &readings, Template::put_item).await?, json!({})),
-        Mode::BatchWriteItem(load) => {
-            (write::run(&target, load, &readings, Template::batch_write_item).await?, json!({}))
-        }
-        Mode::GetItem(arguments) => (
-            read::get(&target, arguments, &readings).await?,
-            json!({ "items": arguments.items, "cold": arguments.cold }),
-        ),
-        Mode::Query(arguments) => {
-            let measured = read::query(&target, arguments, &readings).await?;
-            (
-                measured,
-                json!({ "items": arguments.read.items, "cold": arguments.read.cold, "newest": arguments.newest, "span": arguments.span }),
-            )
-        }
-        Mode::Mqtt(arguments) => {
-            let (measured, audience) = publish::run(&target, arguments, &readings).await?;
-            (measured, json!({ "qos": arguments.qos, "in_flight": arguments.in_flight, "subscribers": audience }))
-        }
-        Mode::Followers(arguments) => {
-            let (measured, audience) = follow::run(&target, arguments, &readings).await?;
-            (measured, json!({ "followers": audience }))
-        }
-        Mode::Disk(_) => bail!("answered above"),
+    let target = Target::find_or_start(&load.target).await?;
+    let measured = tokio::select! {
+        measured = measured(&mode, &target, &readings) => measured,
+        _ = stopped => Err(anyhow!("stopped")),
     };
+    // Whatever became of the load, nothing of the bench's own is left.
     target.end().await?;
+    let (measured, more) = measured?;
     if let Some(why) = measured.failed_altogether() {
         bail!("every request was refused: {why}");
     }
-    let mut fields = asked(&load, &readings);
+    let mut fields = asked(load, &readings);
     fields.extend(measured.to_json());
-    Ok(told(name, fields, more))
+    Ok(told(&mode, fields, more))
+}
+
+/// Loads the server; answers also what only this mode tells.
+async fn measured(mode: &Mode, target: &Target, readings: &Readings) -> anyhow::Result<(Measured, Value)> {
+    Ok(match mode {
+        Mode::PutItem(load) => (write::run(target, load, readings, Template::put_item).await?, Value::Null),
+        Mode::BatchWriteItem(load) => {
+            (write::run(target, load, readings, Template::batch_write_item).await?, Value::Null)
+        }
+        Mode::GetItem(read) => {
+            (read::get(target, read, readings).await?, json!({ "items": read.items, "cold": read.cold }))
+        }
+        Mode::Query(query) => {
+            let more = json!({
+                "items": query.read.items,
+                "cold": query.read.cold,
+                "newest": query.newest,
+                "span": query.span,
+            });
+            (read::query(target, query, readings).await?, more)
+        }
+        Mode::Mqtt(mqtt) => {
+            let (measured, audience) = publish::run(target, mqtt, readings).await?;
+            (measured, json!({ "qos": mqtt.qos, "in_flight": mqtt.in_flight, "subscribers": audience }))
+        }
+        Mode::Followers(followers) => {
+            let (measured, audience) = follow::run(target, followers, readings).await?;
+            (measured, json!({ "followers": audience }))
+        }
+        Mode::Disk(_) => bail!("the disk is no server"),
+    })
 }
 
 /// What was asked for, so that an answer can be understood without its command line.
@@ -123,10 +124,10 @@ fn asked(load: &LoadArguments, readings: &Readings) -> Map<String, Value> {
 }
 
 /// One answer: the mode, and all that is known of it.
-fn told(mode: &str, mut fields: Map<String, Value>, more: Value) -> Value {
+fn told(mode: &Mode, mut fields: Map<String, Value>, more: Value) -> Value {
     if let Value::Object(more) = more {
         fields.extend(more);
     }
-    fields.insert("mode".to_owned(), mode.into());
+    fields.insert("mode".to_owned(), mode.name().into());
     Value::Object(fields)
 }

@@ -9,6 +9,8 @@ use tokio::{
 
 /// An answer's head may be so long.
 const HEAD_BYTES_MAX: usize = 64 << 10;
+/// So much is read at once.
+const READ_BYTES: usize = 64 << 10;
 /// An answer's body may be so long.
 const BODY_BYTES_MAX: usize = 64 << 20;
 
@@ -118,7 +120,7 @@ impl Connection {
     }
 
     async fn read(&mut self) -> anyhow::Result<()> {
-        self.input.reserve(16 << 10);
+        self.input.reserve(READ_BYTES);
         match self.stream.read_buf(&mut self.input).await {
             Ok(0) => bail!("{} has closed the connection", self.host),
             Ok(_) => Ok(()),

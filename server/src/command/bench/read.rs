@@ -136,11 +136,20 @@ impl Reader {
 /// The answer for an item that is not there.
 const EMPTY: &str = "{}";
 
-/// The `Count` of an answer, wherever in it that is.
+/// Of a long answer only so much at each end is searched: the count stands before or behind the items.
+const ENDS_BYTES: usize = 512;
+
+/// The `Count` of an answer.
 fn count(body: &[u8]) -> Option<u64> {
+    let head = &body[..body.len().min(ENDS_BYTES)];
+    let tail = &body[body.len().saturating_sub(ENDS_BYTES)..];
+    count_in(head).or_else(|| count_in(tail))
+}
+
+fn count_in(part: &[u8]) -> Option<u64> {
     const NAME: &[u8] = b"\"Count\":";
-    let at = body.windows(NAME.len()).rposition(|name| name == NAME)? + NAME.len();
-    let digits = body[at..].iter().skip_while(|byte| **byte == b' ').take_while(|byte| byte.is_ascii_digit());
+    let at = part.windows(NAME.len()).position(|name| name == NAME)? + NAME.len();
+    let digits = part[at..].iter().skip_while(|byte| **byte == b' ').take_while(|byte| byte.is_ascii_digit());
     digits.fold(None, |count, digit| Some(count.unwrap_or(0) * 10 + u64::from(digit - b'0')))
 }
 
@@ -152,6 +161,8 @@ mod tests {
     fn the_count_of_an_answer_is_found() {
         assert_eq!(count(br#"{"Count":12,"Items":[],"ScannedCount":99}"#), Some(12));
         assert_eq!(count(br#"{"Items":[{"x":{"S":"y"}}],"ScannedCount":9,"Count": 3}"#), Some(3));
+        let long = format!("{{\"Items\":[{}],\"Count\":7,\"ScannedCount\":7}}", "0,".repeat(5000));
+        assert_eq!(count(long.as_bytes()), Some(7));
         assert_eq!(count(br#"{"Items":[]}"#), None);
     }
 }
