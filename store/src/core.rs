@@ -27,7 +27,8 @@ use crate::{
     log::{Draft, FrameNumber},
     overlay::Ordinal,
     park::{Fetch, Fetched},
-    plan::{Planner, Request},
+    plan::Planner,
+    request::Request,
     view::CurrentView,
     write::{TableRejection, TableWrite},
 };

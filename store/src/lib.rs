@@ -24,6 +24,7 @@ mod park;
 mod plan;
 mod read;
 mod recover;
+mod request;
 mod stepper;
 mod store;
 pub mod view;

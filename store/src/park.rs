@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use item::{Image, Key, TableId};
 
-use crate::{batch::Place, plan::Request};
+use crate::{batch::Place, request::Request};
 
 /// A look-up that planning waits for. It must see a view taken after it was asked for.
 #[derive(Clone, Debug)]
@@ -55,7 +55,7 @@ impl Park {
 
     /// Pins the request's key and asks for its fetch; `high` is the greatest sort key in flight in its partition.
     pub(crate) fn pin(&mut self, place: Place, request: Request, high: Option<Bytes>) {
-        let (table, key) = (request.table(), request.key().clone());
+        let (table, key) = (request.table, request.key.clone());
         self.last_ticket += 1;
         let ticket = self.last_ticket;
         self.fetches.push(Fetch { ticket, table, key: key.clone() });
@@ -64,7 +64,7 @@ impl Park {
 
     /// Lets a request wait behind those that pinned its key.
     pub(crate) fn queue(&mut self, place: Place, request: Request) {
-        if let Some(pin) = self.pins.get_mut(&(request.table(), request.key().clone())) {
+        if let Some(pin) = self.pins.get_mut(&(request.table, request.key.clone())) {
             pin.queue.push_back((place, request));
         }
     }

@@ -6,10 +6,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use item::{
-    Actor, Change, Event, Image, Item, ItemError, Key, Old, SequenceNumber, ShardId, Table, TableId,
-    expression::{Condition, Update, UpdateError},
-};
+use item::{Actor, Change, Event, Image, Item, Key, Old, SequenceNumber, ShardId, Table, TableId};
 
 use crate::{
     Catalog,
@@ -17,105 +14,10 @@ use crate::{
     high_keys::HighKeys,
     overlay::{Ordinal, Overlay, Planned},
     park::{Fetch, Fetched, Park},
+    request::{Prepared, Request, check, updated},
     view::{View, shard_of_key},
-    write::{Action, Rejection, TableRejection, TableWrite, Write, Written},
+    write::{Rejection, TableRejection, TableWrite, Written},
 };
-
-/// A write, made ready by the caller's thread.
-#[derive(Debug)]
-pub(crate) struct Request {
-    table: TableId,
-    key: Key,
-    action: Prepared,
-    condition: Option<Arc<Condition>>,
-    return_old: bool,
-    actor: Actor,
-}
-
-#[derive(Debug)]
-enum Prepared {
-    Put(Image),
-    Merge(Item),
-    Update {
-        update: Arc<Update>,
-        return_new: bool,
-    },
-    Remove,
-    /// What would be refused whatever is stored, such as an item that no table may store: an image of it might not decode.
-    Refused(Rejection),
-}
-
-impl Request {
-    pub(crate) fn new(write: Write) -> Request {
-        let checked = match &write.action {
-            Action::Put(item) | Action::Merge(item) => check(&write.table, item).map_err(Rejection::from),
-            Action::Update { update, .. } => update.check_key(&write.table).map_err(Rejection::from),
-            Action::Remove => Ok(()),
-        };
-        let action = match (checked, write.action) {
-            (Err(rejection), _) => Prepared::Refused(rejection),
-            (Ok(()), Action::Put(item)) => Prepared::Put(Image::encode(&item)),
-            (Ok(()), Action::Merge(item)) => Prepared::Merge(item),
-            (Ok(()), Action::Update { update, return_new }) => Prepared::Update { update, return_new },
-            (Ok(()), Action::Remove) => Prepared::Remove,
-        };
-        Request {
-            table: write.table.id,
-            key: write.key,
-            action,
-            condition: write.condition,
-            return_old: write.return_old,
-            actor: write.actor,
-        }
-    }
-
-    pub(crate) fn table(&self) -> TableId {
-        self.table
-    }
-
-    pub(crate) fn key(&self) -> &Key {
-        &self.key
-    }
-
-    /// Does its outcome or its answer depend on the item as it is?
-    fn reads(&self) -> bool {
-        self.condition.is_some()
-            || self.return_old
-            || matches!(self.action, Prepared::Merge(_) | Prepared::Update { .. })
-    }
-
-    /// Memory that it holds until it is answered, approximately, in bytes.
-    pub(crate) fn bytes(&self) -> usize {
-        let action = match &self.action {
-            Prepared::Put(image) => image.bytes().len(),
-            Prepared::Merge(item) => item.size(),
-            Prepared::Update { update, .. } => update.size(),
-            Prepared::Remove | Prepared::Refused(_) => 0,
-        };
-        // The event holds the old image too, and the overlay, the key again.
-        256 + 2 * (self.key.partition.len() + self.key.sort.len() + action)
-    }
-}
-
-/// May `table` store `item`? Reserved system tables may hold what is too large for any other.
-fn check(table: &Table, item: &Item) -> Result<(), ItemError> {
-    if table.id.is_system() { item.check_shape() } else { item.check() }
-}
-
-/// What an update makes of the item of `key`, if there is one then.
-fn updated(table: &Table, key: &Key, old: Option<Item>, update: &Update) -> Result<Option<Item>, Rejection> {
-    let is_new = old.is_none();
-    let old = match old {
-        Some(item) => item,
-        None => key.to_item(table).map_err(|_| Rejection::TableNotFound)?,
-    };
-    let item = update.apply(old)?;
-    if is_new && !update.makes_item() {
-        return Ok(None);
-    }
-    check(table, &item).map_err(UpdateError::Unfit)?;
-    Ok(Some(item))
-}
 
 /// An answer, and the draft that must be durable before it may leave (0: none).
 pub(crate) struct Planning<T> {
@@ -429,7 +331,8 @@ impl Planner {
                 return Err(Rejection::ConditionFailed { old: old_item.filter(|_| request.return_old) });
             }
         }
-        let mut written = Written { old: if request.return_old { old_item.clone() } else { None }, ..Written::default() };
+        let mut written =
+            Written { old: if request.return_old { old_item.clone() } else { None }, ..Written::default() };
         let new = match request.action {
             Prepared::Refused(rejection) => return Err(rejection),
             Prepared::Remove => None,
