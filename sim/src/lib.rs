@@ -11,6 +11,7 @@
 
 pub mod clock;
 pub mod disk;
+pub mod edits;
 pub mod model;
 pub mod random;
 mod reads;

@@ -23,10 +23,10 @@ use store::{
     write::{Action, Answers, Rejection, TableRejection, TableWrite, Write, Written},
 };
 
-use rows::Rows;
+use rows::{Asked, Rows};
 pub use rows::{KeyPart, LogicalKey};
 
-use crate::{Violation, ensure, workload::Check};
+use crate::{Violation, edits::Edits, ensure, workload::Check};
 
 /// Bytes of frames read at a time.
 const READ_BYTES: usize = 1 << 20;
@@ -42,6 +42,8 @@ pub enum Wish {
     Put(Item),
     /// Unite it with this one.
     Merge(Item),
+    /// Change some attributes; perhaps answer it as it is then.
+    Update(Edits, bool),
     /// Remove it.
     Remove,
 }
@@ -52,9 +54,11 @@ pub(crate) enum Outcome {
     /// `optional`: whether there is an event is not certain, because nobody needs to look whether anything changes.
     Written {
         old: Option<Item>,
+        new: Option<Item>,
         collisions: Vec<String>,
         optional: bool,
     },
+    UpdateRefused,
     ConditionFailed(Option<Item>),
     TableNotFound,
 }
@@ -146,30 +150,32 @@ impl Model {
         self.table_write = Some(change);
     }
 
-    /// Notes a write that is handed in, and makes it.
+    /// Notes a write of the item of these key attributes that is handed in, and makes it.
     pub fn write(
         &mut self,
         table: &Arc<Table>,
-        item: &Item,
+        key_attributes: &Item,
         wish: Wish,
         check: Option<Check>,
         return_old: bool,
     ) -> (Ticket, Write) {
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
-        let key = item::Key::of_item(table, item).expect("the workload makes valid keys");
-        let logical = LogicalKey::of_item(table, item);
+        let key = item::Key::of_item(table, key_attributes).expect("the workload makes valid keys");
+        let logical = LogicalKey::of_item(table, key_attributes);
         let outcome = match self.tables.get_mut(&table.id) {
             None => Outcome::TableNotFound,
             Some(TableModel { table, rows }) => {
-                let blind = table.stream.is_none() && check.is_none() && !return_old && !matches!(wish, Wish::Merge(_));
-                rows.predict(ticket, &logical, &wish, check.as_ref(), return_old, blind)
+                let looks = return_old || check.is_some() || matches!(wish, Wish::Merge(_) | Wish::Update(..));
+                let asked = Asked { key_attributes, wish: &wish, check: check.as_ref(), return_old };
+                rows.predict(ticket, &logical, asked, table.stream.is_none() && !looks)
             }
         };
         self.waiting.insert(ticket, Waiting { table: table.id, key: logical, outcome });
         let action = match wish {
             Wish::Put(item) => Action::Put(item),
             Wish::Merge(item) => Action::Merge(item),
+            Wish::Update(edits, return_new) => Action::Update { update: Arc::new(edits.expression()), return_new },
             Wish::Remove => Action::Remove,
         };
         let condition = check.map(|check| Arc::new(check.expression(table)));
@@ -230,15 +236,16 @@ impl Model {
             let sequence = self.sequences.remove(ticket);
             let context = || format!("{table:?} {key:?}");
             match (answer, outcome) {
-                (Ok(written), Outcome::Written { old, collisions, optional }) => {
+                (Ok(written), Outcome::Written { old, new, collisions, optional }) => {
                     let rows = self.tables.get_mut(&table).map(|table| &mut table.rows);
                     let numbered = match (optional, written.sequence, rows) {
                         (true, Some(told), Some(rows)) => rows.claim(&key, told),
                         (true, None, _) => true,
                         _ => written.sequence == sequence,
                     };
-                    let same = numbered && written.old == old && written.collisions == collisions;
-                    let expected = Written { sequence, old, collisions };
+                    let same = written.old == old && written.new == new && written.collisions == collisions;
+                    let same = numbered && same;
+                    let expected = Written { sequence, old, new, collisions };
                     ensure(same, || format!("{}: answered {written:?}, expected {expected:?}", context()))?;
                 }
                 (Err(Rejection::ConditionFailed { old }), Outcome::ConditionFailed(expected)) => {
@@ -247,6 +254,7 @@ impl Model {
                     })?;
                 }
                 (Err(Rejection::TableNotFound), Outcome::TableNotFound) => {}
+                (Err(Rejection::Update(_)), Outcome::UpdateRefused) => {}
                 (answer, outcome) => {
                     return Err(Violation(format!("{}: answered {answer:?}, expected {outcome:?}", context())));
                 }

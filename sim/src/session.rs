@@ -429,9 +429,10 @@ fn write_some(
     let mut item = workload.key(table);
     let key = item.clone();
     workload.attributes(&mut item);
-    let wish = match random.below(10) {
+    let wish = match random.below(14) {
         0..=4 => Wish::Put(item),
         5..=7 => Wish::Merge(item),
+        8..=11 => Wish::Update(workload.edits(), random.percent(50)),
         _ => Wish::Remove,
     };
     let check = random.percent(25).then(|| workload.check());

@@ -1,6 +1,6 @@
 //! What the clients of a simulation ask for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use item::{
     Item, KeyAttribute, KeyType, Number, Stream, StreamView, Table, TableId, Value,
@@ -8,7 +8,10 @@ use item::{
     table::Billing,
 };
 
-use crate::random::Random;
+use crate::{
+    edits::{Edit, Edits},
+    random::Random,
+};
 
 /// Names of the tables that come and go.
 const NAMES: [&str; 4] = ["readings", "plain", "alarms", "..."];
@@ -143,6 +146,31 @@ impl Workload {
             let bytes = self.random.between(1000, 20_000) as usize;
             item.0.insert("large".to_owned(), Value::String("x".repeat(bytes)));
         }
+    }
+
+    /// An update that mostly fits what is there.
+    pub fn edits(&mut self) -> Edits {
+        let mut edits = Edits::default();
+        for _ in 0..self.random.below(4) {
+            let name = *self.random.pick(&ATTRIBUTES);
+            let (name, edit) = match self.random.below(12) {
+                0..=3 => ("count", Edit::Count(Number::from(self.random.below(100)))),
+                4 => ("count", Edit::Subtract(Number::from(self.random.below(9)))),
+                5 => ("tags", Edit::Unite(self.texts())),
+                6 => ("tags", Edit::Without(self.texts())),
+                7 => (name, Edit::Remove),
+                8 => (name, Edit::Default(self.value(name))),
+                9 => (name, Edit::Count(Number::from(self.random.below(9)))),
+                10 => (name, Edit::Without(self.texts())),
+                _ => (name, Edit::Set(self.value(name))),
+            };
+            edits.0.insert(name, edit);
+        }
+        edits
+    }
+
+    fn texts(&mut self) -> BTreeSet<String> {
+        (0..self.random.between(1, 2)).map(|_| format!("tag-{}", self.random.below(4))).collect()
     }
 
     fn value(&mut self, name: &str) -> Value {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use item::{Change, Event, Image, Item, Number, Old, SequenceNumber, Table, Value};
 
 use super::{Outcome, Ticket, Wish};
-use crate::{Violation, ensure, workload::Check};
+use crate::{Violation, edits::Refused, ensure, workload::Check};
 
 /// A key component, ordered as clients see it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,6 +37,14 @@ impl LogicalKey {
         let sort = table.sort_key.as_ref().map_or(KeyPart::None, |sort_key| part(&sort_key.name));
         LogicalKey(part(&table.partition_key.name), sort)
     }
+}
+
+/// What is asked of one item.
+pub(super) struct Asked<'a> {
+    pub(super) key_attributes: &'a Item,
+    pub(super) wish: &'a Wish,
+    pub(super) check: Option<&'a Check>,
+    pub(super) return_old: bool,
 }
 
 /// Keys with an item or a prediction.
@@ -75,15 +83,8 @@ impl Rows {
         self.0.get(key)?.item.as_ref()
     }
 
-    pub(super) fn predict(
-        &mut self,
-        ticket: Ticket,
-        key: &LogicalKey,
-        wish: &Wish,
-        check: Option<&Check>,
-        return_old: bool,
-        blind: bool,
-    ) -> Outcome {
+    pub(super) fn predict(&mut self, ticket: Ticket, key: &LogicalKey, asked: Asked<'_>, blind: bool) -> Outcome {
+        let Asked { key_attributes, wish, check, return_old } = asked;
         let row = self.0.entry(key.clone()).or_default();
         let newest = row.queue.iter().rev().find_map(|prediction| prediction.change.as_ref());
         let old = newest.unwrap_or(&row.item).clone();
@@ -92,6 +93,7 @@ impl Rows {
             return Outcome::ConditionFailed(old.filter(|_| return_old));
         }
         let mut collisions = Vec::new();
+        let mut told = None;
         let new = match wish {
             Wish::Put(item) => Some(item.clone()),
             Wish::Remove => None,
@@ -105,12 +107,22 @@ impl Rows {
                 }
                 Some(item)
             }
+            Wish::Update(edits, return_new) => match edits.apply(key_attributes, old.as_ref()) {
+                Ok(new) => {
+                    told = new.clone().filter(|_| *return_new);
+                    new
+                }
+                Err(Refused) => {
+                    row.queue.push_back(Prediction { ticket, change: None, optional: false, blind, is_used: false });
+                    return Outcome::UpdateRefused;
+                }
+            },
         };
         let changes = new != old;
         let change = (changes || blind).then_some(new);
         let optional = blind && !changes;
         row.queue.push_back(Prediction { ticket, change, optional, blind, is_used: false });
-        Outcome::Written { old: old.filter(|_| return_old), collisions, optional }
+        Outcome::Written { old: old.filter(|_| return_old), new: told, collisions, optional }
     }
 
     /// Takes the next predicted change of the event's key, which it must be; answers whose it is, if
