@@ -36,7 +36,7 @@ class Question:
     command: list
     # What only some are given besides.
     besides: dict = field(default_factory=dict)
-    # Takes minutes: asked only if it is named, and then once.
+    # Takes minutes: asked only if wanted, and then once.
     long: bool = False
 
     def measure(self, setting, contender, server):
@@ -75,8 +75,8 @@ ALL = [
     Question("get", "GetItem of hot items, 32 connections", DYNAMODB, ["get-item", "--connections", 32, *READ]),
     Question("get1", "GetItem of hot items, 1 connection", DYNAMODB, ["get-item", "--connections", 1, *READ]),
     Question(
-        "batch", "BatchWriteItem of 25, 8 connections", ["thalweg", "dynoxide-memory", "dynalite"],
-        ["batch-write-item", "--connections", 8],
+        "batch", "BatchWriteItem of 25, 32 connections", ["thalweg", "dynoxide-memory", "dynalite"],
+        ["batch-write-item", "--connections", 32],
     ),
     Question(
         "mqtt", "MQTT QoS 1, 64 publishers x 20 in flight", ["thalweg", "mosquitto"],
@@ -103,6 +103,6 @@ ALL = [
     ),
     Question(
         "memory", "10 M readings of 1 M devices", ["thalweg"],
-        ["batch-write-item", "--devices", 1_000_000, "--count", 400_000, "--connections", 8], long=True,
+        ["batch-write-item", "--devices", 1_000_000, "--count", 400_000, "--connections", 32], long=True,
     ),
 ]  # fmt: skip
