@@ -17,7 +17,7 @@ use support::{create, key, number, open, put, reading, readings, write};
 fn update(text: &str, values: &[(&str, Value)], return_new: bool) -> Action {
     let values = values.iter().map(|(token, value)| ((*token).to_owned(), value.clone())).collect();
     let mut substitutions = Substitutions { values, ..Substitutions::default() };
-    let update = Arc::new(Update::parse(text, &mut substitutions).unwrap());
+    let update = Arc::new(Update::parse(text, &mut substitutions).expect("a well-formed update"));
     Action::Update { update, return_new }
 }
 

@@ -1,6 +1,6 @@
 //! Key conditions: which partition a query looks at, and which range of it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 
@@ -198,9 +198,10 @@ fn written_fault(test: &WrittenTest<'_>) -> Option<ExpressionError> {
 
 /// The attribute and term of a test in which [`written_fault`] found nothing; the attribute is put left.
 fn term(test: Test) -> Result<(Path, Term), ExpressionError> {
+    let owned = Arc::unwrap_or_clone;
     match test {
         Test::Compare(Operand::Path(path), comparator, Operand::Value(value)) => {
-            Ok((path, Term::Compare(comparator, value)))
+            Ok((path, Term::Compare(comparator, owned(value))))
         }
         Test::Compare(Operand::Value(value), comparator, Operand::Path(path)) => {
             let turned = match comparator {
@@ -210,12 +211,12 @@ fn term(test: Test) -> Result<(Path, Term), ExpressionError> {
                 Comparator::GreaterOrEqual => Comparator::LessOrEqual,
                 Comparator::Equal | Comparator::NotEqual => comparator,
             };
-            Ok((path, Term::Compare(turned, value)))
+            Ok((path, Term::Compare(turned, owned(value))))
         }
         Test::Between(Operand::Path(path), Operand::Value(low), Operand::Value(high)) => {
-            Ok((path, Term::Between(low, high)))
+            Ok((path, Term::Between(owned(low), owned(high))))
         }
-        Test::BeginsWith(Operand::Path(path), Operand::Value(prefix)) => Ok((path, Term::BeginsWith(prefix))),
+        Test::BeginsWith(Operand::Path(path), Operand::Value(prefix)) => Ok((path, Term::BeginsWith(owned(prefix)))),
         _ => Err(no_key()),
     }
 }

@@ -3,6 +3,8 @@
 //! Checks run in DynamoDB's order: over the whole expression function names, misplaced functions, reserved words; then
 //! test by test undefined substitutions, numbers of operands, operand types.
 
+use std::{collections::BTreeMap, sync::Arc};
+
 use super::{
     ExpressionError, IN_OPERANDS_MAX, Kind, Path, Step, Substitutions,
     parse::{Call, Comparator, Element, Operand as Written, Postfix, Test as WrittenTest, misused},
@@ -16,7 +18,7 @@ pub(super) enum Operand {
     Path(Path),
     /// `size(path)`.
     Size(Path),
-    Value(Value),
+    Value(Arc<Value>),
 }
 
 /// Something that is true or false once an item is given.
@@ -53,7 +55,7 @@ pub(super) fn condition(
     substitutions: &mut Substitutions,
 ) -> Result<Vec<Postfix<Test>>, ExpressionError> {
     check_words(kind, &written)?;
-    let mut resolver = Resolver { kind, substitutions };
+    let mut resolver = Resolver::new(kind, substitutions);
     written
         .into_iter()
         .map(|step| {
@@ -76,7 +78,7 @@ pub(super) fn projection(
     if let Some(word) = written.iter().flatten().find_map(reserved_word) {
         return Err(kind.refuse(reserved(word)));
     }
-    let mut resolver = Resolver { kind, substitutions };
+    let mut resolver = Resolver::new(kind, substitutions);
     written.into_iter().map(|elements| resolver.path(elements)).collect()
 }
 
@@ -142,11 +144,22 @@ pub(super) fn reserved(word: &str) -> String {
 
 /// Puts names and values in the place of tokens.
 pub(super) struct Resolver<'s> {
-    pub(super) kind: Kind,
-    pub(super) substitutions: &'s mut Substitutions,
+    kind: Kind,
+    substitutions: &'s mut Substitutions,
+    /// Copied once each: a value may be large, and an expression can have it in hundreds of places.
+    values: BTreeMap<String, Arc<Value>>,
 }
 
-impl Resolver<'_> {
+impl<'s> Resolver<'s> {
+    pub(super) fn new(kind: Kind, substitutions: &'s mut Substitutions) -> Resolver<'s> {
+        Resolver { kind, substitutions, values: BTreeMap::new() }
+    }
+
+    /// The size of the values put in so far, each counted once.
+    pub(super) fn size(&self) -> usize {
+        self.values.values().map(|value| value.size()).sum()
+    }
+
     fn test(&mut self, written: WrittenTest<'_>) -> Result<Test, ExpressionError> {
         match written {
             WrittenTest::Compare(left, comparator, right) => {
@@ -209,12 +222,14 @@ impl Resolver<'_> {
     }
 
     fn has_type(&self, first: Operand, second: Operand) -> Result<Test, ExpressionError> {
-        let name = match second {
-            Operand::Value(Value::String(name)) => name,
-            Operand::Path(_) => {
-                return Err(self.wrong_type("attribute_type", &format!("{{{}}}", TYPE_NAMES.join(","))));
-            }
-            other => return Err(self.wrong_type("attribute_type", type_name(&other).unwrap_or("N"))),
+        let wrong_type = |type_name: &str| Err(self.wrong_type("attribute_type", type_name));
+        let name = match &second {
+            Operand::Value(value) => match value.as_ref() {
+                Value::String(name) => name.clone(),
+                other => return wrong_type(other.type_name()),
+            },
+            Operand::Path(_) => return wrong_type(&format!("{{{}}}", TYPE_NAMES.join(","))),
+            Operand::Size(_) => return wrong_type("N"),
         };
         if !TYPE_NAMES.contains(&name.as_str()) {
             return Err(self.kind.refuse(format_args!(
@@ -235,7 +250,7 @@ impl Resolver<'_> {
                 match arguments.into_iter().next() {
                     Some(Operand::Path(path)) => Ok(Operand::Size(path)),
                     Some(Operand::Value(value)) => match size(&value) {
-                        Some(size) => Ok(Operand::Value(Value::Number(size))),
+                        Some(size) => Ok(Operand::Value(Arc::new(Value::Number(size)))),
                         None => Err(self.wrong_type(call.function, value.type_name())),
                     },
                     _ => Err(self.wrong_type(call.function, "N")),
@@ -244,13 +259,18 @@ impl Resolver<'_> {
         }
     }
 
-    pub(super) fn value(&mut self, token: &str) -> Result<Value, ExpressionError> {
-        match self.substitutions.value(token) {
-            Some(value) => Ok(value.clone()),
-            None => Err(self.kind.refuse(format_args!(
-                "An expression attribute value used in expression is not defined; attribute value: {token}"
-            ))),
+    pub(super) fn value(&mut self, token: &str) -> Result<Arc<Value>, ExpressionError> {
+        if let Some(value) = self.values.get(token) {
+            return Ok(Arc::clone(value));
         }
+        let Some(value) = self.substitutions.value(token) else {
+            return Err(self.kind.refuse(format_args!(
+                "An expression attribute value used in expression is not defined; attribute value: {token}"
+            )));
+        };
+        let value = Arc::new(value.clone());
+        self.values.insert(token.to_owned(), Arc::clone(&value));
+        Ok(value)
     }
 
     pub(super) fn path(&mut self, elements: Vec<Element<'_>>) -> Result<Path, ExpressionError> {

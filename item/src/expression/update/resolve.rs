@@ -3,10 +3,7 @@
 //! Checks run in DynamoDB's order, each over the whole expression before the next: reserved words, function names, sections,
 //! undefined names, undefined values, paths that meet, operands of ADD and DELETE, operands of functions and operators.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::parse::{Action as Written, Change as WrittenChange, Section, Value as WrittenValue};
 use crate::{
@@ -50,7 +47,7 @@ pub(super) enum Term {
 const IF_NOT_EXISTS: &str = "if_not_exists";
 const LIST_APPEND: &str = "list_append";
 
-/// Resolves a whole update; answers the size of its values, too.
+/// Resolves a whole update; answers the size of its values too.
 pub(super) fn update(
     sections: Vec<Section<'_>>,
     substitutions: &mut Substitutions,
@@ -58,8 +55,8 @@ pub(super) fn update(
     let kind = Kind::Update;
     check_words(kind, &sections, substitutions)?;
     let written: Vec<Written<'_>> = sections.into_iter().flat_map(|section| section.actions).collect();
-    let mut resolver = UpdateResolver { inner: Resolver { kind, substitutions }, values: BTreeMap::new() };
-    let paths = written.iter().map(|action| resolver.inner.path(action.path.clone())).collect::<Result<Vec<_>, _>>()?;
+    let mut resolver = Resolver::new(kind, substitutions);
+    let paths = written.iter().map(|action| resolver.path(action.path.clone())).collect::<Result<Vec<_>, _>>()?;
     check_apart(kind, &paths)?;
     for action in &written {
         match action.change {
@@ -71,24 +68,7 @@ pub(super) fn update(
     let changes: Vec<_> = written.into_iter().map(|action| change(&mut resolver, action.change)).collect();
     let actions = paths.into_iter().zip(changes).map(|(path, change)| Ok(Action { path, change: change? }));
     let actions = actions.collect::<Result<_, ExpressionError>>()?;
-    Ok((actions, resolver.values.values().map(|value| value.size()).sum()))
-}
-
-/// Copies each value once: it may be large, and an expression can have it in hundreds of places.
-struct UpdateResolver<'s> {
-    inner: Resolver<'s>,
-    values: BTreeMap<String, Arc<Value>>,
-}
-
-impl UpdateResolver<'_> {
-    fn value(&mut self, token: &str) -> Result<Arc<Value>, ExpressionError> {
-        if let Some(value) = self.values.get(token) {
-            return Ok(value.clone());
-        }
-        let value = Arc::new(self.inner.value(token)?);
-        self.values.insert(token.to_owned(), value.clone());
-        Ok(value)
-    }
+    Ok((actions, resolver.size()))
 }
 
 /// What an expression is written with, in its order.
@@ -179,7 +159,7 @@ fn check_operand(kind: Kind, operator: &str, value: &Value) -> Result<(), Expres
     )))
 }
 
-fn change(resolver: &mut UpdateResolver<'_>, written: WrittenChange<'_>) -> Result<Change, ExpressionError> {
+fn change(resolver: &mut Resolver<'_>, written: WrittenChange<'_>) -> Result<Change, ExpressionError> {
     Ok(match written {
         WrittenChange::Remove => Change::Remove,
         WrittenChange::Add(token) => Change::Add(resolver.value(token)?),
@@ -198,7 +178,7 @@ fn change(resolver: &mut UpdateResolver<'_>, written: WrittenChange<'_>) -> Resu
 
 /// Two operands that must have one type, as far as that shows without an item.
 fn pair(
-    resolver: &mut UpdateResolver<'_>,
+    resolver: &mut Resolver<'_>,
     operator: &str,
     type_name: &str,
     left: Operand<'_>,
@@ -209,26 +189,26 @@ fn pair(
         if let Term::Value(value) = operand
             && value.type_name() != type_name
         {
-            return Err(resolver.inner.wrong_type(operator, value.type_name()));
+            return Err(resolver.wrong_type(operator, value.type_name()));
         }
     }
     Ok((Box::new(left), Box::new(right)))
 }
 
-fn term(resolver: &mut UpdateResolver<'_>, written: Operand<'_>) -> Result<Term, ExpressionError> {
+fn term(resolver: &mut Resolver<'_>, written: Operand<'_>) -> Result<Term, ExpressionError> {
     let call = match written {
-        Operand::Path(elements) => return Ok(Term::Path(resolver.inner.path(elements)?)),
+        Operand::Path(elements) => return Ok(Term::Path(resolver.path(elements)?)),
         Operand::Value(token) => return Ok(Term::Value(resolver.value(token)?)),
         Operand::Call(call) => call,
     };
     let [first, second] = <[Operand<'_>; 2]>::try_from(call.arguments)
-        .map_err(|arguments| resolver.inner.count(call.function, arguments.len()))?;
+        .map_err(|arguments| resolver.count(call.function, arguments.len()))?;
     if call.function == LIST_APPEND {
         let (first, second) = pair(resolver, LIST_APPEND, "L", first, second)?;
         return Ok(Term::ListAppend(first, second));
     }
     match term(resolver, first)? {
         Term::Path(path) => Ok(Term::IfNotExists(path, Box::new(term(resolver, second)?))),
-        _ => Err(resolver.inner.no_path(IF_NOT_EXISTS)),
+        _ => Err(resolver.no_path(IF_NOT_EXISTS)),
     }
 }
