@@ -198,7 +198,7 @@ impl From<ItemError> for Error {
 impl From<UpdateError> for Error {
     fn from(error: UpdateError) -> Error {
         match error {
-            UpdateError::WrongType | UpdateError::NoAttribute | UpdateError::NoPath => {
+            UpdateError::WrongType | UpdateError::Mismatch | UpdateError::NoAttribute | UpdateError::NoPath => {
                 Error::Validation(error.to_string())
             }
             UpdateError::Number(error) => Fault::number("", error).into(),

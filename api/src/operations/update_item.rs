@@ -1,8 +1,11 @@
 //! UpdateItem.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use item::{Actor, Item, expression::Kind};
+use item::{
+    Actor, Item,
+    expression::{AttributeUpdate, Kind, Update},
+};
 use serde::Serialize;
 use store::write::{Action, Write};
 
@@ -14,7 +17,7 @@ use crate::{
     expressions::{Expressions, Names, Values, check_scalar_keys},
     json::{Present, request},
     validate::{self, Violations},
-    values::{ItemOut, WireItem},
+    values::{ItemOut, WireItem, WireValue},
 };
 
 request! {
@@ -30,9 +33,17 @@ request! {
         return_capacity: String = "ReturnConsumedCapacity",
         return_metrics: String = "ReturnItemCollectionMetrics",
         return_on_failure: String = "ReturnValuesOnConditionCheckFailure",
-        attribute_updates: Present = "AttributeUpdates",
+        attribute_updates: BTreeMap<String, Wanted> = "AttributeUpdates",
         expected: Present = "Expected",
         conditional_operator: Present = "ConditionalOperator",
+    }
+}
+
+request! {
+    /// What shall happen to one attribute, without expressions.
+    struct Wanted {
+        action: String = "Action",
+        value: WireValue = "Value",
     }
 }
 
@@ -58,12 +69,17 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
         request.return_metrics.clone(),
         request.return_on_failure.clone(),
     );
+    for (name, wanted) in request.attribute_updates.iter().flatten() {
+        let place = format_args!("attributeUpdates.{name}.member.action");
+        violations.one_of(place, wanted.action.as_ref(), &["ADD", "PUT", "DELETE"]);
+    }
     violations.finish()?;
     refuse_legacy(&request)?;
     let given = validate::values(request.key.unwrap_or_else(|| WireItem(Ok(Default::default()))))?;
+    let by_attribute = attribute_updates(request.attribute_updates)?;
     let kinds = [(Kind::Update, request.update.is_some()), (Kind::Condition, request.condition.is_some())];
     let mut expressions = Expressions::new(request.names, request.values, &kinds)?;
-    let update = Arc::new(expressions.update(request.update.as_ref())?.unwrap_or_default());
+    let update = Arc::new(expressions.update(request.update.as_ref())?.unwrap_or(by_attribute));
     let condition = expressions.condition(Kind::Condition, request.condition.as_ref())?.map(Arc::new);
     expressions.finish()?;
     let table = super::table(app, &name)?;
@@ -80,14 +96,35 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
     Ok(Answer { attributes: asked.attributes(written, &update), consumed_capacity })
 }
 
+/// Refuses what was before there were expressions, but for `AttributeUpdates` on their own.
 fn refuse_legacy(request: &Request) -> Result<(), Error> {
+    let expressions =
+        [("UpdateExpression", request.update.is_some()), ("ConditionExpression", request.condition.is_some())];
+    let has_expression = expressions.iter().any(|(_, given)| *given);
     validate::refuse_legacy(
         &[
-            ("AttributeUpdates", request.attribute_updates.is_some()),
+            ("AttributeUpdates", request.attribute_updates.is_some() && has_expression),
             ("Expected", request.expected.is_some()),
             ("ConditionalOperator", request.conditional_operator.is_some()),
         ],
-        &[("UpdateExpression", request.update.is_some()), ("ConditionExpression", request.condition.is_some())],
-        "UpdateExpression and ConditionExpression",
+        &expressions,
+        "ConditionExpression",
     )
+}
+
+fn attribute_updates(given: Option<BTreeMap<String, Wanted>>) -> Result<Update, Error> {
+    let mut updates = BTreeMap::new();
+    for (name, Wanted { action, value }) in given.unwrap_or_default() {
+        let value = value.map(|WireValue(value)| value).transpose()?;
+        let update = match (action.as_deref(), value) {
+            (Some("DELETE"), value) => AttributeUpdate::Delete(value),
+            (_, None) => {
+                return Err(Error::parameter("Only DELETE action is allowed when no attribute value is specified"));
+            }
+            (Some("ADD"), Some(value)) => AttributeUpdate::Add(value),
+            (_, Some(value)) => AttributeUpdate::Put(value),
+        };
+        updates.insert(name, update);
+    }
+    Ok(Update::of_attributes(updates)?)
 }

@@ -30,7 +30,7 @@ pub use key_condition::{KeyCondition, KeyTerms};
 pub use path::{Path, Step};
 pub use projection::Projection;
 pub use substitutions::Substitutions;
-pub use update::{Update, UpdateError};
+pub use update::{AttributeUpdate, Update, UpdateError};
 
 /// Longest expression text, in bytes.
 pub const EXPRESSION_BYTES_MAX: usize = 4096;

@@ -4,10 +4,10 @@ mod apply;
 mod parse;
 mod resolve;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{ExpressionError, Kind, Path, Projection, Substitutions, lex::Tokens};
-use crate::{Item, ItemError, NumberError, Table};
+use crate::{Item, ItemError, NumberError, Table, Value};
 
 use resolve::{Action, Change, Term};
 
@@ -30,6 +30,19 @@ pub struct Update {
     /// Sorted by path; no path is inside another.
     actions: Vec<Action>,
     size: usize,
+    /// Was it given by attribute, not as an expression?
+    by_attribute: bool,
+}
+
+/// What happens to one attribute in a request from before there were expressions.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AttributeUpdate {
+    /// It gets this value.
+    Put(Value),
+    /// A number to add, or elements for a set or a list.
+    Add(Value),
+    /// These elements leave the set; without a value, the attribute goes.
+    Delete(Option<Value>),
 }
 
 /// Why an update cannot be made of an item. Texts are DynamoDB's.
@@ -38,6 +51,9 @@ pub enum UpdateError {
     /// A stored value, or what a function gives, has not the type that an operator or function takes.
     #[error("An operand in the update expression has an incorrect data type")]
     WrongType,
+    /// The same of an update that was given by attribute.
+    #[error("Type mismatch for attribute to update")]
+    Mismatch,
     /// A path that is read leads to nothing.
     #[error("The provided expression refers to an attribute that does not exist in the item")]
     NoAttribute,
@@ -64,12 +80,30 @@ impl Update {
         let written = parse::update(Tokens::cut(Kind::Update, text)?)?;
         let (mut actions, size) = resolve::update(written, substitutions)?;
         actions.sort_unstable_by(|one, other| one.path.cmp(&other.path));
-        Ok(Update { actions, size })
+        Ok(Update { actions, size, by_attribute: false })
+    }
+
+    /// An update given by attribute (`AttributeUpdates`).
+    pub fn of_attributes(updates: BTreeMap<String, AttributeUpdate>) -> Result<Update, ExpressionError> {
+        let mut update = Update { by_attribute: true, ..Update::default() };
+        for (name, wanted) in updates {
+            update.size += match &wanted {
+                AttributeUpdate::Put(value) | AttributeUpdate::Add(value) => value.size(),
+                AttributeUpdate::Delete(value) => value.as_ref().map_or(0, Value::size),
+            };
+            let path = Path::new(name, Vec::new());
+            let change = resolve::attribute(&path, wanted)?;
+            update.actions.push(Action { path, change });
+        }
+        Ok(update)
     }
 
     /// What it makes of `item`, which the caller must still check: it may have become too large.
     pub fn apply(&self, item: Item) -> Result<Item, UpdateError> {
-        apply::apply(&self.actions, item)
+        apply::apply(&self.actions, item).map_err(|error| match error {
+            UpdateError::WrongType if self.by_attribute => UpdateError::Mismatch,
+            other => other,
+        })
     }
 
     /// Does it make an item where there is none? One that only takes away does not; one that does nothing at all does.

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::{item, list, map, number, substitutions, texts};
 use crate::{
     Item, KeyAttribute, KeyType, NumberError, Value, arbitrary,
-    expression::{Substitutions, Update, UpdateError},
+    expression::{AttributeUpdate, Substitutions, Update, UpdateError},
 };
 
 fn set(texts: &[&str]) -> Value {
@@ -334,6 +334,37 @@ fn keys_do_not_change_and_are_not_looked_into() {
     assert_eq!(check("REMOVE pk").unwrap_err(), "Cannot update attribute pk. This attribute is part of the key");
     let update = parse("SET a = pk.x, b.c = if_not_exists(d[0], e) REMOVE f[1]", &[]).unwrap();
     assert_eq!(Vec::from_iter(update.nested_attributes()), ["b", "d", "f", "pk"]);
+}
+
+#[test]
+fn an_update_by_attribute_does_the_same_as_an_expression() {
+    use AttributeUpdate::{Add, Delete, Put};
+    let update = |name: &str, wanted| Update::of_attributes([(name.to_owned(), wanted)].into());
+    let old = item(&[("n", number(5)), ("l", list(&[number(1)])), ("s", set(&["x", "y"]))]);
+    for (name, wanted, expected) in [
+        ("n", Put("a".into()), Some("a".into())),
+        ("n", Add(number(-7)), Some(number(-2))),
+        ("m", Add(number(1)), Some(number(1))),
+        ("l", Add(list(&[number(2)])), Some(list(&[number(1), number(2)]))),
+        ("m", Add(list(&[number(2)])), Some(list(&[number(2)]))),
+        ("s", Add(set(&["z"])), Some(set(&["x", "y", "z"]))),
+        ("s", Delete(Some(set(&["x"]))), Some(set(&["y"]))),
+        ("s", Delete(Some(set(&["x", "y"]))), None),
+        ("l", Delete(None), None),
+        ("m", Delete(None), None),
+    ] {
+        let update = update(name, wanted.clone()).unwrap();
+        assert_eq!(update.apply(old.clone()).unwrap().get(name), expected.as_ref(), "{name} {wanted:?}");
+        assert_eq!(update.makes_item(), !matches!(wanted, Delete(_)));
+    }
+    for (name, wanted) in [("s", Add(number(1))), ("n", Add(list(&[]))), ("n", Delete(Some(set(&["x"]))))] {
+        assert_eq!(update(name, wanted).unwrap().apply(old.clone()), Err(UpdateError::Mismatch));
+    }
+    let refusal = |wanted| update("n", wanted).unwrap_err().0;
+    let invalid = "One or more parameter values were invalid:";
+    assert_eq!(refusal(Add("a".into())), format!("{invalid} ADD action is not supported for the type S"));
+    let expected = format!("{invalid} DELETE action with value is not supported for the type N");
+    assert_eq!(refusal(Delete(Some(number(1)))), expected);
 }
 
 #[test]

@@ -5,7 +5,10 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::parse::{Action as Written, Change as WrittenChange, Section, Value as WrittenValue};
+use super::{
+    AttributeUpdate,
+    parse::{Action as Written, Change as WrittenChange, Section, Value as WrittenValue},
+};
 use crate::{
     Value,
     expression::{
@@ -69,6 +72,33 @@ pub(super) fn update(
     let actions = paths.into_iter().zip(changes).map(|(path, change)| Ok(Action { path, change: change? }));
     let actions = actions.collect::<Result<_, ExpressionError>>()?;
     Ok((actions, resolver.size()))
+}
+
+/// What an update given by attribute does to the one at `path`.
+pub(super) fn attribute(path: &Path, wanted: AttributeUpdate) -> Result<Change, ExpressionError> {
+    let unsupported = |what: &str, value: &Value| {
+        Err(ExpressionError(format!(
+            "One or more parameter values were invalid: {what} is not supported for the type {}",
+            value.type_name()
+        )))
+    };
+    Ok(match wanted {
+        AttributeUpdate::Put(value) => Change::Set(Term::Value(Arc::new(value))),
+        AttributeUpdate::Delete(None) => Change::Remove,
+        AttributeUpdate::Delete(Some(value @ (Value::StringSet(_) | Value::NumberSet(_) | Value::BinarySet(_)))) => {
+            Change::Delete(Arc::new(value))
+        }
+        AttributeUpdate::Delete(Some(value)) => return unsupported("DELETE action with value", &value),
+        AttributeUpdate::Add(value @ Value::List(_)) => {
+            let none = Box::new(Term::Value(Arc::new(Value::List(Vec::new()))));
+            let old = Box::new(Term::IfNotExists(path.clone(), none));
+            Change::Set(Term::ListAppend(old, Box::new(Term::Value(Arc::new(value)))))
+        }
+        AttributeUpdate::Add(
+            value @ (Value::Number(_) | Value::StringSet(_) | Value::NumberSet(_) | Value::BinarySet(_)),
+        ) => Change::Add(Arc::new(value)),
+        AttributeUpdate::Add(value) => return unsupported("ADD action", &value),
+    })
 }
 
 /// What an expression is written with, in its order.
