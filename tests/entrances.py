@@ -15,6 +15,8 @@ class Listener:
     """The embedded MQTT listener."""
 
     name = "listener"
+    # What the metrics call it.
+    label = "mqtt"
     # A reading without a time of its own that is redelivered may be stored again.
     redelivery_may_repeat = True
 
@@ -49,10 +51,13 @@ class MosquittoSource:
     """An external broker, as a [[source]]."""
 
     name = "mosquitto"
+    label = "plant"
     redelivery_may_repeat = True
+    # Messages that the broker has under way to us, unacknowledged.
+    in_flight_max = 200
 
     def __init__(self, directory):
-        self.broker = Mosquitto(directory / "mosquitto").start()
+        self.broker = Mosquitto(directory / "mosquitto", self.in_flight_max).start()
 
     def config(self):
         return f'[[source]]\nname = "plant"\nurl = "mqtt://127.0.0.1:{self.broker.port}"\n'
@@ -90,6 +95,7 @@ class JetStreamSource:
     """A NATS JetStream stream, as a [[source]]."""
 
     name = "jetstream"
+    label = "cloud"
     # The stored time and sequence number are the key, so a redelivery is the same item.
     redelivery_may_repeat = False
 

@@ -458,13 +458,13 @@ class Publisher:
 class Mosquitto:
     """An external MQTT broker that keeps what an offline session misses."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, in_flight_max=0):
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         self.config = self.directory / "mosquitto.conf"
         self.config.write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nmax_inflight_messages 0\n"
+            f"listener {self.port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nmax_inflight_messages {in_flight_max}\n"
             f"persistence true\npersistence_location {self.directory}/\nautosave_interval 1\nuser root\n"
         )
         self.process = None

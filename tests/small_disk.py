@@ -30,8 +30,10 @@ class SmallDisk:
             ["unshare", *own, "--mount", "--propagation", "private", "sh", "-c", f"{mount} && echo mounted && exec cat"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
-        assert self.holder.stdout.readline() == b"mounted\n"
+        said = self.holder.stdout.readline()
+        assert said == b"mounted\n", f"this test mounts a small {kind}, which is not permitted here: {said.decode()}"
 
     @property
     def prefix(self):

@@ -137,7 +137,7 @@ def test_quarantine(server):
     entries = listed["entries"]
     assert len(entries) == 1 and entries[0]["topic"] == "bad/1"
     shown = json.loads(server.run("quarantine", "show", entries[0]["id"], "--json").stdout)
-    assert '{"a": ' in json.dumps(shown).replace("\\", "") or "payload" in json.dumps(shown)
+    assert '{"a": ' in json.dumps(shown).replace("\\", "")
     replayed = json.loads(server.run("quarantine", "replay", "--json").stdout)
     assert (replayed["tried"], replayed["replayed"], replayed["remaining"]) == (1, 0, 1)
     assert replayed["first_remaining"]["id"] == entries[0]["id"]

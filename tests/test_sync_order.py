@@ -25,6 +25,8 @@ ACKNOWLEDGEMENTS = {
     "put": http_acknowledgement,
     "batch": http_acknowledgement,
     "rows": http_acknowledgement,
+    "update": http_acknowledgement,
+    "quarantined": mqtt_acknowledgement,
 }
 
 
@@ -47,8 +49,13 @@ def traced(request, tmp_path_factory):
                 for n in range(READINGS):
                     publisher.publish(f"{name}/{n}", payload(name, n))
                 publisher.drain()
+        with server.publisher("order") as publisher:
+            for n in range(READINGS):
+                # Not UTF-8, so it goes to quarantine as it is.
+                publisher.publish(f"quarantined/{n}", mark("quarantined", n).encode() + b"\xff")
+            publisher.drain()
         write_over_http(server)
-        stored = READINGS * len(ACKNOWLEDGEMENTS)
+        stored = READINGS * (len(ACKNOWLEDGEMENTS) - 1)
         harness.wait_for("every reading", lambda: sum("mark" in item for item in everything(server)) == stored, every=0.2)
         harness.wait_for("every acknowledgement of the sources", lambda: sources_are_done(server, sources), every=0.2)
         server.run("compact")
@@ -61,7 +68,7 @@ def traced(request, tmp_path_factory):
 
 
 def write_over_http(server):
-    """One item a request, several, and rows; eight requests at a time."""
+    """One item a request, put and updated, several, and rows; eight requests at a time."""
     client = server.dynamodb()
     client.create_table(
         TableName="direct",
@@ -76,6 +83,11 @@ def write_over_http(server):
     def put(number):
         client.put_item(TableName="direct", Item=item("put", number))
 
+    def update(number):
+        values = {":n": {"N": str(number)}}
+        key = {"mark": {"S": mark("update", number)}}
+        client.update_item(TableName="direct", Key=key, UpdateExpression="SET n = :n", ExpressionAttributeValues=values)
+
     def batch(first):
         puts = [{"PutRequest": {"Item": item("batch", number)}} for number in range(first, first + 10)]
         client.batch_write_item(RequestItems={"direct": puts})
@@ -85,7 +97,7 @@ def write_over_http(server):
         server.post("/ingest/readings?device=mark&time=ts", lines.encode())
 
     with ThreadPoolExecutor(8) as pool:
-        for work, step in [(put, 1), (batch, 10), (rows, 10)]:
+        for work, step in [(put, 1), (update, 1), (batch, 10), (rows, 10)]:
             list(pool.map(work, range(0, READINGS, step)))
 
 

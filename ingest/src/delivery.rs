@@ -195,17 +195,19 @@ impl Delivery<'_> {
             return Ok(false);
         };
         let payload = received.payload.clone();
-        let remembered = match self.memories.get(&key) {
-            Some(payload) => Some(payload.clone()),
+        let of_this_batch = self.memories.get(&key).cloned();
+        let all_is_stored = of_this_batch.is_none();
+        let remembered = match of_this_batch {
+            Some(payload) => Some(payload),
             None => retained::recall(&self.parts.store, &key).await?,
         };
-        let repeated = match (&remembered, &mapped.puts[..]) {
-            (Some(last), _) => *last == payload,
-            (None, [put]) => match self.parts.store.catalog().by_name(&mapping.table) {
+        let repeated = match &mapped.puts[..] {
+            _ if remembered.as_ref() == Some(&payload) => true,
+            [put] if all_is_stored => match self.parts.store.catalog().by_name(&mapping.table) {
                 Some(table) => retained::is_last(&self.parts.store, table, mapping, put).await?,
                 None => false,
             },
-            (None, _) => false,
+            _ => false,
         };
         if remembered.as_ref() != Some(&payload) {
             self.memories.insert(key, payload);

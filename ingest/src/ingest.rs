@@ -16,7 +16,7 @@ use crate::{
     message::Message,
     metrics as names,
     quarantine::{Entry, Quarantine, ledger::EntryId, parse_id},
-    retained::is_retained,
+    retained::{is_clearing, is_retained},
     routes::Routes,
     task::Task,
 };
@@ -159,13 +159,11 @@ impl Ingest {
         let mut retained = false;
         let mut tasks = Vec::with_capacity(batch.len());
         for received in batch {
-            if is_retained(&received) {
-                if received.payload.is_empty() {
-                    metrics::counter!(names::RETAINED_EMPTY).increment(1);
-                    continue;
-                }
-                retained = true;
+            if is_clearing(&received) {
+                metrics::counter!(names::RETAINED_EMPTY).increment(1);
+                continue;
             }
+            retained |= is_retained(&received);
             tasks.push(Task::new(Message { received, row: None }));
         }
         let turn = self.turn().await;

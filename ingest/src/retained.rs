@@ -20,6 +20,12 @@ pub(crate) fn is_retained(received: &Received) -> bool {
     received.retain && matches!(received.entrance, Entrance::Listener | Entrance::MqttSource(_))
 }
 
+/// Does `received` say that a topic has no retained message any more? A broker hands that on to the sessions that it has as an
+/// ordinary message without a payload.
+pub(crate) fn is_clearing(received: &Received) -> bool {
+    received.payload.is_empty() && (is_retained(received) || matches!(received.entrance, Entrance::MqttSource(_)))
+}
+
 /// The key of what is remembered of a topic; none if the topic is too long to remember.
 pub(crate) fn memory_key(received: &Received) -> Option<String> {
     let source = match &received.entrance {

@@ -216,6 +216,12 @@ async fn retained_messages_are_stored_once() {
     world.ingest.receive(vec![again.clone()]).await.unwrap();
     world.ingest.receive(vec![again]).await.unwrap();
     assert_eq!(world.items("readings").await.len(), 5);
+    // Cleared and set again, which a broker tells its sessions as ordinary messages, then told once more as retained.
+    let ordinary = |payload: &str| Received { entrance: source.clone(), ..listener("valve", payload) };
+    world.ingest.receive(vec![ordinary("")]).await.unwrap();
+    world.ingest.receive(vec![ordinary("shut")]).await.unwrap();
+    world.ingest.receive(vec![Received { retain: true, ..ordinary("shut") }]).await.unwrap();
+    assert_eq!(world.items("readings").await.len(), 6);
     // One that cannot be mapped is quarantined once.
     for _ in 0..3 {
         world.ingest.receive(vec![retained("{")]).await.unwrap();

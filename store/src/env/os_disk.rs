@@ -159,7 +159,11 @@ impl DiskFile for OsFile {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let started = Instant::now();
         let written = match &self.direct {
-            Some(direct) if is_in_blocks(offset, bytes) => direct.write_all_at(bytes, offset),
+            Some(direct) if is_in_blocks(offset, bytes) => match direct.write_all_at(bytes, offset) {
+                // A device that wants larger blocks.
+                Err(error) if error.raw_os_error() == Some(libc::EINVAL) => self.file.write_all_at(bytes, offset),
+                written => written,
+            },
             _ => self.file.write_all_at(bytes, offset),
         };
         metrics::histogram!("thalweg_disk_write_seconds", "area" => self.area.0).record(started.elapsed());

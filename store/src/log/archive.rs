@@ -1,6 +1,7 @@
 //! Archived segments: `log/<20 digits>.archive`, the frames of one sealed segment, compressed, with an index.
 //!
 //! ```text
+//! head      the first 4096 bytes of the segment, as they were: its first frame's header
 //! chunks    zstd, each of whole frames: the very bytes that the segment had
 //! footer    zstd of:
 //!               8  id of the segment
@@ -26,7 +27,7 @@ use zstd::bulk::Compressor;
 
 use super::{
     Frame, FrameNumber,
-    frame::{Codec, Fields, FoundFrame, SHARDS_MAX},
+    frame::{Codec, Fields, Found, FoundFrame, SHARDS_MAX},
     index::{Extent, Index},
     segment::{DIR, Segment, Unmade},
 };
@@ -44,7 +45,7 @@ const TRAILER_BYTES: usize = 20;
 const CHUNK_BYTES: u64 = 256 << 10;
 /// The fastest level: most of a frame is padding and repeated names.
 const LEVEL: i32 = 1;
-/// Footer of a segment of the largest size with the smallest frames, with room.
+/// Greatest footer, unpacked. A segment that would need a larger one is not archived.
 const FOOTER_BYTES_MAX: usize = 256 << 20;
 
 /// An archived segment. Cloning shares it.
@@ -69,6 +70,20 @@ struct Chunk {
     bytes: u32,
     /// The shards that have an event in it, a bit each, per table.
     tables: BTreeMap<TableId, u64>,
+}
+
+/// The header of the first frame of archive `id`, and the archive's length. The rest is not looked at.
+pub(crate) fn read_head(disk: &dyn Disk, codec: Codec, id: u64) -> Result<(Found, u64), Error> {
+    let path = path(id);
+    let file = disk.open(&path).map_err(Error::io("open", &path))?;
+    let bytes = file.len().map_err(Error::io("measure", &path))?;
+    let bad = |what: &str| Error::Corrupt { path: path.clone(), offset: 0, what: what.to_owned() };
+    if bytes < BLOCK_BYTES {
+        return Err(bad("the archive is cut short"));
+    }
+    let mut head = [0; BLOCK_BYTES as usize];
+    file.read_at(0, &mut head).map_err(Error::io("read", &path))?;
+    Ok((codec.decode_header(&head, id, 0).map_err(|error| bad(error.0))?, bytes))
 }
 
 /// The path of an archive, relative to the data directory.
@@ -99,13 +114,14 @@ pub(crate) fn remove_staged(disk: &dyn Disk) -> Result<(), Error> {
 /// Writes the archive of a sealed segment; durable on return. Answers its length.
 pub(crate) fn write(disk: &dyn Disk, codec: Codec, segment: &Segment, index: &Index) -> Result<u64, Unmade> {
     let staged = staged_path(segment.id);
-    let fill = || -> Result<(Arc<dyn DiskFile>, u64), Error> {
+    let fill = || -> Result<u64, Error> {
         let io = |what| Error::io(what, staged.as_str());
         remove_if_present(disk, &staged).map_err(io("remove"))?;
         let file: Arc<dyn DiskFile> = Arc::from(disk.create(&staged).map_err(io("create"))?);
         let mut packer = Compressor::new(LEVEL).map_err(io("compress"))?;
         let mut chunks = Vec::new();
-        let mut end = 0;
+        file.write_at(0, &segment.read(0, BLOCK_BYTES)?).map_err(io("write"))?;
+        let mut end = BLOCK_BYTES;
         for extent in chunks_of(index) {
             let raw = segment.read(extent.offset, extent.bytes)?;
             let frames = segment.decode_frames(codec, extent.offset, &raw)?;
@@ -123,24 +139,25 @@ pub(crate) fn write(disk: &dyn Disk, codec: Codec, segment: &Segment, index: &In
             end += packed.len() as u64;
         }
         let footer = encode_footer(segment.id, index, &chunks);
+        if footer.len() > FOOTER_BYTES_MAX {
+            return Err(io("compress")(io::ErrorKind::FileTooLarge.into()));
+        }
         let packed = packer.compress(&footer).map_err(io("compress"))?;
         let trailer = encode_trailer(codec, &packed, footer.len());
         file.write_at(end, &packed).map_err(io("write"))?;
         file.write_at(end + packed.len() as u64, &trailer).map_err(io("write"))?;
-        Ok((file, end + (packed.len() + trailer.len()) as u64))
+        file.sync().map_err(io("sync"))?;
+        // What will be the only copy can be opened.
+        let archive = Archive::read(file, &staged, codec, segment.id)?;
+        disk.rename(&staged, &path(segment.id)).map_err(io("rename"))?;
+        Ok(archive.bytes)
     };
-    let (file, bytes) = fill().map_err(|error| {
+    let bytes = fill().map_err(|error| {
         // Leaves room for others; what cannot be removed now is removed by the next open.
         let _ = disk.remove(&staged);
         Unmade::Retryable(error)
     })?;
-    let path = path(segment.id);
-    let name = || -> io::Result<()> {
-        file.sync()?;
-        disk.rename(&staged, &path)?;
-        disk.sync_dir(DIR)
-    };
-    name().map_err(|error| Unmade::Unknown(Error::io("make", path.as_str())(error)))?;
+    disk.sync_dir(DIR).map_err(|error| Unmade::Unknown(Error::io("sync directory", DIR)(error)))?;
     metrics::counter!("thalweg_log_archived_segments_total").increment(1);
     Ok(bytes)
 }
@@ -149,26 +166,30 @@ impl Archive {
     /// Opens the archive of segment `id`, if there is one.
     pub(crate) fn open(disk: &dyn Disk, codec: Codec, id: u64) -> Result<Option<Archive>, Error> {
         let path = path(id);
-        let file: Arc<dyn DiskFile> = match disk.open(&path) {
-            Ok(file) => Arc::from(file),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::io("open", path)(error)),
-        };
-        let bytes = file.len().map_err(Error::io("measure", &path))?;
-        let bad = |what: &str| Error::Corrupt { path: path.clone(), offset: bytes, what: what.to_owned() };
+        match disk.open(&path) {
+            Ok(file) => Archive::read(Arc::from(file), &path, codec, id).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("open", path)(error)),
+        }
+    }
+
+    /// Reads the footer of the archive of segment `id`, which lies at `path`.
+    fn read(file: Arc<dyn DiskFile>, path: &str, codec: Codec, id: u64) -> Result<Archive, Error> {
+        let bytes = file.len().map_err(Error::io("measure", path))?;
+        let bad = |what: &str| Error::Corrupt { path: path.to_owned(), offset: bytes, what: what.to_owned() };
         let trailer_at = bytes.checked_sub(TRAILER_BYTES as u64).ok_or_else(|| bad("the archive is cut short"))?;
         let mut trailer = [0; TRAILER_BYTES];
-        file.read_at(trailer_at, &mut trailer).map_err(Error::io("read", &path))?;
+        file.read_at(trailer_at, &mut trailer).map_err(Error::io("read", path))?;
         let (packed_bytes, raw_bytes, checksum) = decode_trailer(&trailer).map_err(bad)?;
         let footer_at = trailer_at.checked_sub(packed_bytes as u64).ok_or_else(|| bad("impossible footer length"))?;
         let mut packed = vec![0; packed_bytes];
-        file.read_at(footer_at, &mut packed).map_err(Error::io("read", &path))?;
+        file.read_at(footer_at, &mut packed).map_err(Error::io("read", path))?;
         if checksum != codec.checksum([&packed[..], &trailer[..TRAILER_BYTES - 4]]) {
             return Err(bad("footer checksum mismatch"));
         }
         let footer = zstd::bulk::decompress(&packed, raw_bytes).map_err(|error| bad(&error.to_string()))?;
         let (index, chunks) = decode_footer(&footer, id, footer_at).map_err(bad)?;
-        Ok(Some(Archive { id, index: Arc::new(index), bytes, file, chunks: chunks.into() }))
+        Ok(Archive { id, index: Arc::new(index), bytes, file, chunks: chunks.into() })
     }
 
     /// The frames of `extent`, which starts and ends with frames.
@@ -197,7 +218,8 @@ impl Archive {
         let mut first = self.index.first();
         for chunk in &*self.chunks {
             let next = FrameNumber(first.0 + u64::from(chunk.frames));
-            let holds = chunk.tables.get(&table).is_some_and(|shards| shards >> shard.0 & 1 == 1);
+            let shards = chunk.tables.get(&table).copied().unwrap_or_default();
+            let holds = shards.checked_shr(u32::from(shard.0)).is_some_and(|shards| shards & 1 == 1);
             if next > from && holds {
                 return first.max(from);
             }
@@ -291,7 +313,7 @@ fn decode_footer(footer: &[u8], id: u64, end: u64) -> Result<(Index, Vec<Chunk>)
         index.push_row(committed_at_us, first_sequences, u64::from(blocks) * BLOCK_BYTES);
     }
     let mut chunks = Vec::new();
-    let (mut frame, mut raw_offset, mut offset) = (index.first(), 0, 0);
+    let (mut frame, mut raw_offset, mut offset) = (index.first(), 0, BLOCK_BYTES);
     for _ in 0..u32::from_le_bytes(fields.take().map_err(malformed)?) {
         let frames = u32::from_le_bytes(fields.take().map_err(malformed)?);
         let bytes = u32::from_le_bytes(fields.take().map_err(malformed)?);

@@ -28,6 +28,12 @@ use crate::{
 /// Sealed segments whose index stays in memory; a reader that lags reads one after the other.
 const INDEXES_MAX: usize = 4;
 
+/// Segments archived for each one that is needed, at most.
+const ARCHIVED_AT_ONCE: usize = 2;
+
+/// Archives that one search for a table's frames looks into; then it tells how far it came.
+const ARCHIVES_SEARCHED_MAX: usize = 16;
+
 const LOCKED: &str = "a thread panicked inside the log";
 
 /// The kept frames of a log.
@@ -170,9 +176,10 @@ impl Kept {
 
     /// Makes what was written to the active segment durable. The handle is one of its own: the system tells of a failure once
     /// through every handle, and the owner's must not miss it.
-    pub(crate) fn sync_active(&self) -> Result<(), Error> {
+    pub(crate) fn sync_active(&self) -> Result<(), Unmade> {
         let id = self.segments().active.id;
-        Segment::open(&*self.disk, id)?.sync()
+        let segment = Segment::open(&*self.disk, id).map_err(Unmade::Retryable)?;
+        segment.sync().map_err(Unmade::Unknown)
     }
 
     /// Archives sealed segments, oldest first. What follows them must be durable, so that the end of the log never lies in an
@@ -181,7 +188,9 @@ impl Kept {
     pub(crate) fn archive(&self, bytes: u64) -> Result<Option<u64>, Unmade> {
         let _tidying = self.tidying.lock().expect(LOCKED);
         let mut free = None;
-        while let Some((sealed, sealed_bytes)) = self.first_unarchived() {
+        // An append may be waiting: a backlog is worked off as segments are needed.
+        for _ in 0..ARCHIVED_AT_ONCE {
+            let Some((sealed, sealed_bytes)) = self.first_unarchived() else { break };
             match self.write_archive(sealed) {
                 Ok(archived_bytes) => self.archived(sealed.id, archived_bytes),
                 Err(Unmade::Retryable(error)) => {
@@ -225,13 +234,16 @@ impl Kept {
 
     /// Gives up whole segments of frames before `to`, oldest first.
     pub(crate) fn trim(&self, to: FrameNumber) -> Result<(), Unmade> {
-        let _tidying = self.tidying.lock().expect(LOCKED);
         loop {
+            let _tidying = self.tidying.lock().expect(LOCKED);
             let Some(oldest) = self.segments_mut().pop_before(to) else { return Ok(()) };
-            let path = if oldest.archived { archive::path(oldest.id) } else { segment::path(oldest.id) };
-            if let Err(error) = remove_if_present(&*self.disk, &path) {
-                self.segments_mut().sealed.push_front(oldest);
-                return Err(Unmade::Retryable(Error::io("remove", path)(error)));
+            self.opened.lock().expect(LOCKED).retain(|opened| opened.place.id() > oldest.id);
+            // Of an archived segment the file may be there still, if it could not be removed or used again.
+            for path in [segment::path(oldest.id), archive::path(oldest.id)] {
+                if let Err(error) = remove_if_present(&*self.disk, &path) {
+                    self.segments_mut().sealed.push_front(oldest);
+                    return Err(Unmade::Retryable(Error::io("remove", path)(error)));
+                }
             }
             // One at a time, so that no power cut leaves a gap.
             self.disk.sync_dir(DIR).map_err(|error| Unmade::Unknown(Error::io("sync directory", DIR)(error)))?;
@@ -313,7 +325,7 @@ impl Kept {
     /// See [`Log::find_table`](super::Log::find_table).
     pub(crate) fn find_table(&self, table: TableId, shard: ShardId, from: FrameNumber) -> Result<FrameNumber, Error> {
         let mut next = from;
-        loop {
+        for _ in 0..ARCHIVES_SEARCHED_MAX {
             let sealed = match self.segments().source(next, 0, true) {
                 Source::Sealed(sealed) if sealed.archived && sealed.first <= next => sealed,
                 _ => return Ok(next),
@@ -323,9 +335,10 @@ impl Kept {
                 Place::Segment(_) => return Ok(next),
             }
             if next < sealed.until {
-                return Ok(next);
+                break;
             }
         }
+        Ok(next)
     }
 
     /// Opens a sealed segment, in whatever form it lies on disk by now.
@@ -335,21 +348,24 @@ impl Kept {
         if let Some(opened) = lately {
             return Ok(opened);
         }
-        let opened = match self.open_as_is(sealed) {
-            Ok(opened) => opened,
-            Err(error) => {
-                let trim_point = self.trim_point();
-                if sealed.first < trim_point {
-                    return Err(Error::Trimmed { trim_point: trim_point.0 });
+        let mut sealed = sealed;
+        loop {
+            let error = match self.open_as_is(sealed) {
+                Ok(opened) => {
+                    self.remember(opened.clone());
+                    return Ok(opened);
                 }
-                if sealed.archived || !self.has_moved(sealed.id) {
-                    return Err(error);
-                }
-                self.open_as_is(Sealed { archived: true, ..sealed })?
+                Err(error) => error,
+            };
+            let trim_point = self.trim_point();
+            if sealed.first < trim_point {
+                return Err(Error::Trimmed { trim_point: trim_point.0 });
             }
-        };
-        self.remember(opened.clone());
-        Ok(opened)
+            if sealed.archived || !self.has_moved(sealed.id) {
+                return Err(error);
+            }
+            sealed.archived = true;
+        }
     }
 
     fn open_as_is(&self, sealed: Sealed) -> Result<Opened, Error> {

@@ -84,23 +84,24 @@ struct Head {
     first: Result<Summary, BadFrame>,
 }
 
+/// An archive is opened when it is read: there may be thousands.
 enum Place {
     Segment(Segment, u64),
-    Archive(Archive),
+    Archive(u64),
 }
 
 impl Head {
     fn id(&self) -> u64 {
         match &self.place {
             Place::Segment(segment, _) => segment.id,
-            Place::Archive(archive) => archive.id,
+            Place::Archive(id) => *id,
         }
     }
 
     fn corrupt(&self, offset: u64, what: impl Into<String>) -> Error {
         match &self.place {
             Place::Segment(segment, _) => segment.corrupt(offset, what),
-            Place::Archive(archive) => archive.corrupt(offset, what),
+            Place::Archive(id) => Error::Corrupt { path: archive::path(*id), offset, what: what.into() },
         }
     }
 }
@@ -122,7 +123,8 @@ pub(crate) fn recover(
     let start = flushed.map_or(Ok(0), |flushed| first_to_read(&heads, flushed))?;
     let first = heads.get(start).and_then(|head| head.first.as_ref().ok()).map(|summary| summary.first);
     let first = first.unwrap_or(FrameNumber::FIRST);
-    let mut scan = Scan { codec, heads: &heads, at: start, first, last: None, active: None, sealed: Vec::new(), visit };
+    let mut scan =
+        Scan { disk, codec, heads: &heads, at: start, first, last: None, active: None, sealed: Vec::new(), visit };
     for head in &heads[..start] {
         scan.sealed.push(head.first.clone().map_err(|bad| head.corrupt(0, bad.0))?);
     }
@@ -181,20 +183,14 @@ fn read_heads(disk: &dyn Disk, codec: Codec, segments: &[u64], archives: &[u64])
     let mut heads: Vec<Head> = Vec::new();
     let ids: BTreeSet<u64> = segments.iter().chain(archives).copied().collect();
     for id in ids {
-        let head = match Archive::open(disk, codec, id)? {
-            Some(archive) => {
-                let empty = BadFrame("the archive is empty");
-                Head {
-                    first: archive.index.summary(id, true, archive.bytes).ok_or(empty),
-                    place: Place::Archive(archive),
-                }
-            }
-            None => {
-                let segment = Segment::open(disk, id)?;
-                let bytes = segment.bytes()?;
-                let first = segment.read_header(codec, 0, bytes)?.map(|found| summary(id, bytes, &found));
-                Head { first, place: Place::Segment(segment, bytes) }
-            }
+        let head = if archives.binary_search(&id).is_ok() {
+            let (found, bytes) = archive::read_head(disk, codec, id)?;
+            Head { first: Ok(summary(id, true, bytes, &found)), place: Place::Archive(id) }
+        } else {
+            let segment = Segment::open(disk, id)?;
+            let bytes = segment.bytes()?;
+            let first = segment.read_header(codec, 0, bytes)?.map(|found| summary(id, false, bytes, &found));
+            Head { first, place: Place::Segment(segment, bytes) }
         };
         if head.first.is_ok()
             && let Some(before) = heads.last()
@@ -235,6 +231,7 @@ struct Cut {
 
 /// Reads frames in order.
 struct Scan<'a> {
+    disk: &'a dyn Disk,
     codec: Codec,
     heads: &'a [Head],
     /// The segment being read.
@@ -258,14 +255,14 @@ impl Scan<'_> {
     /// Reads to the cut; none if there is no segment.
     fn run(&mut self) -> Result<Option<Cut>, Error> {
         let heads = self.heads;
-        let mut archived: Option<&Archive> = None;
+        let mut archived: Option<u64> = None;
         while let Some(head) = heads.get(self.at) {
             let (segment, bytes) = match &head.place {
                 Place::Segment(segment, bytes) => (segment, *bytes),
-                Place::Archive(archive) => {
-                    self.take_archive(archive)?;
+                Place::Archive(id) => {
+                    self.take_archive(*id)?;
                     self.at += 1;
-                    archived = Some(archive);
+                    archived = Some(*id);
                     continue;
                 }
             };
@@ -290,9 +287,9 @@ impl Scan<'_> {
             }
         }
         match archived {
-            Some(archive) => {
-                let path = segment::path(archive.id + 1);
-                let what = format!("it is missing, but segment {} is archived", archive.id);
+            Some(id) => {
+                let path = segment::path(id + 1);
+                let what = format!("it is missing, but segment {id} is archived");
                 Err(Error::Corrupt { path, offset: 0, what })
             }
             None => Ok(None),
@@ -323,7 +320,9 @@ impl Scan<'_> {
     }
 
     /// Takes the frames of an archive, which was durable before its segment was used again.
-    fn take_archive(&mut self, archive: &Archive) -> Result<(), Error> {
+    fn take_archive(&mut self, id: u64) -> Result<(), Error> {
+        let missing = || Error::Corrupt { path: archive::path(id), offset: 0, what: "it is missing".to_owned() };
+        let archive = Archive::open(self.disk, self.codec, id)?.ok_or_else(missing)?;
         let mut next = archive.index.first();
         while let Some(extent) = archive.index.extent(next, SEARCH_BYTES, true) {
             for (found, frame) in archive.read_found(self.codec, extent)? {
@@ -372,8 +371,8 @@ fn refuse_lost(codec: Codec, heads: &[Head], cut: &Cut, missing: FrameNumber) ->
     for (at, head) in heads.iter().enumerate().skip(cut.at) {
         let (segment, bytes) = match &head.place {
             Place::Segment(segment, bytes) => (segment, *bytes),
-            Place::Archive(archive) => {
-                let what = format!("{}; but a later segment, {}, is archived", cut.bad.0, archive.id);
+            Place::Archive(id) => {
+                let what = format!("{}; but a later segment, {id}, is archived", cut.bad.0);
                 return Err(cut.segment.corrupt(cut.offset, what));
             }
         };
@@ -416,7 +415,7 @@ fn ends_early(cut: Option<Cut>, tail: FrameNumber, evidence: String) -> Error {
     }
 }
 
-fn summary(id: u64, bytes: u64, found: &Found) -> Summary {
+fn summary(id: u64, archived: bool, bytes: u64, found: &Found) -> Summary {
     let Header { number, committed_at_us, first_sequences, .. } = found.header.clone();
-    Summary { id, archived: false, bytes, first: number, committed_at_us, first_sequences }
+    Summary { id, archived, bytes, first: number, committed_at_us, first_sequences }
 }

@@ -37,7 +37,7 @@ impl Maker {
     /// Segment `id`. Archives sealed segments on the way.
     fn make(&self, id: u64) -> Result<Segment, Unmade> {
         if self.durability == Durability::Memory {
-            self.kept.sync_active().map_err(Unmade::Unknown)?;
+            self.kept.sync_active()?;
         }
         match self.kept.archive(self.bytes)? {
             Some(old) => Segment::reuse(&*self.disk, old, id, self.durability),

@@ -188,7 +188,7 @@ fn flushed_segments_are_not_read_at_open() {
     let home = Home::new(16_384, Preparation::Inline);
     fill(&home, &mut Author::new(), 14);
     // The first chunk of an archive.
-    home.overwrite(1, 20, b"damage");
+    home.overwrite(1, 4096 + 20, b"damage");
     assert_eq!(corrupt_place(home.try_open(0)).0, archive::path(1));
     let log = home.try_open(9).unwrap();
     // But a reader is told.
@@ -294,10 +294,37 @@ fn segments_that_cannot_be_archived_stay_as_they_are() {
     append(12);
     assert_eq!(home.names(), ["1.archive.new", "1.segment", "2.segment", "3.segment", "4.segment"]);
     fs::remove_dir(&staged).unwrap();
-    append(4);
-    assert_eq!(home.names(), ["1.archive", "2.archive", "3.archive", "4.segment", "5.segment"]);
-    assert_eq!(read_all(&log, 1 << 20).len(), 17);
-    assert!(log.bytes() < 2 * 16_384 + 3 * 4096);
+    // Two for each segment that is needed.
+    append(8);
+    assert_eq!(home.names(), ["1.archive", "2.archive", "3.archive", "4.archive", "5.segment", "6.segment"]);
+    assert_eq!(read_all(&log, 1 << 20).len(), 21);
+    assert!(log.bytes() < 2 * 16_384 + 4 * 8192);
+}
+
+/// Else the log would begin with a gap at the next open.
+#[test]
+fn trimming_takes_the_file_of_an_archived_segment_too() {
+    let home = Home::new(16_384, Preparation::Inline);
+    let mut author = Author::new();
+    fill(&home, &mut author, 5);
+    let left = fs::read(home.segment(1)).unwrap();
+    fill(&home, &mut author, 8);
+    let log = home.try_open(8).unwrap();
+    assert_eq!(home.names(), ["1.archive", "2.archive", "3.segment", "4.segment"]);
+    // It could be neither removed nor used again.
+    fs::write(home.segment(1), left).unwrap();
+    log.trim(FrameNumber(9)).unwrap();
+    drop(log);
+    assert_eq!(home.names(), ["3.segment", "4.segment"]);
+    assert_eq!(home.try_open(8).unwrap().trim_point(), FrameNumber(9));
+}
+
+#[test]
+fn a_damaged_head_of_an_archive_is_reported_with_its_place() {
+    let home = Home::new(16_384, Preparation::Inline);
+    fill(&home, &mut Author::new(), 9);
+    home.overwrite(1, 30, b"damage");
+    assert_eq!(corrupt_place(home.try_open(9)).0, archive::path(1));
 }
 
 #[test]
