@@ -150,7 +150,9 @@ impl World {
     /// Draws when this life ends, if the disk ends it.
     fn plan_crash(&mut self) {
         let random = &mut self.random;
-        let after = |dir, operations| Crash::AfterSyncOf { dir, operations };
+        // The first sync of a directory may be the opening's.
+        let syncs = random.below(4);
+        let after = |dir, operations| Crash::AfterSyncOf { dir, syncs, operations };
         // Right after a sync is the moment at which a wrong order shows.
         let soon = if random.percent(50) { 0 } else { random.below(8) };
         let crash = match random.below(10) {

@@ -26,7 +26,7 @@ fn a_seed_always_does_the_same() {
 /// Few seeds are enough to find `fault`.
 fn is_found(fault: Fault) {
     let options = Options { operations: 400, fault: Some(fault) };
-    let found = (1..=20).find_map(|seed| run(seed, options).err());
+    let found = (1..=40).find_map(|seed| run(seed, options).err());
     assert!(found.is_some(), "{fault:?} was not found");
 }
 

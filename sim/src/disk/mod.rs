@@ -47,10 +47,12 @@ struct State {
 pub enum Crash {
     /// At the operation of this number, counted by [`SimDisk::operations`].
     At(u64),
-    /// So many operations after the next sync of this directory.
+    /// So many operations after a sync of this directory.
     AfterSyncOf {
         /// The directory.
         dir: &'static str,
+        /// Syncs of it that pass before.
+        syncs: u64,
         /// Operations in between.
         operations: u64,
     },
@@ -190,10 +192,13 @@ impl State {
     }
 
     fn synced_dir(&mut self, dir: &str) {
-        if let Some(Crash::AfterSyncOf { dir: awaited, operations }) = self.crash
+        if let Some(Crash::AfterSyncOf { dir: awaited, syncs, operations }) = self.crash
             && awaited == dir
         {
-            self.crash = Some(Crash::At(self.operations + 1 + operations));
+            self.crash = Some(match syncs.checked_sub(1) {
+                Some(syncs) => Crash::AfterSyncOf { dir: awaited, syncs, operations },
+                None => Crash::At(self.operations + 1 + operations),
+            });
         }
     }
 }
