@@ -19,7 +19,7 @@ pub struct Config {
     pub durability: Durability,
     /// Shards of a new data directory, 1..=64; an existing one keeps its own. Default 4.
     pub shards: u16,
-    /// Size of one log segment file, zeroed ahead. Default 64 MiB.
+    /// Size of one log segment file, taken ahead. Default 64 MiB.
     pub segment_bytes: u64,
     /// When the next log segment is made. Default: ahead, on a thread of its own.
     pub log_preparation: Preparation,

@@ -183,8 +183,7 @@ impl Kept {
     }
 
     /// Archives sealed segments, oldest first. What follows them must be durable, so that the end of the log never lies in an
-    /// archive. Answers one whose file is `bytes` long and may be used again; the files of
-    /// others are removed.
+    /// archive. Answers one whose file is `bytes` long and may be used again; the files of others are removed.
     pub(crate) fn archive(&self, bytes: u64) -> Result<Option<u64>, Unmade> {
         let _tidying = self.tidying.lock().expect(LOCKED);
         let mut free = None;
