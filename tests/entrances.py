@@ -53,11 +53,10 @@ class MosquittoSource:
     name = "mosquitto"
     label = "plant"
     redelivery_may_repeat = True
-    # Messages that the broker has under way to us, unacknowledged.
-    in_flight_max = 200
 
     def __init__(self, directory):
-        self.broker = Mosquitto(directory / "mosquitto", self.in_flight_max).start()
+        # A bound keeps the broker from sending all it has again after each kill. It keeps to it only roughly.
+        self.broker = Mosquitto(directory / "mosquitto", in_flight_max=200).start()
 
     def config(self):
         return f'[[source]]\nname = "plant"\nurl = "mqtt://127.0.0.1:{self.broker.port}"\n'
@@ -86,6 +85,9 @@ class MosquittoSource:
 
     def start_publishing(self, client_id="ledger"):
         return self.broker.publisher(client_id, clean=False).connect()
+
+    def redelivered(self):
+        return self.broker.redelivered("thalweg-plant")
 
     def close(self):
         self.broker.close()

@@ -465,7 +465,7 @@ class Mosquitto:
         self.config = self.directory / "mosquitto.conf"
         self.config.write_text(
             f"listener {self.port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nmax_inflight_messages {in_flight_max}\n"
-            f"persistence true\npersistence_location {self.directory}/\nautosave_interval 1\nuser root\n"
+            f"persistence true\npersistence_location {self.directory}/\nautosave_interval 1\nuser root\nlog_type all\n"
         )
         self.process = None
 
@@ -477,6 +477,11 @@ class Mosquitto:
     def close(self):
         if self.process is not None and self.process.running():
             self.process.terminate()
+
+    def redelivered(self, client_id):
+        """How many messages it has sent again to this client, marked as duplicates, by its own log."""
+        with (self.directory / "mosquitto.log").open() as log:
+            return sum(f"Sending PUBLISH to {client_id} (d1" in line for line in log)
 
     def publisher(self, client_id="test", **options):
         return Publisher(self.port, client_id, **options)
