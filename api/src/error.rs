@@ -1,6 +1,6 @@
 //! What can be answered instead of a result, and how it looks on the wire. Translation goes one way and is all here.
 
-use item::{Item, ItemError, expression::UpdateError};
+use item::{Item, ItemError, KeyError, expression::UpdateError};
 use serde::Serialize;
 
 use crate::values::{Fault, ItemOut};
@@ -190,6 +190,22 @@ impl From<ItemError> for Error {
         match error {
             ItemError::TooLarge { .. } => Error::validation("Item size has exceeded the maximum allowed size"),
             ItemError::TooDeep { .. } => Error::validation("Nesting Levels have exceeded supported limits"),
+            ItemError::IndexKey { index, error: KeyError::WrongType { name, expected, actual } } => {
+                Error::parameter(format_args!(
+                    "Type mismatch for Index Key {name} Expected: {expected} Actual: {actual} IndexName: {index}"
+                ))
+            }
+            ItemError::IndexKey { index, error: KeyError::Empty { name } } => Error::Validation(format!(
+                "One or more parameter values are not valid. A value specified for a secondary index key is not \
+                 supported. The AttributeValue for a key attribute cannot contain an empty string value. IndexName: \
+                 {index}, IndexKey: {name}"
+            )),
+            ItemError::IndexKey { index, error: KeyError::TooLong { name, bytes, bytes_max } } => {
+                Error::parameter(format_args!(
+                    "Size of the index key {name} has exceeded the maximum size limit of {bytes_max} bytes: it has {bytes} \
+                     bytes. IndexName: {index}"
+                ))
+            }
             other => Error::parameter(other),
         }
     }

@@ -1,6 +1,6 @@
 //! Rules that requests must follow before anything is looked up, in DynamoDB's words.
 
-use std::fmt::Display;
+use std::{collections::BTreeSet, fmt::Display};
 
 use item::{Item, Key, KeyError, Table, Value};
 
@@ -159,7 +159,9 @@ pub(crate) fn item_key(table: &Table, item: &Item) -> Result<Key, Error> {
 /// The key that a request names: the key attributes and nothing else.
 pub(crate) fn request_key(table: &Table, given: &Item) -> Result<Key, Error> {
     let mismatch = || Error::validation("The provided key element does not match the schema");
-    if given.len() != 1 + usize::from(table.sort_key.is_some()) {
+    // An index's key attributes may be those of its table too.
+    let attributes: BTreeSet<&str> = table.key_attributes().map(|attribute| attribute.name.as_str()).collect();
+    if given.len() != attributes.len() {
         return Err(mismatch());
     }
     Key::of_item(table, given).map_err(|error| match error {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use item::{Table, TableId};
-use store::{Store, log::FrameNumber, manifest::Place};
+use store::{Store, log::FrameNumber, manifest::Place, write::TableWrite};
 use tokio::{runtime::Handle, sync::watch, time::MissedTickBehavior};
 
 use crate::{Config, Error, Job, Report, Step, Task, collect, job::Site, plan, retention};
@@ -22,6 +22,7 @@ pub const METRICS: &[(&str, &str)] = &[
     ("thalweg_compactor_merges_total", "Generations published"),
     ("thalweg_compactor_merged_rows_total", "Rows written to generations"),
     ("thalweg_compactor_merged_bytes_total", "Bytes of generation files written"),
+    ("thalweg_compactor_filled_entries_total", "Entries made for new indexes of items that are older"),
     ("thalweg_compactor_residual_values_total", "Values written to the residual column of generations"),
     ("thalweg_compactor_collected_generations_total", "Old generations removed"),
     ("thalweg_compactor_early_trims_total", "Times that the log was trimmed before its retention time, for its size"),
@@ -115,7 +116,7 @@ impl Compactor {
         loop {
             let ready = tokio::select! {
                 () = stopped(&mut shutdown) => return,
-                _ = tick.tick() => Ok(true),
+                _ = tick.tick() => self.seal_for_index().await,
                 _ = seal.tick() => self.site.store.seal().await,
             };
             let outcome = match ready {
@@ -132,10 +133,17 @@ impl Compactor {
         }
     }
 
+    /// Seals if an index waits for it.
+    async fn seal_for_index(&self) -> Result<bool, store::Error> {
+        let store = &self.site.store;
+        if plan::waits_for_seal(&store.manifest(), &store.catalog()) { store.seal().await } else { Ok(true) }
+    }
+
     /// Does what is due, on a thread of its own.
     async fn work_until(&self, shutdown: &mut watch::Receiver<bool>) -> Result<(), Error> {
         let compactor = self.clone();
-        let mut work = tokio::task::spawn_blocking(move || compactor.work());
+        let runtime = Handle::current();
+        let mut work = tokio::task::spawn_blocking(move || compactor.work(&runtime));
         let done = tokio::select! {
             done = &mut work => done,
             () = stopped(shutdown) => {
@@ -146,13 +154,17 @@ impl Compactor {
         done.map_err(|_| store::Error::Closed)?
     }
 
-    fn work(&self) -> Result<(), Error> {
+    fn work(&self, runtime: &Handle) -> Result<(), Error> {
         let _working = self.working.lock().unwrap_or_else(PoisonError::into_inner);
         metrics::gauge!("thalweg_compactor_sealed_sets").set(self.site.store.view().sealed.len() as f64);
         self.site.catch_up()?;
         let mut flushed = false;
         while let Some(task) = self.next_task() {
-            match self.finish(&task) {
+            let done = match task {
+                Task::Activate(index) => self.activate(index, runtime).map(|()| Report::default()),
+                _ => self.finish(&task),
+            };
+            match done {
                 Err(Error::Store(store::Error::Closed)) if self.stopping.load(Ordering::Relaxed) => return Ok(()),
                 done => done?,
             };
@@ -185,6 +197,14 @@ impl Compactor {
         self.site.catch_up()?;
         self.trim()?;
         Ok(compacted)
+    }
+
+    /// Lets a filled index be read, and waits until that is durable.
+    fn activate(&self, index: TableId, runtime: &Handle) -> Result<(), Error> {
+        match runtime.block_on(self.site.store.change_table(TableWrite::ActivateIndex(index)))? {
+            // Whoever removed it meanwhile does not wait for it.
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 
     /// Runs one job to its end; sealed sets that appear meanwhile are flushed between its steps.

@@ -225,7 +225,7 @@ fn parts(sealed: &Sealed) -> VecDeque<Part> {
     let shards = || sealed.memtables.iter().zip(0..).map(|(memtable, shard)| (memtable, ShardId(shard)));
     let with_rows: BTreeSet<(TableId, ShardId)> =
         shards().flat_map(|(memtable, shard)| memtable.tables().into_iter().map(move |table| (table, shard))).collect();
-    let part = |(table, shard)| Some(Part { table: Arc::clone(sealed.catalog.by_id(table)?), shard });
+    let part = |(table, shard)| Some(Part { table: Arc::clone(sealed.catalog.rows_of(table)?), shard });
     with_rows.into_iter().filter_map(part).collect()
 }
 

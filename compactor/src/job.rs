@@ -14,9 +14,10 @@ use store::{
     Error, Store,
     files::{ColdFile, FileId},
     manifest::Edit,
+    write::TableWrite,
 };
 
-use crate::{Config, Task, collect::Collect, flush::Flush, links, merge::Merge};
+use crate::{Config, Task, collect::Collect, fill::Fill, flush::Flush, links, merge::Merge};
 
 /// What a finished job did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,6 +49,8 @@ pub struct Job {
 enum Work {
     Flush(Flush),
     Merge(Merge),
+    Fill(Fill),
+    Activate(TableId),
     Collect(Collect),
 }
 
@@ -154,6 +157,8 @@ impl Job {
         let work = match task {
             Task::Flush => Work::Flush(Flush::new(site.clone())),
             Task::Merge(table) => Work::Merge(Merge::new(site.clone(), *table)),
+            Task::Fill(index) => Work::Fill(Fill::new(site.clone(), *index)),
+            Task::Activate(index) => Work::Activate(*index),
             Task::Collect(retired) => Work::Collect(Collect::new(site.clone(), retired.clone())),
         };
         Job { site, work }
@@ -167,7 +172,8 @@ impl Job {
         match &self.work {
             Work::Flush(flush) => flush.abandon(),
             Work::Merge(merge) => merge.abandon(),
-            Work::Collect(_) => {}
+            Work::Fill(fill) => fill.abandon(),
+            Work::Activate(_) | Work::Collect(_) => {}
         }
     }
 
@@ -177,6 +183,12 @@ impl Job {
         match &mut self.work {
             Work::Flush(flush) => flush.step(),
             Work::Merge(merge) => merge.step(),
+            Work::Fill(fill) => fill.step(),
+            Work::Activate(index) => {
+                // It is done when it is applied. If that fails, it is due again.
+                drop(self.site.store.submit_table(TableWrite::ActivateIndex(*index))?);
+                Ok(Step::Done(Report::default()))
+            }
             Work::Collect(collect) => collect.step(),
         }
     }

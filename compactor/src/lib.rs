@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! sealed memtables --flush--> runs --merge--> a generation of the table --link--> cold/tables/<name>
+//! items older than an index --fill--> runs of its entries
 //! ```
 //! 1. [`plan`] says what to do next: a pure function of manifest, catalogue, sealed sets and clock.
 //! 2. A [`Job`] does it, one bounded step at a time, so that flushes can go on in the middle of a long merge.
@@ -14,7 +15,9 @@ mod collect;
 mod compactor;
 mod config;
 mod error;
+mod fill;
 mod flush;
+mod indexes;
 mod job;
 mod links;
 mod merge;

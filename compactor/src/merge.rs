@@ -213,7 +213,7 @@ impl Merge {
 /// gets an empty generation.
 fn plan(site: &Site, table: TableId) -> Option<Plan> {
     let manifest = site.store.manifest();
-    let schema = Arc::clone(manifest.catalog.by_id(table)?);
+    let schema = Arc::clone(manifest.catalog.rows_of(table)?);
     let cold = manifest.cold_tables.get(&table).cloned().unwrap_or_default();
     let types = if cold.types.columns().is_empty() { ColumnTypes::of_table(&schema) } else { cold.types };
     let inputs: Vec<FileEntry> =
@@ -245,7 +245,7 @@ impl Plan {
 /// Are the inputs still what the manifest names, so that the merge of them may replace them?
 fn is_current(manifest: &Manifest, plan: &Plan) -> bool {
     let has = |id: FileId| manifest.files.contains_key(&id);
-    manifest.catalog.by_id(plan.table.id).is_some() && plan.inputs.iter().all(|entry| has(entry.id))
+    manifest.catalog.rows_of(plan.table.id).is_some() && plan.inputs.iter().all(|entry| has(entry.id))
 }
 
 /// An earlier attempt may have left files, and a reader takes every file of a generation for data.

@@ -1,8 +1,8 @@
 //! What to do next: a pure function of what is flushed, what is sealed, and the time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use item::TableId;
+use item::{IndexStatus, ShardId, TableId};
 use store::{
     Catalog,
     manifest::{Manifest, Place, Retired},
@@ -15,8 +15,12 @@ use crate::Config;
 pub enum Task {
     /// Write the oldest sealed set to run files.
     Flush,
-    /// Write a new generation of a table from its generation and runs.
+    /// Write a new generation of a table, or of an index's entries, from its generation and runs.
     Merge(TableId),
+    /// Make entries of an index of some of the items that are older than it.
+    Fill(TableId),
+    /// Let an index be read: it is filled.
+    Activate(TableId),
     /// Remove the directory of a generation that nobody reads any more.
     Collect(Retired),
 }
@@ -28,7 +32,27 @@ pub fn next_task(manifest: &Manifest, catalog: &Catalog, sealed: usize, now_us: 
         return Some(Task::Flush);
     }
     let merge = due_merge(manifest, catalog, now_us, config).map(Task::Merge);
-    merge.or_else(|| due_collection(manifest, now_us, config).map(Task::Collect))
+    let fill = || due_fill(manifest, catalog);
+    merge.or_else(fill).or_else(|| due_collection(manifest, now_us, config).map(Task::Collect))
+}
+
+/// Must the memtables be sealed before an index can be filled? What fills it is every item that was there when it was added,
+/// as files have it, so they must be flushed up to that.
+pub fn waits_for_seal(manifest: &Manifest, catalog: &Catalog) -> bool {
+    filling(catalog).any(|id| manifest.catalog.index(id).is_none())
+}
+
+/// Indexes that are being filled.
+fn filling(catalog: &Catalog) -> impl Iterator<Item = TableId> {
+    let filling = catalog.indexes().filter(|(_, index)| index.status == IndexStatus::Filling);
+    filling.map(|(_, index)| index.id)
+}
+
+fn due_fill(manifest: &Manifest, catalog: &Catalog) -> Option<Task> {
+    let id = filling(catalog).find(|id| manifest.catalog.index(*id).is_some())?;
+    let next = manifest.cold_tables.get(&id).map_or(ShardId(0), |cold| cold.fill.shard);
+    let is_filled = usize::from(next.0) >= manifest.flushed_sequences.len();
+    Some(if is_filled { Task::Activate(id) } else { Task::Fill(id) })
 }
 
 /// Bytes of one table's files.
@@ -39,10 +63,13 @@ struct Sizes {
     oldest_run_us: Option<u64>,
 }
 
-/// The table whose oldest run has waited longest, among those whose merge is due.
+/// What has waited longest with its oldest run, among those whose merge is due.
 fn due_merge(manifest: &Manifest, catalog: &Catalog, now_us: u64, config: &Config) -> Option<TableId> {
     let mut sizes: BTreeMap<TableId, Sizes> = BTreeMap::new();
-    for entry in manifest.files.values().filter(|entry| catalog.by_id(entry.table).is_some()) {
+    // A merge forgets what is removed. While an index is filled, an older entry of that may still come.
+    let filling: BTreeSet<TableId> = filling(catalog).collect();
+    let may_merge = |id: TableId| catalog.rows_of(id).is_some() && !filling.contains(&id);
+    for entry in manifest.files.values().filter(|entry| may_merge(entry.table)) {
         let sizes = sizes.entry(entry.table).or_default();
         match entry.place {
             Place::Generation(_) => sizes.generation_bytes += entry.bytes,

@@ -14,7 +14,7 @@ use store::{
     view::shard_of_key,
 };
 
-use crate::{collect::parse_dir, links};
+use crate::{collect::parse_dir, indexes, links};
 
 /// Rows read of a file at a time.
 const BATCH_ROWS: u64 = 4096;
@@ -64,6 +64,11 @@ pub fn verify(disk: &dyn Disk) -> Result<Verified, Error> {
             verified.files += 1;
             verified.rows += entry.rows;
             verified.bytes += entry.bytes;
+        }
+    }
+    if verified.problems.is_empty() {
+        for problem in indexes::disagreements(disk, &manifest)? {
+            verified.problems.push(problem);
         }
     }
     verified.check_overlaps(&manifest)?;
@@ -178,7 +183,11 @@ fn check_file(
             if before.as_ref().is_some_and(|before| before.key >= row.key) {
                 return Err(corrupt(entry, format!("row {at} is not after the one before it")));
             }
-            if shard_of_key(&row.key, shards) != entry.shard {
+            let item_key = match manifest.catalog.index(entry.table) {
+                Some((_, index)) => index.item_key(&row.key).map_err(|error| corrupt(entry, error.to_string()))?,
+                None => row.key.clone(),
+            };
+            if shard_of_key(&item_key, shards) != entry.shard {
                 return Err(corrupt(entry, format!("row {at} belongs to another shard")));
             }
             if row.item.is_none() && entry.place != Place::Run {

@@ -48,6 +48,8 @@ fn new_table(mapping: &Mapping) -> Table {
         partition_key: key(&mapping.device_key, KeyType::S),
         sort_key: Some(key(&mapping.time_key, KeyType::N)),
         sort_key_is_time: true,
+        item_key: Vec::new(),
+        indexes: Vec::new(),
         stream: Some(Stream { view: StreamView::NewAndOldImages, enabled_at_us: 0 }),
         created_at_us: 0,
         billing: Billing::OnDemand,

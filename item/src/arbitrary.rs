@@ -9,10 +9,10 @@ use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 
-use crate::table::{Billing, Stream, StreamView};
+use crate::table::{Billing, Projection, Stream, StreamView};
 use crate::{
-    Actor, Change, Event, Image, Item, Key, KeyAttribute, KeyType, Number, Old, SequenceNumber, ShardId, Table,
-    TableId, Value,
+    Actor, Change, Event, Image, Index, IndexKind, IndexStatus, Item, Key, KeyAttribute, KeyType, Number, Old,
+    SequenceNumber, ShardId, Table, TableId, Value,
 };
 
 /// Numbers over the whole range and of every precision, small ones and neighbours often.
@@ -104,8 +104,14 @@ pub fn tables() -> impl Strategy<Value = Table> {
     ];
     let keys = (key_types(), option::of(key_types()), any::<bool>());
     let rest = (any::<u32>(), any::<u64>(), any::<bool>());
-    (TableId::FIRST_USER.0.., "[a-zA-Z0-9_.-]{3,20}", keys, stream, billing, rest).prop_map(
-        |(id, name, (partition, sort, is_time), stream, billing, (version, created_at_us, deletion_protection))| {
+    (TableId::FIRST_USER.0..1 << 30, "[a-zA-Z0-9_.-]{3,20}", keys, stream, billing, rest, indexes()).prop_map(
+        |(id, name, (partition, sort, is_time), stream, billing, (version, created_at_us, protected), mut indexes)| {
+            for (index, number) in indexes.iter_mut().zip(id + 1..) {
+                index.id = TableId(number);
+                if index.kind == IndexKind::Local {
+                    index.partition_key = KeyAttribute::new("pk", partition);
+                }
+            }
             Table {
                 id: TableId(id),
                 name,
@@ -113,13 +119,52 @@ pub fn tables() -> impl Strategy<Value = Table> {
                 partition_key: KeyAttribute::new("pk", partition),
                 sort_key: sort.map(|sort| KeyAttribute::new("sk", sort)),
                 sort_key_is_time: is_time && sort == Some(KeyType::N),
+                item_key: Vec::new(),
+                indexes,
                 stream,
                 created_at_us,
                 billing,
-                deletion_protection,
+                deletion_protection: protected,
             }
         },
     )
+}
+
+/// Indexes by name, keyed by some of `is` (S), `in` (N) and `ib` (B). The local ones still need their table's partition key.
+fn indexes() -> impl Strategy<Value = Vec<Index>> {
+    let keys = prop_oneof![Just(("is", KeyType::S)), Just(("in", KeyType::N)), Just(("ib", KeyType::B))];
+    let keys = keys.prop_map(|(name, key_type)| KeyAttribute::new(name, key_type));
+    let projection = prop_oneof![
+        Just(Projection::All),
+        Just(Projection::KeysOnly),
+        btree_set("[a-e]", 1..4).prop_map(Projection::Include),
+    ];
+    let words = (any::<bool>(), any::<bool>(), any::<bool>());
+    let index = (keys.clone(), option::of(keys), projection, words).prop_map(
+        |(partition_key, sort_key, projection, (is_local, is_active, is_provisioned))| {
+            let sort_key = sort_key.filter(|sort_key| is_local || *sort_key != partition_key);
+            Index {
+                id: TableId(0),
+                name: String::new(),
+                kind: if is_local && sort_key.is_some() { IndexKind::Local } else { IndexKind::Global },
+                partition_key,
+                sort_key,
+                projection,
+                status: if is_active { IndexStatus::Active } else { IndexStatus::Filling },
+                billing: if is_provisioned {
+                    Billing::Provisioned { read_units: 5, write_units: 6 }
+                } else {
+                    Billing::OnDemand
+                },
+            }
+        },
+    );
+    vec(index, 0..4).prop_map(|mut indexes| {
+        for (index, number) in indexes.iter_mut().zip(0..) {
+            index.name = format!("index-{number}");
+        }
+        indexes
+    })
 }
 
 /// A table and an item that has its key.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, btree_map};
 
-use crate::Value;
+use crate::{KeyError, Value};
 
 /// A set of named attribute values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,6 +45,14 @@ pub enum ItemError {
     NameLength {
         /// The length of the name, at the top or within a map.
         bytes: usize,
+    },
+    /// A value that no key of a secondary index may have.
+    #[error("{error} of index {index}")]
+    IndexKey {
+        /// The index.
+        index: String,
+        /// What is wrong with the value.
+        error: KeyError,
     },
 }
 

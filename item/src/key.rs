@@ -104,23 +104,33 @@ impl Key {
             item.get(&attribute.name).ok_or_else(|| KeyError::Missing { name: attribute.name.clone() })
         };
         let partition = encode_partition(table, attribute(&table.partition_key)?)?;
-        let sort = match &table.sort_key {
+        let mut sort = match &table.sort_key {
             Some(sort_key) => encode_sort(sort_key, attribute(sort_key)?)?,
             None => Bytes::new(),
         };
+        if !table.item_key.is_empty() {
+            let mut with_item_key = sort.to_vec();
+            for key in &table.item_key {
+                encode_component(&key.name, attribute(key)?, key.key_type, &mut with_item_key)?;
+            }
+            sort = with_item_key.into();
+        }
         Ok(Key { partition, sort })
     }
 
-    /// The key attributes, decoded, as an item of one or two attributes.
+    /// The key attributes, decoded, as an item.
     pub fn to_item(&self, table: &Table) -> Result<Item, CodecError> {
         let mut item = Item::new();
         item.insert(table.partition_key.name.clone(), decode_whole(&self.partition, table.partition_key.key_type)?);
-        match &table.sort_key {
-            Some(sort_key) => {
-                item.insert(sort_key.name.clone(), decode_whole(&self.sort, sort_key.key_type)?);
-            }
-            None if self.sort.is_empty() => {}
-            None => return Err(CodecError { offset: 0, what: "no sort key in a table without one" }),
+        let mut at = 0;
+        for key in table.sort_key.iter().chain(&table.item_key) {
+            let (value, length) = decode_component(&self.sort[at..])?;
+            check_type(&value, key.key_type)?;
+            item.insert(key.name.clone(), value);
+            at += length;
+        }
+        if at < self.sort.len() {
+            return Err(CodecError { offset: at, what: "the end of the key" });
         }
         Ok(item)
     }
@@ -139,7 +149,12 @@ pub fn slot(partition: &[u8]) -> Slot {
 
 /// Encodes a partition key value of `table`, checking its type and length.
 pub fn encode_partition(table: &Table, value: &Value) -> Result<Bytes, KeyError> {
-    encode_attribute(&table.partition_key, value, PARTITION_BYTES_MAX)
+    encode_partition_attribute(&table.partition_key, value)
+}
+
+/// Encodes a value of the partition key `attribute`, checking its type and length.
+pub fn encode_partition_attribute(attribute: &KeyAttribute, value: &Value) -> Result<Bytes, KeyError> {
+    encode_attribute(attribute, value, PARTITION_BYTES_MAX)
 }
 
 /// Encodes a value of the sort key `attribute`, checking its type and length.
@@ -262,10 +277,15 @@ fn decode_whole(bytes: &[u8], expected: KeyType) -> Result<Value, CodecError> {
     if length < bytes.len() {
         return Err(CodecError { offset: length, what: "the end of the key" });
     }
-    if value.type_name() != expected.name() {
-        return Err(CodecError { offset: 0, what: "a key of the table's type" });
-    }
+    check_type(&value, expected)?;
     Ok(value)
+}
+
+fn check_type(value: &Value, expected: KeyType) -> Result<(), CodecError> {
+    if value.type_name() == expected.name() {
+        return Ok(());
+    }
+    Err(CodecError { offset: 0, what: "a key of the table's type" })
 }
 
 /// Reads up to and including the terminator; `bytes` begins behind the type byte.

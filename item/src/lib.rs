@@ -33,5 +33,5 @@ pub use image::{Attributes, Image, ValueRef};
 pub use item::{Collision, Item, ItemError};
 pub use key::{Key, KeyError, Slot};
 pub use number::{Number, NumberError};
-pub use table::{KeyAttribute, KeyType, Stream, StreamView, Table, TableError, TableId};
+pub use table::{Index, IndexKind, IndexStatus, KeyAttribute, KeyType, Stream, StreamView, Table, TableError, TableId};
 pub use value::Value;

@@ -8,9 +8,10 @@
 //!            | stream view: 1 byte, stream enabled_at_us: varint, if flag 4
 //!            | created_at_us: varint
 //!            | read units: varint, write units: varint, if flag 8
+//!            | count: varint, count x index (see `table::index`), if flag 32
 //! attribute  name: text | type: 1 byte
 //!
-//! flags      1 sort key | 2 the sort key is a time | 4 stream | 8 provisioned | 16 deletion protection
+//! flags      1 sort key | 2 the sort key is a time | 4 stream | 8 provisioned | 16 deletion protection | 32 indexes
 //! ```
 
 use std::fmt;
@@ -19,7 +20,10 @@ use bytes::Bytes;
 
 use crate::codec::{CodecError, Reader, put_bytes, put_varint};
 
+mod index;
 pub mod system;
+
+pub use index::{Index, IndexKind, IndexStatus, Projection};
 
 /// A table's number. Never reused; a name is never a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -132,6 +136,10 @@ pub struct Table {
     pub sort_key: Option<KeyAttribute>,
     /// Is the sort key a time in milliseconds (a TIMESTAMP in SQL and Parquet)?
     pub sort_key_is_time: bool,
+    /// Of an index's entries: the item's key attributes that follow in the sort key. Of a table: none.
+    pub item_key: Vec<KeyAttribute>,
+    /// Secondary indexes, by name.
+    pub indexes: Vec<Index>,
     /// The change stream, if enabled.
     pub stream: Option<Stream>,
     /// When it was created, microseconds since 1970.
@@ -178,6 +186,27 @@ pub enum TableError {
     /// A sort key that is a time must be a number.
     #[error("the sort key cannot be a time: it is no number")]
     TimeIsNoNumber,
+    /// A local index has the table's partition key and a sort key of its own.
+    #[error("the local index {index:?} must have the table's partition key and a sort key")]
+    LocalIndexKey {
+        /// The index.
+        index: String,
+    },
+    /// Two indexes of one name or number, or not in the order of their names.
+    #[error("the index {index:?} is not after the one before it, or has its number")]
+    IndexOrder {
+        /// The second of them.
+        index: String,
+    },
+    /// One attribute is a key attribute of two types.
+    #[error("the key attribute {name:?} has two types")]
+    TwoTypes {
+        /// The attribute.
+        name: String,
+    },
+    /// The schema of an index's entries is never recorded.
+    #[error("an index's entries are no table")]
+    Entries,
 }
 
 /// Checks a user table's name: 3 to 255 of `[a-zA-Z0-9_.-]`. So `...` is legal: a name is never a path.
@@ -197,7 +226,8 @@ const SORT_KEY_IS_TIME: u32 = 2;
 const STREAM: u32 = 4;
 const PROVISIONED: u32 = 8;
 const DELETION_PROTECTION: u32 = 16;
-const FLAGS_ALL: u32 = 31;
+const INDEXES: u32 = 32;
+const FLAGS_ALL: u32 = 63;
 
 impl Table {
     /// Checks names and keys. A system table's name is `$` and a legal name.
@@ -218,7 +248,48 @@ impl Table {
         if self.sort_key_is_time && self.sort_key.as_ref().is_none_or(|sort_key| sort_key.key_type != KeyType::N) {
             return Err(TableError::TimeIsNoNumber);
         }
+        if !self.item_key.is_empty() {
+            return Err(TableError::Entries);
+        }
+        self.check_indexes()
+    }
+
+    fn check_indexes(&self) -> Result<(), TableError> {
+        self.indexes.iter().try_for_each(|index| index.check(self))?;
+        for (at, index) in self.indexes.iter().enumerate() {
+            let before = &self.indexes[..at];
+            let is_after = before.last().is_none_or(|last| last.name < index.name);
+            if !is_after || index.id == self.id || before.iter().any(|other| other.id == index.id) {
+                return Err(TableError::IndexOrder { index: index.name.clone() });
+            }
+        }
+        let mut types = std::collections::BTreeMap::new();
+        for attribute in self.all_key_attributes() {
+            if *types.entry(&attribute.name).or_insert(attribute.key_type) != attribute.key_type {
+                return Err(TableError::TwoTypes { name: attribute.name.clone() });
+            }
+        }
         Ok(())
+    }
+
+    /// The attributes of the primary key: one or two, or, of an index's entries, all that make up their key.
+    pub fn key_attributes(&self) -> impl Iterator<Item = &KeyAttribute> {
+        std::iter::once(&self.partition_key).chain(&self.sort_key).chain(&self.item_key)
+    }
+
+    /// The key attributes of the table and of its indexes; some come more than once.
+    pub fn all_key_attributes(&self) -> impl Iterator<Item = &KeyAttribute> {
+        self.key_attributes().chain(self.indexes.iter().flat_map(Index::key_attributes))
+    }
+
+    /// The index of that name.
+    pub fn index(&self, name: &str) -> Option<&Index> {
+        self.indexes.iter().find(|index| index.name == name)
+    }
+
+    /// Has it a sort key, be it only the key of the items that its rows stand for?
+    pub fn has_sort(&self) -> bool {
+        self.sort_key.is_some() || !self.item_key.is_empty()
     }
 
     /// Is `name` the partition key or the sort key?
@@ -233,23 +304,22 @@ impl Table {
             | flag(self.sort_key_is_time, SORT_KEY_IS_TIME)
             | flag(self.stream.is_some(), STREAM)
             | flag(self.billing != Billing::OnDemand, PROVISIONED)
-            | flag(self.deletion_protection, DELETION_PROTECTION);
+            | flag(self.deletion_protection, DELETION_PROTECTION)
+            | flag(!self.indexes.is_empty(), INDEXES);
         put_varint(u128::from(self.id.0), out);
         put_bytes(self.name.as_bytes(), out);
         put_varint(u128::from(self.version), out);
         put_varint(u128::from(flags), out);
-        for attribute in std::iter::once(&self.partition_key).chain(&self.sort_key) {
-            put_bytes(attribute.name.as_bytes(), out);
-            out.push(attribute.key_type as u8);
-        }
+        std::iter::once(&self.partition_key).chain(&self.sort_key).for_each(|attribute| attribute.encode(out));
         if let Some(stream) = &self.stream {
             out.push(stream.view as u8);
             put_varint(u128::from(stream.enabled_at_us), out);
         }
         put_varint(u128::from(self.created_at_us), out);
-        if let Billing::Provisioned { read_units, write_units } = self.billing {
-            put_varint(u128::from(read_units), out);
-            put_varint(u128::from(write_units), out);
+        self.billing.encode(out);
+        if !self.indexes.is_empty() {
+            put_varint(self.indexes.len() as u128, out);
+            self.indexes.iter().for_each(|index| index.encode(out));
         }
     }
 
@@ -275,14 +345,18 @@ impl Table {
         let sort_key = if flags & SORT_KEY != 0 { Some(KeyAttribute::read(reader)?) } else { None };
         let stream = if flags & STREAM != 0 { Some(Stream::read(reader)?) } else { None };
         let created_at_us = reader.number("a time")?;
-        let billing = if flags & PROVISIONED != 0 {
-            Billing::Provisioned {
-                read_units: reader.number("capacity units")?,
-                write_units: reader.number("capacity units")?,
+        let billing = Billing::read(reader, flags & PROVISIONED != 0)?;
+        let mut indexes = Vec::new();
+        if flags & INDEXES != 0 {
+            let count_start = reader.offset();
+            let count: usize = reader.number("a count")?;
+            if count == 0 {
+                return reader.error(count_start, "indexes");
             }
-        } else {
-            Billing::OnDemand
-        };
+            for _ in 0..count {
+                indexes.push(Index::read(reader)?);
+            }
+        }
         let table = Table {
             id,
             name,
@@ -290,6 +364,8 @@ impl Table {
             partition_key,
             sort_key,
             sort_key_is_time: flags & SORT_KEY_IS_TIME != 0,
+            item_key: Vec::new(),
+            indexes,
             stream,
             created_at_us,
             billing,
@@ -303,6 +379,11 @@ impl Table {
 }
 
 impl KeyAttribute {
+    fn encode(&self, out: &mut Vec<u8>) {
+        put_bytes(self.name.as_bytes(), out);
+        out.push(self.key_type as u8);
+    }
+
     fn read(reader: &mut Reader<'_>) -> Result<KeyAttribute, CodecError> {
         let name = reader.text("a key attribute name")?.to_owned();
         let start = reader.offset();
@@ -313,6 +394,23 @@ impl KeyAttribute {
             _ => return reader.error(start, "a known key type"),
         };
         Ok(KeyAttribute { name, key_type })
+    }
+}
+
+impl Billing {
+    fn encode(self, out: &mut Vec<u8>) {
+        if let Billing::Provisioned { read_units, write_units } = self {
+            put_varint(u128::from(read_units), out);
+            put_varint(u128::from(write_units), out);
+        }
+    }
+
+    fn read(reader: &mut Reader<'_>, is_provisioned: bool) -> Result<Billing, CodecError> {
+        if !is_provisioned {
+            return Ok(Billing::OnDemand);
+        }
+        let read_units = reader.number("capacity units")?;
+        Ok(Billing::Provisioned { read_units, write_units: reader.number("capacity units")? })
     }
 }
 

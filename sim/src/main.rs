@@ -109,6 +109,7 @@ fn total(results: &[Result<Report, Violation>]) -> String {
         line("crashes", Report::crashes),
         line("flushes", |report| report.flushes),
         line("merges", |report| report.merges),
+        line("fills", |report| report.fills),
         line("frames", |report| report.frames),
     ];
     format!("{} seeds, {} broken: {}", results.len(), results.len() - good.len(), lines.join(", "))

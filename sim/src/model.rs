@@ -16,7 +16,7 @@ use std::{
 };
 
 use crc_fast::{CrcAlgorithm, Digest};
-use item::{Change, Event, Item, SequenceNumber, ShardId, Table, TableId};
+use item::{Change, Event, Index, IndexStatus, Item, SequenceNumber, ShardId, Table, TableId};
 use store::{
     log::{Frame, FrameNumber, Log},
     view::shard_of_key,
@@ -168,7 +168,8 @@ impl Model {
             Some(TableModel { table, rows }) => {
                 let looks = return_old || check.is_some() || matches!(wish, Wish::Merge(_) | Wish::Update(..));
                 let asked = Asked { key_attributes, wish: &wish, check: check.as_ref(), return_old };
-                rows.predict(ticket, &logical, asked, table.stream.is_none() && !looks)
+                let is_blind = table.stream.is_none() && table.indexes.is_empty() && !looks;
+                rows.predict(ticket, &logical, asked, is_blind)
             }
         };
         self.waiting.insert(ticket, Waiting { table: table.id, key: logical, outcome });
@@ -277,11 +278,25 @@ impl Model {
             // Followed already: the table is there, or gone.
             (Ok(table), TableWrite::Create(_)) => written.as_ref() == Some(table),
             (Ok(table), TableWrite::Delete(_)) => written.as_ref() == Some(table),
-            (Ok(table), TableWrite::SetStream(name, _)) => by_name(name) == Some(table),
-            (Err(TableRejection::Exists(table)), TableWrite::Create(asked)) => by_name(&asked.name) == Some(table),
-            (Err(TableRejection::NotFound), TableWrite::Delete(name) | TableWrite::SetStream(name, _)) => {
-                by_name(name).is_none()
+            (Ok(table), TableWrite::SetStream(name, _)) if written.is_none() => by_name(name) == Some(table),
+            // An index may have become readable since.
+            (Ok(table), TableWrite::SetStream(..) | TableWrite::AddIndex(..) | TableWrite::DropIndex(..)) => {
+                written.as_ref() == Some(table)
             }
+            (Err(TableRejection::IndexExists), TableWrite::AddIndex(name, index)) => {
+                by_name(name).is_some_and(|table| table.index(&index.name).is_some())
+            }
+            (Err(TableRejection::IndexNotFound), TableWrite::DropIndex(name, index)) => {
+                by_name(name).is_some_and(|table| table.index(index).is_none())
+            }
+            (Err(TableRejection::Exists(table)), TableWrite::Create(asked)) => by_name(&asked.name) == Some(table),
+            (
+                Err(TableRejection::NotFound),
+                TableWrite::Delete(name)
+                | TableWrite::SetStream(name, _)
+                | TableWrite::AddIndex(name, _)
+                | TableWrite::DropIndex(name, _),
+            ) => by_name(name).is_none(),
             _ => false,
         };
         ensure(right, || format!("{asked:?} was answered {answer:?}"))
@@ -340,6 +355,14 @@ impl Model {
     }
 
     fn follow_table(&mut self, event: &Event) -> Result<(), Violation> {
+        if let (Change::PutTable(new), Some(TableModel { table, .. })) =
+            (&event.change, self.tables.get_mut(&event.table))
+            && is_activation(table, new)
+        {
+            // Nobody asks for it.
+            *table = Arc::clone(new);
+            return Ok(());
+        }
         match (&event.change, &self.table_write) {
             (Change::PutTable(table), Some(TableWrite::Create(asked))) => {
                 let same = Table {
@@ -347,12 +370,15 @@ impl Model {
                     version: asked.version,
                     created_at_us: asked.created_at_us,
                     stream: asked.stream.clone(),
+                    indexes: unnumbered(&table.indexes),
                     ..Table::clone(table)
                 };
                 ensure(same == *asked, || format!("made {table:?} when asked for {asked:?}"))?;
-                let is_new = table.id > self.greatest_table && table.id == event.table && table.version == 1;
+                let numbers = numbers(table);
+                let is_new = table.id == event.table && table.version == 1;
+                let is_new = is_new && numbers.iter().all(|id| *id > self.greatest_table);
                 ensure(is_new, || format!("a number was given twice: {table:?}"))?;
-                self.greatest_table = table.id;
+                self.greatest_table = numbers.into_iter().max().unwrap_or(self.greatest_table);
                 self.tables.insert(table.id, TableModel { table: Arc::clone(table), rows: Rows::default() });
                 self.table_written = Some(Arc::clone(table));
             }
@@ -364,6 +390,29 @@ impl Model {
                     format!("changed {table:?} to {new:?}")
                 })?;
                 *table = Arc::clone(new);
+                self.table_written = Some(Arc::clone(new));
+            }
+            (Change::PutTable(new), Some(write @ (TableWrite::AddIndex(name, _) | TableWrite::DropIndex(name, _)))) => {
+                let Some(TableModel { table, .. }) = self.tables.get_mut(&event.table) else {
+                    return Err(Violation(format!("changed a table that is gone: {event:?}")));
+                };
+                let mut expected = Table::clone(table);
+                expected.version += 1;
+                match write {
+                    TableWrite::AddIndex(_, index) => {
+                        let numbered = new.index(&index.name);
+                        let id = numbered.map_or(TableId(0), |index| index.id);
+                        ensure(id > self.greatest_table, || format!("a number was given twice: {new:?}"))?;
+                        self.greatest_table = id;
+                        expected.indexes.push(Index { id, status: IndexStatus::Filling, ..index.clone() });
+                        expected.indexes.sort_by(|a, b| a.name.cmp(&b.name));
+                    }
+                    TableWrite::DropIndex(_, index) => expected.indexes.retain(|other| other.name != *index),
+                    _ => {}
+                }
+                ensure(table.name == *name && expected == **new, || format!("changed {table:?} to {new:?}"))?;
+                *table = Arc::clone(new);
+                self.table_written = Some(Arc::clone(new));
             }
             (Change::DeleteTable, Some(TableWrite::Delete(name))) => {
                 let gone = self.tables.remove(&event.table).map(|model| model.table);
@@ -379,6 +428,27 @@ impl Model {
         }
         Ok(())
     }
+}
+
+/// The numbers of a table and of its indexes.
+fn numbers(table: &Table) -> Vec<TableId> {
+    table.indexes.iter().map(|index| index.id).chain([table.id]).collect()
+}
+
+fn unnumbered(indexes: &[Index]) -> Vec<Index> {
+    indexes.iter().map(|index| Index { id: TableId(0), ..index.clone() }).collect()
+}
+
+/// Is the only difference that one index may be read now?
+fn is_activation(old: &Table, new: &Table) -> bool {
+    let mut activated = old.clone();
+    activated.version += 1;
+    let filling = |index: &&mut Index| {
+        let is_active = |other: &Index| other.id == index.id && other.status == IndexStatus::Active;
+        index.status == IndexStatus::Filling && new.indexes.iter().any(is_active)
+    };
+    let filled = activated.indexes.iter_mut().filter(filling).map(|index| index.status = IndexStatus::Active).count();
+    filled == 1 && activated == *new
 }
 
 fn hash_of(frame: &Frame) -> u64 {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use futures::FutureExt;
-use item::{Item, Key, Table, Value, key::SLOTS};
+use item::{Index, IndexStatus, Item, Key, Table, Value, key::SLOTS};
 use store::{Direction, Error, Page, PageLimit, SortRange, Store, view::shard_of_key};
 
 use crate::{
@@ -11,6 +11,8 @@ use crate::{
     random::Random,
     workload::Workload,
 };
+
+mod indexes;
 
 /// Pages that one read follows, so that small pages do not cost most of the time.
 const PAGES_MAX: usize = 4;
@@ -47,6 +49,15 @@ pub(crate) fn read_some(
         return Ok(());
     }
     let table = *random.pick(&tables);
+    let readable: Vec<&Index> =
+        table.table.indexes.iter().filter(|index| index.status == IndexStatus::Active).collect();
+    if !readable.is_empty() && random.percent(30) {
+        let index = *random.pick(&readable);
+        return match random.percent(80) {
+            true => indexes::query(store, table, index, workload, random),
+            false => indexes::scan(store, table, index, page_limit(random), PAGES_MAX),
+        };
+    }
     match random.below(20) {
         0..=9 => get(store, table, workload, random),
         10..=17 => query(store, table, workload, random),
@@ -63,9 +74,15 @@ pub(crate) fn read_everything(store: &Store, model: &Model) -> Result<u64, Unrea
     ensure(found == by_name, || format!("the catalogue is {found:?}, expected {by_name:?}"))?;
     let mut digest = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme);
     for table in model.tables() {
+        // Indexes become readable on their own.
+        let mut schema = Table { version: 0, ..Table::clone(&table.table) };
+        schema.indexes.iter_mut().for_each(|index| index.status = IndexStatus::Active);
         let mut encoded = Vec::new();
-        table.table.encode(&mut encoded);
+        schema.encode(&mut encoded);
         digest.update(&encoded);
+        for index in table.table.indexes.iter().filter(|index| index.status == IndexStatus::Active) {
+            indexes::scan(store, table, index, PageLimit::default(), usize::MAX)?;
+        }
         for item in compare_scan(store, table, PageLimit::default(), usize::MAX)? {
             digest.update(item::Image::encode(&item).bytes());
         }

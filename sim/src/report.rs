@@ -27,6 +27,8 @@ pub struct Report {
     pub flushes: u64,
     /// Generations published.
     pub merges: u64,
+    /// Runs of entries made for new indexes.
+    pub fills: u64,
     /// Old generations removed.
     pub collections: u64,
     /// Jobs that failed.
@@ -58,13 +60,14 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Report { seed, writes, table_writes, reads, power_cuts, kills, shutdowns, interrupted_opens, .. } = self;
-        let Report { errors, flushes, merges, collections, failed_jobs, trims, frames, .. } = self;
+        let Report { errors, flushes, merges, fills, collections, failed_jobs, trims, frames, .. } = self;
         let (operations, crashes) = (self.operations(), self.crashes());
         write!(f, "seed {seed}: {operations} operations ({writes} writes, {table_writes} of tables, {reads} reads), ")?;
         write!(f, "{crashes} crashes ({power_cuts} power cuts, {kills} kills, {interrupted_opens} while opening), ")?;
         write!(
             f,
-            "{shutdowns} shutdowns, {errors} errors, {flushes} flushes, {merges} merges, {collections} collections, "
+            "{shutdowns} shutdowns, {errors} errors, {flushes} flushes, {merges} merges, {fills} fills, \
+             {collections} collections, "
         )?;
         write!(f, "{failed_jobs} failed jobs, {trims} trims, {frames} frames, ")?;
         write!(f, "log {:016x}, disk {:016x}, state {:016x}", self.log_hash, self.disk_hash, self.state_hash)

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use compactor::{Compactor, Job, Step, Task};
-use item::Table;
+use item::{Index, IndexStatus, Table};
 use store::{
     Config, Error, Stepper, Store,
     env::{Clock, Disk},
@@ -173,6 +173,7 @@ impl<'w> Session<'w> {
             if !self.work()? {
                 break;
             }
+            self.drive()?;
         }
         ensure(self.store.view().sealed.is_empty() && self.job.is_none(), || "compaction does not end".to_owned())?;
         let sound = compactor::verify(self.store.disk().as_ref());
@@ -256,8 +257,10 @@ impl<'w> Session<'w> {
         }
         let table = workload.table();
         let change = match random.below(10) {
-            0..=5 => TableWrite::Create(table),
-            6..=8 => TableWrite::SetStream(table.name, table.stream.filter(|_| random.percent(50))),
+            0..=3 => TableWrite::Create(table),
+            4..=5 => TableWrite::AddIndex(table.name, Index { status: IndexStatus::Filling, ..workload.index() }),
+            6 => TableWrite::DropIndex(table.name, workload.index().name),
+            7..=8 => TableWrite::SetStream(table.name, table.stream.filter(|_| random.percent(50))),
             _ => TableWrite::Delete(table.name),
         };
         report.table_writes += 1;
@@ -299,6 +302,8 @@ impl<'w> Session<'w> {
                 match task {
                     Task::Flush => report.flushes += 1,
                     Task::Merge(_) => report.merges += 1,
+                    Task::Fill(_) => report.fills += 1,
+                    Task::Activate(_) => {}
                     Task::Collect(_) => report.collections += 1,
                 }
             }

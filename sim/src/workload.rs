@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use item::{
-    Item, KeyAttribute, KeyType, Number, Stream, StreamView, Table, TableId, Value,
+    Index, IndexKind, IndexStatus, Item, KeyAttribute, KeyType, Number, Stream, StreamView, Table, TableId, Value,
     expression::{Condition, Kind, Substitutions},
-    table::Billing,
+    table::{Billing, Projection},
 };
 
 use crate::{
@@ -17,7 +17,14 @@ use crate::{
 const NAMES: [&str; 4] = ["readings", "plain", "alarms", "..."];
 
 /// Attribute names, with pairs that differ only in case or look reserved.
-const ATTRIBUTES: [&str; 8] = ["value", "Value", "unit", "state", "_seq", "x.y", "größe", "note"];
+const ATTRIBUTES: [&str; 10] = ["value", "Value", "unit", "state", "_seq", "x.y", "größe", "note", SITE, LEVEL];
+
+/// Attributes that indexes are keyed by: always of the same type, so that no write is refused for them.
+const SITE: &str = "site";
+const LEVEL: &str = "level";
+
+/// Values of [`SITE`].
+const SITES: [&str; 3] = ["north", "south", "\0"];
 
 /// A condition of a write, as the model understands it.
 #[derive(Clone, Debug, PartialEq)]
@@ -82,17 +89,64 @@ impl Workload {
             "alarms" => (Some(key("code", KeyType::S)), Some(StreamView::KeysOnly)),
             _ => (Some(key("ts", KeyType::N)), None),
         };
-        Table {
+        let mut table = Table {
             id: TableId(0),
             name: name.to_owned(),
             version: 0,
             partition_key: key("device_id", KeyType::S),
             sort_key_is_time: name == "readings",
+            item_key: Vec::new(),
+            indexes: Vec::new(),
             sort_key,
             stream: view.map(|view| Stream { view, enabled_at_us: 0 }),
             created_at_us: 0,
             billing: Billing::OnDemand,
             deletion_protection: false,
+        };
+        if self.random.percent(30) {
+            table.indexes.push(self.index());
+        }
+        if table.sort_key.is_some() && self.random.percent(30) {
+            let local = Index {
+                name: "local".to_owned(),
+                kind: IndexKind::Local,
+                partition_key: table.partition_key.clone(),
+                sort_key: Some(KeyAttribute::new(LEVEL, KeyType::N)),
+                ..self.index()
+            };
+            table.indexes.push(local);
+        }
+        table
+    }
+
+    /// A global index, not yet numbered. Its name comes before that of a local one.
+    pub fn index(&mut self) -> Index {
+        let (name, sort_key) = match self.random.percent(50) {
+            true => ("by-site", None),
+            false => ("by-site-and-level", Some(KeyAttribute::new(LEVEL, KeyType::N))),
+        };
+        let projection = match self.random.below(3) {
+            0 => Projection::All,
+            1 => Projection::KeysOnly,
+            _ => Projection::Include([(*self.random.pick(&ATTRIBUTES)).to_owned()].into()),
+        };
+        Index {
+            id: TableId(0),
+            name: name.to_owned(),
+            kind: IndexKind::Global,
+            partition_key: KeyAttribute::new(SITE, KeyType::S),
+            sort_key,
+            projection,
+            status: IndexStatus::Active,
+            billing: Billing::OnDemand,
+        }
+    }
+
+    /// A value of a partition key of an index.
+    pub fn index_partition(&mut self, index: &Index) -> Value {
+        match index.kind {
+            IndexKind::Local => Value::String(self.device()),
+            IndexKind::Global => Value::String((*self.random.pick(&SITES)).to_owned()),
         }
     }
 
@@ -160,7 +214,7 @@ impl Workload {
                 6 => ("tags", Edit::Without(self.texts())),
                 7 => (name, Edit::Remove),
                 8 => (name, Edit::Default(self.value(name))),
-                9 => (name, Edit::Count(Number::from(self.random.below(9)))),
+                9 if name != SITE => (name, Edit::Count(Number::from(self.random.below(9)))),
                 10 => (name, Edit::Without(self.texts())),
                 _ => (name, Edit::Set(self.value(name))),
             };
@@ -175,6 +229,8 @@ impl Workload {
 
     fn value(&mut self, name: &str) -> Value {
         match (name, self.random.below(20)) {
+            (SITE, _) => Value::String((*self.random.pick(&SITES)).to_owned()),
+            (LEVEL, _) => Value::Number(Number::from(self.random.below(5))),
             // Mostly one type an attribute, so that conditions and merges meet equal values.
             ("value", 0..=17) => self.measurement(),
             ("unit", 0..=18) => Value::String((*self.random.pick(&["C", "F", "K"])).to_owned()),

@@ -53,6 +53,8 @@ fn interrupted_merge(seed: u64, operation: u64) -> (SimDisk, u64) {
         partition_key: KeyAttribute::new("device", KeyType::S),
         sort_key: None,
         sort_key_is_time: false,
+        item_key: Vec::new(),
+        indexes: Vec::new(),
         stream: None,
         created_at_us: 0,
         billing: Billing::OnDemand,

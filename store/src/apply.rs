@@ -5,7 +5,7 @@ use std::sync::Arc;
 use item::{Change, Event, SequenceNumber};
 
 use crate::{
-    Catalog,
+    Catalog, entries,
     log::FrameNumber,
     memtable::{Memtable, State},
     view::{CurrentView, Sealed},
@@ -33,26 +33,30 @@ impl Applied {
             debug_assert_eq!(self.next_sequences[shard], event.sequence, "events of a shard have no gaps");
             self.next_sequences[shard] = SequenceNumber(event.sequence.0 + 1);
             let memtable = &current.active[shard];
-            match &event.change {
-                Change::Put { key, new, .. } => {
-                    let state = State { sequence: event.sequence, image: Some(new.clone()) };
-                    memtable.insert(event.table, key.clone(), state);
-                }
-                Change::Remove { key, .. } => {
-                    let state = State { sequence: event.sequence, image: None };
-                    memtable.insert(event.table, key.clone(), state);
-                }
+            let (key, old, new) = match &event.change {
+                Change::Put { key, new, old } => (key, old, Some(new)),
+                Change::Remove { key, old } => (key, old, None),
                 Change::PutTable(table) => {
-                    self.next_table = self.next_table.max(table.id.0 + 1);
+                    let numbers = table.indexes.iter().map(|index| index.id).chain([table.id]);
+                    self.next_table = numbers.fold(self.next_table, |next, id| next.max(id.0 + 1));
                     catalog.get_or_insert_with(|| Catalog::clone(&current.catalog)).put(table.clone());
+                    continue;
                 }
                 Change::DeleteTable => {
-                    memtable.remove_table(event.table);
                     catalog.get_or_insert_with(|| Catalog::clone(&current.catalog)).remove(event.table);
+                    continue;
                 }
-            }
+            };
+            let table = catalog.as_ref().unwrap_or(&current.catalog).by_id(event.table);
+            let entries = table.map(|table| entries::changed(table, event.sequence, key, old, new)).unwrap_or_default();
+            let item = (event.table, key.clone(), State { sequence: event.sequence, image: new.cloned() });
+            memtable.insert_all(entries.into_iter().chain([item]));
         }
         if let Some(catalog) = catalog {
+            for memtable in current.active.iter() {
+                let gone = memtable.tables().into_iter().filter(|id| catalog.rows_of(*id).is_none());
+                gone.for_each(|id| memtable.remove_table(id));
+            }
             view.change(|view| view.catalog = Arc::new(catalog));
         }
         self.frame = frame;

@@ -38,6 +38,28 @@ struct TableRows {
     image_bytes: u64,
 }
 
+impl TableRows {
+    /// Sets the state of a key; answers the bytes of memory that it takes and that it frees.
+    fn insert(&mut self, key: Key, state: State) -> (usize, usize) {
+        let sort_bytes = key.sort.len();
+        let partition_bytes = key.partition.len();
+        let image_bytes = |state: &State| state.image.as_ref().map(|image| image.bytes().len());
+        let added = image_bytes(&state);
+        let (partition, new_partition_bytes) = match self.partitions.entry(key.partition) {
+            btree_map::Entry::Occupied(entry) => (entry.into_mut(), 0),
+            btree_map::Entry::Vacant(entry) => {
+                (entry.insert(Partition::Run(Vec::new())), partition_bytes + ROW_OVERHEAD_BYTES)
+            }
+        };
+        let replaced = partition.insert(key.sort, state);
+        let freed = replaced.as_ref().and_then(image_bytes);
+        self.live = self.live + u64::from(added.is_some()) - u64::from(freed.is_some());
+        self.image_bytes = self.image_bytes + added.unwrap_or(0) as u64 - freed.unwrap_or(0) as u64;
+        let new_row_bytes = if replaced.is_some() { 0 } else { sort_bytes + ROW_OVERHEAD_BYTES };
+        (new_partition_bytes + new_row_bytes + added.unwrap_or(0), freed.unwrap_or(0))
+    }
+}
+
 /// What is known of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {
@@ -56,26 +78,21 @@ const RUN_ROWS_MAX: usize = 64;
 impl Memtable {
     /// Sets the state of a key. Sequence numbers of a key must not go back.
     pub fn insert(&self, table: TableId, key: Key, state: State) {
-        let sort_bytes = key.sort.len();
-        let partition_bytes = key.partition.len();
-        let image_bytes = |state: &State| state.image.as_ref().map(|image| image.bytes().len());
-        let added = image_bytes(&state);
+        self.insert_all([(table, key, state)]);
+    }
+
+    /// Sets states all at once: a reader's block has all of them or none.
+    pub fn insert_all(&self, states: impl IntoIterator<Item = (TableId, Key, State)>) {
         let mut tables = self.write();
-        let rows = tables.entry(table).or_default();
-        let (partition, new_partition_bytes) = match rows.partitions.entry(key.partition) {
-            btree_map::Entry::Occupied(entry) => (entry.into_mut(), 0),
-            btree_map::Entry::Vacant(entry) => {
-                (entry.insert(Partition::Run(Vec::new())), partition_bytes + ROW_OVERHEAD_BYTES)
-            }
-        };
-        let replaced = partition.insert(key.sort, state);
-        let freed = replaced.as_ref().and_then(image_bytes);
-        rows.live = rows.live + u64::from(added.is_some()) - u64::from(freed.is_some());
-        rows.image_bytes = rows.image_bytes + added.unwrap_or(0) as u64 - freed.unwrap_or(0) as u64;
+        let (mut added, mut freed) = (0, 0);
+        for (table, key, state) in states {
+            let (more, less) = tables.entry(table).or_default().insert(key, state);
+            added += more;
+            freed += less;
+        }
         drop(tables);
-        let new_row_bytes = if replaced.is_some() { 0 } else { sort_bytes + ROW_OVERHEAD_BYTES };
-        self.bytes.fetch_add(new_partition_bytes + new_row_bytes + added.unwrap_or(0), Ordering::Relaxed);
-        self.bytes.fetch_sub(freed.unwrap_or(0), Ordering::Relaxed);
+        self.bytes.fetch_add(added, Ordering::Relaxed);
+        self.bytes.fetch_sub(freed, Ordering::Relaxed);
     }
 
     /// The state of a key, if anything is known of it here.

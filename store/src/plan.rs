@@ -6,7 +6,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use item::{Actor, Change, Event, Image, Item, Key, Old, SequenceNumber, ShardId, Table, TableId};
+use item::{Actor, Change, Event, Image, IndexStatus, Item, Key, Old, SequenceNumber, ShardId, Table, TableId};
 
 use crate::{
     Catalog,
@@ -218,13 +218,13 @@ impl Planner {
                 if let Some(existing) = self.catalog.by_name(&table.name) {
                     return Err(TableRejection::Exists(existing.clone()));
                 }
-                table.id = TableId(self.next_table);
+                table.id = self.new_number();
                 table.version = 1;
                 table.created_at_us = now_us;
+                table.indexes.iter_mut().for_each(|index| index.id = self.new_number());
                 if let Some(stream) = &mut table.stream {
                     stream.enabled_at_us = now_us;
                 }
-                self.next_table += 1;
                 let table = Arc::new(table);
                 self.catalog.put(table.clone());
                 Ok((table.clone(), Some(Change::PutTable(table))))
@@ -246,7 +246,38 @@ impl Planner {
             TableWrite::SetDeletionProtection(name, protected) => {
                 self.alter(&name, |table| table.deletion_protection = protected)
             }
+            TableWrite::AddIndex(name, mut index) => {
+                if self.user_table(&name)?.index(&index.name).is_some() {
+                    return Err(TableRejection::IndexExists);
+                }
+                index.id = self.new_number();
+                index.status = IndexStatus::Filling;
+                self.alter(&name, |table| {
+                    let at = table.indexes.partition_point(|other| other.name < index.name);
+                    table.indexes.insert(at, index);
+                })
+            }
+            TableWrite::DropIndex(name, index) => {
+                if self.user_table(&name)?.index(&index).is_none() {
+                    return Err(TableRejection::IndexNotFound);
+                }
+                self.alter(&name, |table| table.indexes.retain(|other| other.name != index))
+            }
+            TableWrite::ActivateIndex(id) => {
+                let (table, _) = self.catalog.index(id).ok_or(TableRejection::IndexNotFound)?;
+                let name = table.name.clone();
+                self.alter(&name, |table| {
+                    let filled = table.indexes.iter_mut().filter(|index| index.id == id);
+                    filled.for_each(|index| index.status = IndexStatus::Active);
+                })
+            }
         }
+    }
+
+    /// A number for a table or for an index's entries.
+    fn new_number(&mut self) -> TableId {
+        self.next_table += 1;
+        TableId(self.next_table - 1)
     }
 
     fn alter(
@@ -280,7 +311,7 @@ impl Planner {
         if matches!(request.action, Prepared::Refused(_)) {
             return Some(Known::NotNeeded);
         }
-        let needed = request.reads() || table.stream.is_some();
+        let needed = request.reads() || table.stream.is_some() || !table.indexes.is_empty();
         let key = &request.key;
         if let Some(planned) = self.overlay.get(table.id, key) {
             return Some(Known::State(planned.image.clone(), planned.ordinal));

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, ops::Range, sync::Arc};
 
 use bytes::Bytes;
-use item::{CodecError, Item, Key, ShardId, Slot, Table, TableId, key::SLOTS};
+use item::{CodecError, Index, IndexKind, Item, Key, ShardId, Slot, Table, TableId, key::SLOTS};
 
 use crate::{
     Error,
@@ -118,7 +118,7 @@ impl Reader<'_> {
     /// One page of a partition.
     pub(crate) async fn query(
         &self,
-        table: &Table,
+        target: Target<'_>,
         partition: &[u8],
         range: &SortRange,
         direction: Direction,
@@ -131,17 +131,24 @@ impl Reader<'_> {
             (Direction::Forward, Some(after)) => range.from = range.from.max(Some(successor(after))),
             (Direction::Backward, Some(after)) => range.until = range.until.min(Some(after.clone())),
         }
-        let shard = shard_of(item::key::slot(partition), self.view.shards());
+        let shards = self.view.shards();
+        let shards = match target.index.map(|index| index.kind) {
+            Some(IndexKind::Global) => 0..shards,
+            Some(IndexKind::Local) | None => {
+                let ShardId(shard) = shard_of(item::key::slot(partition), shards);
+                shard..shard + 1
+            }
+        };
         let mut page = Page::default();
-        let rows = Merge::new(self.view, table.id, shard, range, direction, limit.block_rows());
-        self.fill(&mut page, table, rows, limit, |_| true).await?;
+        let rows = Merge::new(self.view, target.id(), shards, &range, direction, limit.block_rows());
+        self.fill(&mut page, target, rows, limit, None).await?;
         Ok(page)
     }
 
     /// One page of all items whose slot is in `slots`.
     pub(crate) async fn scan(
         &self,
-        table: &Table,
+        target: Target<'_>,
         slots: Range<u16>,
         after: Option<&Key>,
         limit: PageLimit,
@@ -151,13 +158,15 @@ impl Reader<'_> {
             return Ok(page);
         }
         let shards = self.view.shards();
-        let first = after.map_or(shard_of(Slot(slots.start), shards), |after| shard_of_key(after, shards));
+        let after = after.map(|after| Ok((after, shard_of(target.slot(after)?, shards)))).transpose()?;
+        let first = after.map_or(shard_of(Slot(slots.start), shards), |(_, shard)| shard);
         let last = shard_of(Slot((slots.end - 1).min(SLOTS - 1)), shards);
-        for shard in (first.0..=last.0).map(ShardId) {
-            let from = after.filter(|_| shard == first).map(successor);
+        for shard in first.0..=last.0 {
+            let from = after.filter(|(_, first)| first.0 == shard).map(|(after, _)| successor(after));
             let range = KeyRange { from, until: None };
-            let rows = Merge::new(self.view, table.id, shard, range, Direction::Forward, limit.block_rows());
-            self.fill(&mut page, table, rows, limit, |key| slots.contains(&key.slot().0)).await?;
+            let one = shard..shard + 1;
+            let rows = Merge::new(self.view, target.id(), one, &range, Direction::Forward, limit.block_rows());
+            self.fill(&mut page, target, rows, limit, Some(&slots)).await?;
             if page.last_key.is_some() {
                 break;
             }
@@ -165,22 +174,52 @@ impl Reader<'_> {
         Ok(page)
     }
 
-    /// Adds the live items of `rows` whose key is wanted to `page`, until its limit.
+    /// The first rows of a shard after `after`, removed keys included, at most `rows_max`.
+    pub(crate) async fn rows(
+        &self,
+        id: TableId,
+        shard: ShardId,
+        after: Option<&Key>,
+        rows_max: usize,
+    ) -> Result<Vec<Row>, Error> {
+        let range = KeyRange { from: after.map(successor), until: None };
+        let one = shard.0..shard.0 + 1;
+        let mut merge = Merge::new(self.view, id, one, &range, Direction::Forward, rows_max);
+        let mut rows = Vec::new();
+        while rows.len() < rows_max {
+            let Some(row) = merge.next(self.cache).await? else { break };
+            rows.push(row);
+        }
+        Ok(rows)
+    }
+
+    /// Adds the live items of `rows` in `slots` to `page`, until its limit.
     async fn fill(
         &self,
         page: &mut Page,
-        table: &Table,
+        target: Target<'_>,
         mut rows: Merge<'_>,
         limit: PageLimit,
-        wanted: impl Fn(&Key) -> bool,
+        slots: Option<&Range<u16>>,
     ) -> Result<(), Error> {
         while let Some(row) = rows.next(self.cache).await? {
             let Some(image) = row.image else { continue };
-            if !wanted(&row.key) {
+            if let Some(slots) = slots
+                && !slots.contains(&target.slot(&row.key)?.0)
+            {
                 continue;
             }
-            let item = image.decode().map_err(|error| corrupt(table, &error))?;
+            let mut item = image.decode().map_err(|error| corrupt(target.table, &error))?;
             page.bytes += item.size();
+            if let Some(index) = target.index.filter(|_| target.whole) {
+                let key = index.item_key(&row.key).map_err(|error| corrupt(target.table, &error))?;
+                let whole = self.get(target.table.id, &key).await?.and_then(|row| row.image);
+                // In one view an entry and its item are there together.
+                if let Some(whole) = whole {
+                    item = whole.decode().map_err(|error| corrupt(target.table, &error))?;
+                    page.bytes += item.size();
+                }
+            }
             page.items.push(item);
             if page.items.len() >= limit.items || page.bytes >= limit.bytes {
                 page.last_key = Some(row.key);
@@ -188,6 +227,50 @@ impl Reader<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// What is read: a table's items, or the entries of one of its indexes.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    table: &'a Table,
+    index: Option<&'a Index>,
+    whole: bool,
+}
+
+impl<'a> Target<'a> {
+    /// The items of a table.
+    pub fn table(table: &'a Table) -> Target<'a> {
+        Target { table, index: None, whole: false }
+    }
+
+    /// The entries of an index of `table`, or, if `whole`, the items that they stand for.
+    pub fn index(table: &'a Table, index: &'a Index, whole: bool) -> Target<'a> {
+        Target { table, index: Some(index), whole }
+    }
+
+    fn id(self) -> TableId {
+        self.index.map_or(self.table.id, |index| index.id)
+    }
+
+    /// The slot of the item whose key, or whose entry's key, is `key`.
+    fn slot(self, key: &Key) -> Result<Slot, Error> {
+        match self.index {
+            None => Ok(key.slot()),
+            Some(index) => Ok(index.item_key(key).map_err(|error| corrupt(self.table, &error))?.slot()),
+        }
+    }
+}
+
+impl<'a> From<&'a Table> for Target<'a> {
+    fn from(table: &'a Table) -> Target<'a> {
+        Target::table(table)
+    }
+}
+
+impl<'a> From<&'a Arc<Table>> for Target<'a> {
+    fn from(table: &'a Arc<Table>) -> Target<'a> {
+        Target::table(table)
     }
 }
 
@@ -219,7 +302,7 @@ fn with_zero(bytes: &[u8]) -> Bytes {
 const BLOCK_ROWS_MIN: usize = 16;
 const BLOCK_ROWS_MAX: usize = 1024;
 
-/// Rows of a shard in key order, each key once, from every place that may have one.
+/// Rows of some shards in key order, each key once, from every place that may have one.
 struct Merge<'a> {
     sources: Vec<Source<'a>>,
     table: TableId,
@@ -246,8 +329,8 @@ impl<'a> Merge<'a> {
     fn new(
         view: &'a View,
         table: TableId,
-        shard: ShardId,
-        range: KeyRange,
+        shards: Range<u16>,
+        range: &KeyRange,
         direction: Direction,
         block_rows: usize,
     ) -> Merge<'a> {
@@ -262,16 +345,17 @@ impl<'a> Merge<'a> {
             exhausted: false,
             unopened,
         };
-        let memory = view.memtables(shard).map(|memtable| source(Place::Memory(memtable), None));
-        let files = view.files.files(table, shard).iter().filter(|file| overlaps(file));
-        let cold = files.map(|file| {
-            let bound = match direction {
-                Direction::Forward => &file.min_key,
-                Direction::Backward => &file.max_key,
-            };
-            source(Place::Cold(file), Some(bound.clone()))
-        });
-        let sources = memory.chain(cold).collect();
+        let mut sources = Vec::new();
+        for shard in shards.map(ShardId) {
+            sources.extend(view.memtables(shard).map(|memtable| source(Place::Memory(memtable), None)));
+            for file in view.files.files(table, shard).iter().filter(|file| overlaps(file)) {
+                let bound = match direction {
+                    Direction::Forward => &file.min_key,
+                    Direction::Backward => &file.max_key,
+                };
+                sources.push(source(Place::Cold(file), Some(bound.clone())));
+            }
+        }
         Merge { sources, table, direction, block_rows }
     }
 

@@ -80,7 +80,14 @@ impl Request {
 
 /// May `table` store `item`? Reserved system tables may hold what is too large for any other.
 pub(crate) fn check(table: &Table, item: &Item) -> Result<(), ItemError> {
-    if table.id.is_system() { item.check_shape() } else { item.check() }
+    if table.id.is_system() {
+        return item.check_shape();
+    }
+    item.check()?;
+    table.indexes.iter().try_for_each(|index| {
+        let told = |error| ItemError::IndexKey { index: index.name.clone(), error };
+        index.check_item(item).map_err(told)
+    })
 }
 
 /// What an update makes of the item of `key`, if there is one then.

@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use crate::{
-    Catalog, Config, Direction, Error, Page, PageLimit, SortRange,
+    Catalog, Config, Direction, Error, Page, PageLimit, SortRange, Target,
     batch::Reply,
     cache::Cache,
     claim::Claim,
@@ -226,27 +226,27 @@ impl Store {
     }
 
     /// Items of one partition whose sort key is in `range`, after `after` (exclusive) if given.
-    pub async fn query(
+    pub async fn query<'a>(
         &self,
-        table: &Table,
+        target: impl Into<Target<'a>>,
         partition: &[u8],
         range: &SortRange,
         direction: Direction,
         after: Option<&Key>,
         limit: PageLimit,
     ) -> Result<Page, Error> {
-        self.0.shared.reader(&self.view()).query(table, partition, range, direction, after, limit).await
+        self.0.shared.reader(&self.view()).query(target.into(), partition, range, direction, after, limit).await
     }
 
     /// Items whose slot is in `slots`, by shard, then key, after `after` (exclusive) if given.
-    pub async fn scan(
+    pub async fn scan<'a>(
         &self,
-        table: &Table,
+        target: impl Into<Target<'a>>,
         slots: Range<u16>,
         after: Option<&Key>,
         limit: PageLimit,
     ) -> Result<Page, Error> {
-        self.0.shared.reader(&self.view()).scan(table, slots, after, limit).await
+        self.0.shared.reader(&self.view()).scan(target.into(), slots, after, limit).await
     }
 
     /// Live rows and their bytes, approximately: superseded and removed rows count until they are merged.

@@ -2,9 +2,19 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use item::{Key, SequenceNumber, ShardId, Slot, Table, key::SLOTS};
+use futures::FutureExt;
+use item::{Key, SequenceNumber, ShardId, Slot, Table, TableId, key::SLOTS};
 
-use crate::{Catalog, files::FileSet, log::FrameNumber, memtable::Memtable};
+use crate::{
+    Catalog, Error,
+    cache::Cache,
+    env::Disk,
+    files::{FileSet, Row},
+    log::FrameNumber,
+    manifest::Manifest,
+    memtable::Memtable,
+    read::Reader,
+};
 
 /// Everything a reader needs, as of one moment. Parts are shared; a change makes a new view.
 #[derive(Clone)]
@@ -43,6 +53,29 @@ impl Sealed {
 }
 
 impl View {
+    /// Nothing but files, those that `manifest` names.
+    pub fn of_files(disk: &dyn Disk, manifest: &Manifest) -> Result<View, Error> {
+        Ok(View {
+            active: Arc::new(manifest.flushed_sequences.iter().map(|_| Memtable::default()).collect()),
+            sealed: Vec::new(),
+            files: Arc::new(FileSet::open(disk, manifest)?),
+            catalog: Arc::new(manifest.catalog.clone()),
+        })
+    }
+
+    /// Of this view nothing but the files.
+    pub fn cold(&self) -> View {
+        let active = Arc::new(self.active.iter().map(|_| Memtable::default()).collect());
+        View { active, sealed: Vec::new(), files: self.files.clone(), catalog: self.catalog.clone() }
+    }
+
+    /// The newest rows of what `id` numbers in one shard, by key, after `after` (exclusive) if given, removed keys included;
+    /// fewer than `rows_max` only at the end. Past the cache: blocks on the disk.
+    pub fn rows(&self, id: TableId, shard: ShardId, after: Option<&Key>, rows_max: usize) -> Result<Vec<Row>, Error> {
+        let rows = Reader { view: self, cache: &Cache::Off }.rows(id, shard, after, rows_max).now_or_never();
+        rows.expect("without a cache, reads complete at once")
+    }
+
     /// Memtables of a shard, newest first.
     pub fn memtables(&self, shard: ShardId) -> impl Iterator<Item = &Memtable> {
         let at = usize::from(shard.0);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use item::{
-    Actor, Item, ItemError, Key, SequenceNumber, Stream, Table,
+    Actor, Index, Item, ItemError, Key, SequenceNumber, Stream, Table, TableId,
     expression::{Condition, Update, UpdateError},
 };
 
@@ -90,6 +90,12 @@ pub enum TableWrite {
     SetStream(String, Option<Stream>),
     /// Protect a table against deletion, or no longer.
     SetDeletionProtection(String, bool),
+    /// Add an index to a table; it may be read once the items that there are have been added. Its id is assigned by the store.
+    AddIndex(String, Index),
+    /// Remove an index from a table, both by name.
+    DropIndex(String, String),
+    /// The index of that number has an entry of every item that has one: it may be read.
+    ActivateIndex(TableId),
 }
 
 /// Why a table change was refused.
@@ -101,6 +107,12 @@ pub enum TableRejection {
     /// There is no such table.
     #[error("table not found")]
     NotFound,
+    /// The table has an index of that name.
+    #[error("index already exists")]
+    IndexExists,
+    /// The table has no such index.
+    #[error("index not found")]
+    IndexNotFound,
     /// It is protected against deletion.
     #[error("deletion protection is enabled")]
     Protected,

@@ -140,6 +140,8 @@ impl World {
             partition_key: KeyAttribute::new("device_id", KeyType::S),
             sort_key: Some(KeyAttribute::new("ts", KeyType::N)),
             sort_key_is_time: true,
+            item_key: Vec::new(),
+            indexes: Vec::new(),
             stream,
             created_at_us: self.now_us(),
             billing: Billing::OnDemand,

@@ -32,6 +32,8 @@ async fn create(store: &Store) -> Arc<Table> {
         partition_key: KeyAttribute::new("device_id", KeyType::S),
         sort_key: None,
         sort_key_is_time: false,
+        item_key: Vec::new(),
+        indexes: Vec::new(),
         stream: Some(Stream { view: StreamView::NewAndOldImages, enabled_at_us: 0 }),
         created_at_us: 0,
         billing: Billing::OnDemand,

@@ -1,18 +1,23 @@
 //! CreateTable.
 
-use item::{KeyAttribute, KeyType, Stream, Table, TableId, table::Billing};
+use std::collections::BTreeSet;
+
+use item::{IndexKind, Stream, Table, TableId, table::Billing};
 use serde::Serialize;
 use store::write::{TableRejection, TableWrite};
 
-use super::{stream_arn, table_description::TableDescription};
+use super::{
+    index_definition::{self, IndexDefinition},
+    key_schema::{self, AttributeDefinition, KeySchemaElement},
+    stream_arn,
+    table_description::TableDescription,
+    throughput::Throughput,
+};
 use crate::{
     App, Error,
-    json::{Integer, Present, request},
+    json::{Present, request},
     validate::{self, Violations},
 };
-
-/// More units than this are out of bounds.
-const UNITS_MAX: i64 = 1_000_000_000_000;
 
 request! {
     /// What CreateTable takes.
@@ -27,35 +32,11 @@ request! {
         table_class: String = "TableClass",
         encryption: Encryption = "SSESpecification",
         tags: Vec<Present> = "Tags",
-        global_indexes: Vec<Present> = "GlobalSecondaryIndexes",
-        local_indexes: Vec<Present> = "LocalSecondaryIndexes",
+        global_indexes: Vec<IndexDefinition> = "GlobalSecondaryIndexes",
+        local_indexes: Vec<IndexDefinition> = "LocalSecondaryIndexes",
         resource_policy: String = "ResourcePolicy",
         on_demand_throughput: Present = "OnDemandThroughput",
         warm_throughput: Present = "WarmThroughput",
-    }
-}
-
-request! {
-    /// A key attribute's type.
-    struct AttributeDefinition {
-        name: String = "AttributeName",
-        kind: String = "AttributeType",
-    }
-}
-
-request! {
-    /// A key attribute's part in the key.
-    struct KeySchemaElement {
-        name: String = "AttributeName",
-        kind: String = "KeyType",
-    }
-}
-
-request! {
-    /// Provisioned units a second.
-    struct Throughput {
-        read_units: Integer = "ReadCapacityUnits",
-        write_units: Integer = "WriteCapacityUnits",
     }
 }
 
@@ -85,9 +66,14 @@ pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
     let billing = billing(request.billing_mode.as_deref(), request.throughput.as_ref())?;
     refuse_unsupported(&request)?;
     let stream = request.stream.map_or(Ok(None), stream)?;
-    let (partition_key, sort_key) =
-        key(&request.attributes.unwrap_or_default(), &request.key_schema.unwrap_or_default())?;
-    let table = Table {
+    let attributes = request.attributes.unwrap_or_default();
+    let schema = request.key_schema.unwrap_or_default();
+    let undefined = || Error::validation("Invalid KeySchema: Some index key attribute have no definition");
+    if schema.len() > attributes.len() {
+        return Err(undefined());
+    }
+    let (partition_key, sort_key) = key_schema::key(&schema, &attributes, undefined)?;
+    let mut table = Table {
         // The store assigns id, version and times.
         id: TableId(0),
         name: name.clone(),
@@ -95,11 +81,15 @@ pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
         partition_key,
         sort_key,
         sort_key_is_time: false,
+        item_key: Vec::new(),
+        indexes: Vec::new(),
         stream,
         created_at_us: 0,
         billing,
         deletion_protection: request.deletion_protection.unwrap_or(false),
     };
+    add_indexes(&mut table, request.global_indexes, request.local_indexes, &attributes)?;
+    check_used(&table, &attributes)?;
     match app.store.change_table_within(TableWrite::Create(table), app.config.patience).await? {
         Ok(table) => Ok(Answer { table_description: TableDescription::of(app, &table, "ACTIVE") }),
         Err(TableRejection::Exists(_)) => Err(Error::InUse(format!("Table already exists: {name}"))),
@@ -114,40 +104,18 @@ fn constraints(request: &Request) -> Result<(), Error> {
     violations.required("keySchema", request.key_schema.as_ref());
     violations.one_of("billingMode", request.billing_mode.as_ref(), &["PROVISIONED", "PAY_PER_REQUEST"]);
     violations.one_of("tableClass", request.table_class.as_ref(), &["STANDARD", "STANDARD_INFREQUENT_ACCESS"]);
-    for (place, attribute) in request.attributes.iter().flatten().enumerate() {
-        let place = format!("attributeDefinitions.{}.member", place + 1);
-        violations.required(format_args!("{place}.attributeName"), attribute.name.as_ref());
-        violations.length(format_args!("{place}.attributeName"), attribute.name.as_ref(), 1, 255);
-        violations.required(format_args!("{place}.attributeType"), attribute.kind.as_ref());
-        violations.one_of(format_args!("{place}.attributeType"), attribute.kind.as_ref(), &["B", "N", "S"]);
-    }
-    let elements = request.key_schema.as_deref().unwrap_or_default();
-    let listed = || {
-        let element = |element: &KeySchemaElement| {
-            let word = |word: &Option<String>| word.clone().unwrap_or_else(|| "null".into());
-            format!("KeySchemaElement(attributeName={}, keyType={})", word(&element.name), word(&element.kind))
-        };
-        format!("[{}]", elements.iter().map(element).collect::<Vec<_>>().join(", "))
-    };
-    if request.key_schema.is_some() && elements.is_empty() {
-        violations.add("keySchema", listed(), "Member must have length greater than or equal to 1");
-    } else if elements.len() > 2 {
-        violations.add("keySchema", listed(), "Member must have length less than or equal to 2");
-    }
-    for (place, element) in elements.iter().enumerate() {
-        let place = format!("keySchema.{}.member", place + 1);
-        violations.required(format_args!("{place}.attributeName"), element.name.as_ref());
-        violations.length(format_args!("{place}.attributeName"), element.name.as_ref(), 1, 255);
-        violations.required(format_args!("{place}.keyType"), element.kind.as_ref());
-        violations.one_of(format_args!("{place}.keyType"), element.kind.as_ref(), &["HASH", "RANGE"]);
+    key_schema::definition_constraints(&mut violations, request.attributes.as_ref());
+    if request.key_schema.is_some() {
+        key_schema::schema_constraints(&mut violations, "keySchema", request.key_schema.as_ref());
     }
     if let Some(throughput) = &request.throughput {
-        for (word, units) in
-            [("readCapacityUnits", throughput.read_units), ("writeCapacityUnits", throughput.write_units)]
-        {
-            let place = format!("provisionedThroughput.{word}");
-            violations.required(&place, units.as_ref());
-            violations.range(&place, units, 1, i64::MAX);
+        throughput.constraints(&mut violations, "provisionedThroughput");
+    }
+    for (member, indexes) in
+        [("globalSecondaryIndexes", &request.global_indexes), ("localSecondaryIndexes", &request.local_indexes)]
+    {
+        for (place, index) in indexes.iter().flatten().enumerate() {
+            index.constraints(&mut violations, &format!("{member}.{}.member", place + 1));
         }
     }
     if let Some(stream) = &request.stream {
@@ -175,28 +143,60 @@ fn billing(mode: Option<&str>, throughput: Option<&Throughput>) -> Result<Billin
         (_, None) => Err(Error::parameter(
             "ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is PROVISIONED",
         )),
-        (_, Some(throughput)) => {
-            let units = |word, units: Option<Integer>| {
-                let number = units.map_or(0, |Integer(number)| number);
-                if number > UNITS_MAX {
-                    return Err(Error::Validation(format!("Given value {number} for {word} is out of bounds")));
-                }
-                Ok(u64::try_from(number).unwrap_or(0))
-            };
-            Ok(Billing::Provisioned {
-                read_units: units("ReadCapacityUnits", throughput.read_units)?,
-                write_units: units("WriteCapacityUnits", throughput.write_units)?,
-            })
+        (_, Some(throughput)) => throughput.billing(),
+    }
+}
+
+/// Adds the indexes that are defined.
+fn add_indexes(
+    table: &mut Table,
+    global: Option<Vec<IndexDefinition>>,
+    local: Option<Vec<IndexDefinition>>,
+    attributes: &[AttributeDefinition],
+) -> Result<(), Error> {
+    for (kind, definitions, member) in
+        [(IndexKind::Local, local, "LocalSecondaryIndexes"), (IndexKind::Global, global, "GlobalSecondaryIndexes")]
+    {
+        let Some(definitions) = definitions else { continue };
+        if definitions.is_empty() {
+            return Err(Error::parameter(format_args!("List of {member} is empty")));
+        }
+        if kind == IndexKind::Local && table.sort_key.is_none() {
+            return Err(Error::parameter(
+                "Table KeySchema does not have a range key, which is required when specifying a LocalSecondaryIndex",
+            ));
+        }
+        for definition in definitions {
+            index_definition::add(table, definition.to_index(kind, table, attributes)?)?;
         }
     }
+    Ok(())
+}
+
+/// Refuses definitions of attributes that are in no key.
+fn check_used(table: &Table, attributes: &[AttributeDefinition]) -> Result<(), Error> {
+    key_schema::check_definitions(attributes)?;
+    let used: BTreeSet<&str> = table.all_key_attributes().map(|key| key.name.as_str()).collect();
+    if used.len() == attributes.len() {
+        return Ok(());
+    }
+    if table.indexes.is_empty() {
+        return Err(Error::parameter(
+            "Number of attributes in KeySchema does not exactly match number of attributes defined in \
+             AttributeDefinitions",
+        ));
+    }
+    Err(Error::parameter(format_args!(
+        "Some AttributeDefinitions are not used. AttributeDefinitions: {}, keys used: {}",
+        key_schema::defined(attributes),
+        key_schema::listed(used.into_iter())
+    )))
 }
 
 /// What could be asked of a table but would not be done: refused, never ignored.
 fn refuse_unsupported(request: &Request) -> Result<(), Error> {
     let some = |list: &Option<Vec<Present>>| list.as_ref().is_some_and(|list| !list.is_empty());
     for (given, what) in [
-        (some(&request.global_indexes), "GlobalSecondaryIndexes"),
-        (some(&request.local_indexes), "LocalSecondaryIndexes"),
         (some(&request.tags), "Tags"),
         (request.resource_policy.is_some(), "ResourcePolicy"),
         (request.on_demand_throughput.is_some(), "OnDemandThroughput"),
@@ -223,52 +223,4 @@ pub(crate) fn stream(given: StreamSpecification) -> Result<Option<Stream>, Error
         (false, Some(_)) => Err(Error::parameter("StreamViewType cannot be specified when StreamEnabled is false")),
         (false, None) => Ok(None),
     }
-}
-
-/// The key attributes, in DynamoDB's order of complaints.
-fn key(
-    attributes: &[AttributeDefinition],
-    schema: &[KeySchemaElement],
-) -> Result<(KeyAttribute, Option<KeyAttribute>), Error> {
-    let undefined = || Error::validation("Invalid KeySchema: Some index key attribute have no definition");
-    if schema.len() > attributes.len() {
-        return Err(undefined());
-    }
-    let mut elements = schema.iter();
-    let hash = elements.next().filter(|element| element.kind.as_deref() == Some("HASH"));
-    let hash =
-        hash.ok_or_else(|| Error::validation("Invalid KeySchema: The first KeySchemaElement is not a HASH key type"))?;
-    let range = elements.next();
-    if let Some(range) = range {
-        if range.kind.as_deref() != Some("RANGE") {
-            let text = "Invalid KeySchema: The second KeySchemaElement is not a RANGE key type";
-            return Err(Error::validation(text));
-        }
-        if range.name == hash.name {
-            let text = "Both the Hash Key and the Range Key element in the KeySchema have the same name";
-            return Err(Error::validation(text));
-        }
-    }
-    for (place, attribute) in attributes.iter().enumerate() {
-        if attributes[..place].iter().any(|before| before.name == attribute.name) {
-            return Err(Error::parameter("AttributeDefinitions must not define an attribute twice"));
-        }
-    }
-    let define = |element: &KeySchemaElement| {
-        let definition = attributes.iter().find(|attribute| attribute.name == element.name).ok_or_else(undefined)?;
-        let key_type = match definition.kind.as_deref() {
-            Some("S") => KeyType::S,
-            Some("N") => KeyType::N,
-            _ => KeyType::B,
-        };
-        Ok::<KeyAttribute, Error>(KeyAttribute { name: definition.name.clone().unwrap_or_default(), key_type })
-    };
-    let key = (define(hash)?, range.map(define).transpose()?);
-    if attributes.len() > schema.len() {
-        return Err(Error::parameter(
-            "Number of attributes in KeySchema does not exactly match number of attributes defined in \
-             AttributeDefinitions",
-        ));
-    }
-    Ok(key)
 }

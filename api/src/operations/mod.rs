@@ -16,6 +16,10 @@ mod describe_time_to_live;
 mod get_item;
 mod get_records;
 mod get_shard_iterator;
+mod index_definition;
+mod index_description;
+mod index_read;
+mod key_schema;
 mod list_streams;
 mod list_tables;
 mod list_tags_of_resource;
@@ -25,6 +29,7 @@ mod scan;
 mod stream_arn;
 mod stream_record;
 mod table_description;
+mod throughput;
 mod update_item;
 mod update_table;
 

@@ -45,7 +45,7 @@ pub(crate) struct Showing {
 pub(crate) struct Told {
     given_name: String,
     capacity: Detail,
-    consistent: bool,
+    pub(crate) consistent: bool,
 }
 
 impl Told {
@@ -97,10 +97,10 @@ impl Showing {
     }
 }
 
-/// Checks `Select` against the projection; answers whether only the count is wanted.
-pub(crate) fn check_select(select: Option<&str>, projection: bool, verb: &str) -> Result<bool, Error> {
+/// Checks `Select` against the projection and the index; answers whether only the count is wanted.
+pub(crate) fn check_select(select: Option<&str>, projection: bool, index: bool, verb: &str) -> Result<bool, Error> {
     match (select, projection) {
-        (Some("ALL_PROJECTED_ATTRIBUTES"), _) => Err(Error::parameter(format_args!(
+        (Some("ALL_PROJECTED_ATTRIBUTES"), _) if !index => Err(Error::parameter(format_args!(
             "ALL_PROJECTED_ATTRIBUTES can be used only when {verb} using an IndexName"
         ))),
         (Some("SPECIFIC_ATTRIBUTES"), false) => Err(Error::parameter(
@@ -109,8 +109,8 @@ pub(crate) fn check_select(select: Option<&str>, projection: bool, verb: &str) -
         (Some("COUNT"), true) => {
             Err(Error::parameter("Cannot specify the ProjectionExpression when choosing to get only the Count"))
         }
-        (Some("ALL_ATTRIBUTES"), true) => {
-            Err(Error::parameter("Cannot specify the ProjectionExpression when choosing to get ALL_ATTRIBUTES"))
+        (Some(all @ ("ALL_ATTRIBUTES" | "ALL_PROJECTED_ATTRIBUTES")), true) => {
+            Err(Error::parameter(format_args!("Cannot specify the ProjectionExpression when choosing to get {all}")))
         }
         (select, _) => Ok(select == Some("COUNT")),
     }
@@ -125,12 +125,4 @@ pub(crate) fn page_limit(limit: Option<Integer>) -> PageLimit {
 /// What a page of `limit` may take in memory.
 pub(crate) fn page_room(limit: PageLimit) -> usize {
     (READING_FACTOR * limit.bytes).min(limit.items.saturating_mul(ITEM_ROOM_BYTES))
-}
-
-/// Refuses to read an index that the table has not.
-pub(crate) fn refuse_index(index_name: Option<&String>) -> Result<(), Error> {
-    match index_name {
-        Some(name) => Err(Error::Validation(format!("The table does not have the specified index: {name}"))),
-        None => Ok(()),
-    }
 }

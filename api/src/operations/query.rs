@@ -6,7 +6,8 @@ use item::{
 };
 use store::{Direction, SortRange};
 
-use super::page::{Answer, Showing, Told, check_select, page_limit, page_room, refuse_index};
+use super::index_read::{self, Asked, IndexRead};
+use super::page::{Answer, Showing, Told, check_select, page_limit, page_room};
 use crate::{
     App, Error,
     budget::Room,
@@ -84,22 +85,34 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
             "Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.",
         ));
     };
-    let count_only = check_select(request.select.as_deref(), request.projection.is_some(), "Querying")?;
+    let count_only = check_select(
+        request.select.as_deref(),
+        request.projection.is_some(),
+        request.index_name.is_some(),
+        "Querying",
+    )?;
     let filter = expressions.condition(Kind::Filter, request.filter.as_ref())?;
     let terms = expressions.key_terms(key_condition)?;
     let projection = expressions.projection(request.projection.as_ref())?;
     expressions.finish()?;
     let table = super::table(app, &name)?;
-    refuse_index(request.index_name.as_ref())?;
-    let condition = terms.bind(&table)?;
-    if let Some(name) = filter.as_ref().and_then(|filter| key_attribute(&table, &filter.attributes())) {
+    let asked = Asked {
+        consistent: told.consistent,
+        select: request.select.as_deref(),
+        filter: filter.as_ref(),
+        projection: projection.as_ref(),
+    };
+    let read = request.index_name.as_ref().map(|name| IndexRead::of(&table, name, &asked)).transpose()?;
+    let (schema, target) = index_read::target(&table, read.as_ref());
+    let condition = terms.bind(schema)?;
+    if let Some(name) = filter.as_ref().and_then(|filter| key_attribute(schema, &filter.attributes())) {
         return Err(Error::Validation(format!(
             "Filter Expression can only contain non-primary key attributes: Primary key attribute: {name}"
         )));
     }
     let showing = Showing { filter, projection, count_only, told };
-    showing.check_scalar_keys(&table)?;
-    let after = start.map(|start| validate::start_key(&table, &start)).transpose()?;
+    showing.check_scalar_keys(schema)?;
+    let after = start.map(|start| validate::start_key(schema, &start)).transpose()?;
     if let Some(after) = &after {
         check_start(after, &condition)?;
     }
@@ -107,8 +120,8 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
     let direction = if request.forward.unwrap_or(true) { Direction::Forward } else { Direction::Backward };
     let limit = page_limit(request.limit);
     room.reserve(page_room(limit)).await?;
-    let page = app.store.query(&table, &condition.partition, &range, direction, after.as_ref(), limit).await?;
-    showing.answer(&table, page)
+    let page = app.store.query(target, &condition.partition, &range, direction, after.as_ref(), limit).await?;
+    showing.answer(schema, page)
 }
 
 /// A page can only start where the key condition holds.

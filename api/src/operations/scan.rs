@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use item::{expression::Kind, key::SLOTS};
 
-use super::page::{Answer, Showing, Told, check_select, page_limit, page_room, refuse_index};
+use super::index_read::{self, Asked, IndexRead};
+use super::page::{Answer, Showing, Told, check_select, page_limit, page_room};
 use crate::{
     App, Error,
     budget::Room,
@@ -68,18 +69,30 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
     let start = request.start_key.map(validate::values).transpose()?;
     let parameters = [(Kind::Filter, request.filter.is_some()), (Kind::Projection, request.projection.is_some())];
     let mut expressions = Expressions::new(request.names, request.values, &parameters)?;
-    let count_only = check_select(request.select.as_deref(), request.projection.is_some(), "Scanning")?;
+    let count_only = check_select(
+        request.select.as_deref(),
+        request.projection.is_some(),
+        request.index_name.is_some(),
+        "Scanning",
+    )?;
     let filter = expressions.condition(Kind::Filter, request.filter.as_ref())?;
     let projection = expressions.projection(request.projection.as_ref())?;
     expressions.finish()?;
     let table = super::table(app, &name)?;
-    refuse_index(request.index_name.as_ref())?;
+    let asked = Asked {
+        consistent: told.consistent,
+        select: request.select.as_deref(),
+        filter: filter.as_ref(),
+        projection: projection.as_ref(),
+    };
+    let read = request.index_name.as_ref().map(|name| IndexRead::of(&table, name, &asked)).transpose()?;
+    let (schema, target) = index_read::target(&table, read.as_ref());
     let showing = Showing { filter, projection, count_only, told };
-    showing.check_scalar_keys(&table)?;
-    let after = start.map(|start| validate::start_key(&table, &start)).transpose()?;
+    showing.check_scalar_keys(schema)?;
+    let after = start.map(|start| validate::start_key(schema, &start)).transpose()?;
     if let (Some(after), Some(Integer(segment)), Some(Integer(total))) =
         (&after, request.segment, request.total_segments)
-        && !slots.contains(&after.slot().0)
+        && !slots.contains(&index_read::slot(read.as_ref(), after).0)
     {
         return Err(Error::Validation(format!(
             "The provided starting key is invalid: Invalid ExclusiveStartKey. Please use ExclusiveStartKey with correct \
@@ -88,8 +101,8 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
     }
     let limit = page_limit(request.limit);
     room.reserve(page_room(limit)).await?;
-    let page = app.store.scan(&table, slots, after.as_ref(), limit).await?;
-    showing.answer(&table, page)
+    let page = app.store.scan(target, slots, after.as_ref(), limit).await?;
+    showing.answer(schema, page)
 }
 
 /// The slots of a segment; all if there are no segments. With more segments than slots some are empty.

@@ -1,10 +1,12 @@
 //! A table as DescribeTable and its like tell it.
 
-use item::{KeyAttribute, Table, table::Billing};
+use std::collections::BTreeSet;
+
+use item::{IndexKind, KeyAttribute, Table, table::Billing};
 use serde::Serialize;
 use streams::StreamName;
 
-use super::stream_arn;
+use super::{index_description::IndexDescription, stream_arn};
 use crate::App;
 
 /// The region of every ARN and record.
@@ -33,6 +35,10 @@ pub(crate) struct TableDescription {
     table_arn: String,
     table_id: String,
     billing_mode_summary: BillingModeSummary,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    local_secondary_indexes: Vec<IndexDescription>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    global_secondary_indexes: Vec<IndexDescription>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stream_specification: Option<StreamSpecification>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,7 +64,7 @@ pub(crate) struct KeySchemaElement {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Throughput {
+pub(super) struct Throughput {
     number_of_decreases_today: u64,
     read_capacity_units: u64,
     write_capacity_units: u64,
@@ -84,23 +90,16 @@ impl TableDescription {
     pub(crate) fn of(app: &App, table: &Table, status: &'static str) -> TableDescription {
         let (item_count, table_size_bytes) = app.store.approximate_size(table);
         let created = seconds(table.created_at_us);
-        let (mode, read_units, write_units) = match table.billing {
-            Billing::OnDemand => ("PAY_PER_REQUEST", 0, 0),
-            Billing::Provisioned { read_units, write_units } => ("PROVISIONED", read_units, write_units),
-        };
-        let keys = || std::iter::once(&table.partition_key).chain(&table.sort_key);
+        let mode = if table.billing == Billing::OnDemand { "PAY_PER_REQUEST" } else { "PROVISIONED" };
+        let indexes = |kind| IndexDescription::all(app, table, kind);
         let stream = table.stream.as_ref().map(|stream| StreamName::new(table, stream));
         TableDescription {
-            attribute_definitions: keys().map(AttributeDefinition::of).collect(),
+            attribute_definitions: definitions(table),
             table_name: table.name.clone(),
-            key_schema: key_schema(table),
+            key_schema: key_schema(&table.partition_key, table.sort_key.as_ref()),
             table_status: status,
             creation_date_time: created,
-            provisioned_throughput: Throughput {
-                number_of_decreases_today: 0,
-                read_capacity_units: read_units,
-                write_capacity_units: write_units,
-            },
+            provisioned_throughput: Throughput::of(table.billing),
             table_size_bytes,
             item_count,
             table_arn: table_arn(&table.name),
@@ -109,6 +108,8 @@ impl TableDescription {
                 billing_mode: mode,
                 last_update_to_pay_per_request_date_time: (mode == "PAY_PER_REQUEST").then_some(created),
             },
+            local_secondary_indexes: indexes(IndexKind::Local),
+            global_secondary_indexes: indexes(IndexKind::Global),
             stream_specification: table.stream.as_ref().map(|stream| StreamSpecification {
                 stream_enabled: true,
                 stream_view_type: stream_arn::view_word(stream.view),
@@ -126,11 +127,28 @@ impl AttributeDefinition {
     }
 }
 
-/// The key schema of `table`.
-pub(crate) fn key_schema(table: &Table) -> Vec<KeySchemaElement> {
+impl Throughput {
+    pub(super) fn of(billing: Billing) -> Throughput {
+        let (read_capacity_units, write_capacity_units) = match billing {
+            Billing::OnDemand => (0, 0),
+            Billing::Provisioned { read_units, write_units } => (read_units, write_units),
+        };
+        Throughput { number_of_decreases_today: 0, read_capacity_units, write_capacity_units }
+    }
+}
+
+/// The key attributes of a table and its indexes, each once.
+fn definitions(table: &Table) -> Vec<AttributeDefinition> {
+    let mut seen = BTreeSet::new();
+    let attributes = table.all_key_attributes().filter(|attribute| seen.insert(&attribute.name));
+    attributes.map(AttributeDefinition::of).collect()
+}
+
+/// The key schema of a table or an index.
+pub(crate) fn key_schema(partition: &KeyAttribute, sort: Option<&KeyAttribute>) -> Vec<KeySchemaElement> {
     let element = |key: &KeyAttribute, key_type| KeySchemaElement { attribute_name: key.name.clone(), key_type };
-    let mut schema = vec![element(&table.partition_key, "HASH")];
-    schema.extend(table.sort_key.as_ref().map(|key| element(key, "RANGE")));
+    let mut schema = vec![element(partition, "HASH")];
+    schema.extend(sort.map(|key| element(key, "RANGE")));
     schema
 }
 

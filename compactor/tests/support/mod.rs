@@ -111,6 +111,8 @@ pub(crate) fn readings(name: &str) -> Table {
         partition_key: KeyAttribute::new("device", KeyType::S),
         sort_key: Some(KeyAttribute::new("ts", KeyType::N)),
         sort_key_is_time: true,
+        item_key: Vec::new(),
+        indexes: Vec::new(),
         stream: None,
         created_at_us: 0,
         billing: Billing::OnDemand,

@@ -137,6 +137,8 @@ async fn a_table_with_other_keys_sends_readings_to_quarantine() {
         partition_key: KeyAttribute { name: "pk".into(), key_type: KeyType::B },
         sort_key: None,
         sort_key_is_time: false,
+        item_key: Vec::new(),
+        indexes: Vec::new(),
         stream: None,
         created_at_us: 0,
         billing: Billing::OnDemand,

@@ -32,6 +32,8 @@ fn table(id: TableId, name: &str, partition_key: &str, sort_key: Option<&str>) -
         partition_key: KeyAttribute::new(partition_key, KeyType::S),
         sort_key: sort_key.map(|name| KeyAttribute::new(name, KeyType::S)),
         sort_key_is_time: false,
+        item_key: Vec::new(),
+        indexes: Vec::new(),
         stream: None,
         created_at_us: 0,
         billing: Billing::OnDemand,

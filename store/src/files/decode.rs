@@ -104,21 +104,19 @@ impl Batch {
     /// The key at `row`; an error says what is wrong with it.
     pub(super) fn key(&self, footer: &Footer, row: usize) -> Result<Key, String> {
         let residual = self.residual(row)?;
-        let component = |attribute: &KeyAttribute| -> Result<Bytes, String> {
+        let encode = |attribute: &KeyAttribute, encoded: &mut Vec<u8>| -> Result<(), String> {
             let mut value = residual.as_ref().and_then(|item| item.get(&attribute.name).cloned());
             for (_, cells) in self.columns.iter().filter(|(name, _)| *name == attribute.name) {
                 value = cells.value(row)?.or(value);
             }
             let value = value.ok_or_else(|| format!("row {row} has no key attribute {:?}", attribute.name))?;
-            let mut encoded = Vec::new();
-            key::encode_component(&attribute.name, &value, attribute.key_type, &mut encoded)
-                .map_err(|error| format!("row {row}: {error}"))?;
-            Ok(Bytes::from(encoded))
+            key::encode_component(&attribute.name, &value, attribute.key_type, encoded)
+                .map_err(|error| format!("row {row}: {error}"))
         };
-        Ok(Key {
-            partition: component(&footer.key.partition)?,
-            sort: footer.key.sort.as_ref().map(component).transpose()?.unwrap_or_default(),
-        })
+        let (mut partition, mut sort) = (Vec::new(), Vec::new());
+        encode(&footer.key.partition, &mut partition)?;
+        footer.key.sort.iter().try_for_each(|attribute| encode(attribute, &mut sort))?;
+        Ok(Key { partition: Bytes::from(partition), sort: Bytes::from(sort) })
     }
 
     /// The row at `row`; an error says what is wrong with it.

@@ -3,7 +3,7 @@
 //! ```text
 //! thalweg.format     1
 //! thalweg.columns    JSON: the column types, in the file's order
-//! thalweg.key        JSON: the key attributes and their types
+//! thalweg.key        JSON: the key attributes and their types, the first the partition key, the others the sort key
 //! thalweg.residual   how many values are in the residual column
 //! thalweg.index      Base64 of: for each block of 1024 rows, the key of its first row, as
 //!                    partition length: u32 LE | partition | sort length: u32 LE | sort
@@ -41,12 +41,16 @@ pub(super) struct Footer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct KeyAttributes {
     pub(super) partition: KeyAttribute,
-    pub(super) sort: Option<KeyAttribute>,
+    /// One after another.
+    pub(super) sort: Vec<KeyAttribute>,
 }
 
 impl KeyAttributes {
     pub(super) fn of_table(table: &Table) -> KeyAttributes {
-        KeyAttributes { partition: table.partition_key.clone(), sort: table.sort_key.clone() }
+        KeyAttributes {
+            partition: table.partition_key.clone(),
+            sort: table.sort_key.iter().chain(&table.item_key).cloned().collect(),
+        }
     }
 
     pub(super) fn attributes(&self) -> impl Iterator<Item = &KeyAttribute> {
@@ -93,7 +97,7 @@ impl Footer {
             serde_json::from_str(get("thalweg.key")?).map_err(|_| corrupt(malformed("thalweg.key")()))?;
         let mut key = key.into_iter().map(KeyAttribute::try_from);
         let partition = key.next().and_then(Result::ok).ok_or_else(|| corrupt(malformed("thalweg.key")()))?;
-        let sort = key.next().transpose().map_err(|()| corrupt(malformed("thalweg.key")()))?;
+        let sort = key.collect::<Result<_, ()>>().map_err(|()| corrupt(malformed("thalweg.key")()))?;
         let residual_values = get("thalweg.residual")?.parse().map_err(|_| corrupt(malformed("thalweg.residual")()))?;
         let first_keys = index_keys(get("thalweg.index")?).ok_or_else(|| corrupt(malformed("thalweg.index")()))?;
         let rows = usize::try_from(metadata.file_metadata().num_rows()).unwrap_or_default();

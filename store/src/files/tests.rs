@@ -55,6 +55,8 @@ fn table(sort_key: Option<KeyAttribute>, sort_key_is_time: bool) -> Table {
         partition_key: KeyAttribute::new("device_id", KeyType::S),
         sort_key,
         sort_key_is_time,
+        item_key: Vec::new(),
+        indexes: Vec::new(),
         stream: None,
         created_at_us: 0,
         billing: Billing::OnDemand,

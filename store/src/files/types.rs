@@ -140,6 +140,11 @@ impl ColumnTypes {
             let is_time = table.sort_key_is_time && sort.key_type == KeyType::N;
             types.add(&sort.name, if is_time { ColumnType::Time(TimeUnit::Millis) } else { key_type(sort.key_type) });
         }
+        for attribute in &table.item_key {
+            if !types.by_attribute.contains_key(&attribute.name) {
+                types.add(&attribute.name, key_type(attribute.key_type));
+            }
+        }
         types
     }
 

@@ -7,16 +7,20 @@
 //! The checksum covers the bytes of the body exactly as they stand in the file.
 
 mod file;
+mod index;
 mod table;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use item::{SequenceNumber, TableId};
+use item::{SequenceNumber, ShardId, TableId};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use self::{file::FileForm, table::TableForm};
-use super::{ColdTable, FileEntry, Manifest, Retired};
+use self::{
+    file::{FileForm, KeyForm},
+    table::TableForm,
+};
+use super::{ColdTable, FileEntry, Fill, Manifest, Retired};
 use crate::{Catalog, Error, files::ColumnTypes, log::FrameNumber};
 
 /// The newest format that this version reads, and the one it writes.
@@ -53,6 +57,14 @@ struct ManifestForm {
 struct ColdTableForm {
     generation: u64,
     columns: ColumnTypes,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fill: Option<FillForm>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct FillForm {
+    shard: u16,
+    after: Option<KeyForm>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -123,13 +135,14 @@ impl ManifestForm {
         for file in self.files {
             let entry = FileEntry::try_from(file)?;
             let is_possible = entry.id.0 < self.next_file && usize::from(entry.shard.0) < shards;
-            if !is_possible || catalog.by_id(entry.table).is_none() {
+            if !is_possible || catalog.rows_of(entry.table).is_none() {
                 return Err(format!("file {} has an impossible number, shard or table", entry.id.0));
             }
             if let Some(twice) = files.insert(entry.id, entry) {
                 return Err(format!("file {} is named twice", twice.id.0));
             }
         }
+        let cold_table = |(id, cold): (u32, ColdTableForm)| Ok::<_, String>((TableId(id), cold.try_into()?));
         Ok(Manifest {
             number: self.number,
             flushed: FrameNumber(self.flushed_frame),
@@ -138,7 +151,7 @@ impl ManifestForm {
             next_table: self.next_table,
             next_file: self.next_file,
             files,
-            cold_tables: self.cold_tables.into_iter().map(|(id, cold)| (TableId(id), cold.into())).collect(),
+            cold_tables: self.cold_tables.into_iter().map(cold_table).collect::<Result<_, _>>()?,
             retired: self.retired.into_iter().map(Retired::from).collect(),
         })
     }
@@ -146,13 +159,22 @@ impl ManifestForm {
 
 impl From<&ColdTable> for ColdTableForm {
     fn from(cold: &ColdTable) -> Self {
-        ColdTableForm { generation: cold.generation, columns: cold.types.clone() }
+        let fill = (cold.fill != Fill::default())
+            .then(|| FillForm { shard: cold.fill.shard.0, after: cold.fill.after.as_ref().map(KeyForm::from) });
+        ColdTableForm { generation: cold.generation, columns: cold.types.clone(), fill }
     }
 }
 
-impl From<ColdTableForm> for ColdTable {
-    fn from(form: ColdTableForm) -> Self {
-        ColdTable { generation: form.generation, types: form.columns }
+impl TryFrom<ColdTableForm> for ColdTable {
+    type Error = String;
+
+    fn try_from(form: ColdTableForm) -> Result<Self, String> {
+        let fill = |form: FillForm| -> Result<Fill, String> {
+            let key = |key: KeyForm| key.to_key().ok_or_else(|| "an index is filled up to a malformed key".to_owned());
+            Ok(Fill { shard: ShardId(form.shard), after: form.after.map(key).transpose()? })
+        };
+        let fill = form.fill.map(fill).transpose()?.unwrap_or_default();
+        Ok(ColdTable { generation: form.generation, types: form.columns, fill })
     }
 }
 

@@ -91,6 +91,18 @@ pub struct ColdTable {
     pub generation: u64,
     /// Column types that hold every row flushed so far. They only widen.
     pub types: ColumnTypes,
+    /// Of an index that is being filled: what is next.
+    pub fill: Fill,
+}
+
+/// How far the items that are older than an index have been made entries of it: those of the shards before `shard`, and of
+/// that one up to the key `after`. All, when there is no such shard.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fill {
+    /// The shard that is next.
+    pub shard: ShardId,
+    /// The last key of it that is done.
+    pub after: Option<Key>,
 }
 
 /// A generation that is no longer in use.
@@ -132,6 +144,8 @@ pub struct Edit {
     pub types: BTreeMap<TableId, ColumnTypes>,
     /// Tables with a new generation, and its number.
     pub generations: BTreeMap<TableId, u64>,
+    /// Indexes that are being filled, and how far they are with the added files.
+    pub fills: BTreeMap<TableId, Fill>,
     /// Retired generations whose directories are gone.
     pub collected: Vec<Retired>,
 }
@@ -155,6 +169,9 @@ impl Manifest {
             let cold = next.cold_tables.entry(*table).or_default();
             let before = std::mem::replace(&mut cold.generation, *generation);
             next.retire(*table, before, edit.now_us);
+        }
+        for (index, fill) in &edit.fills {
+            next.cold_tables.entry(*index).or_default().fill = fill.clone();
         }
         for retired in &edit.collected {
             next.retired.remove(retired);
@@ -192,8 +209,9 @@ impl Manifest {
     /// A table may have been dropped while its files were merged.
     fn drop_missing_tables(&mut self, now_us: u64) {
         let catalog = self.catalog.clone();
-        self.files.retain(|_, entry| catalog.by_id(entry.table).is_some());
-        let gone: Vec<TableId> = self.cold_tables.keys().filter(|id| catalog.by_id(**id).is_none()).copied().collect();
+        self.files.retain(|_, entry| catalog.rows_of(entry.table).is_some());
+        let gone: Vec<TableId> =
+            self.cold_tables.keys().filter(|id| catalog.rows_of(**id).is_none()).copied().collect();
         for table in gone {
             if let Some(cold) = self.cold_tables.remove(&table) {
                 self.retire(table, cold.generation, now_us);

@@ -27,6 +27,8 @@ fn table(id: u32) -> Arc<Table> {
         partition_key: KeyAttribute::new("pk", KeyType::S),
         sort_key: None,
         sort_key_is_time: false,
+        item_key: Vec::new(),
+        indexes: Vec::new(),
         stream: None,
         created_at_us: 0,
         billing: Billing::OnDemand,

@@ -27,6 +27,8 @@ pub(crate) fn readings(name: &str, stream: bool) -> Table {
         partition_key: KeyAttribute { name: "device".to_owned(), key_type: KeyType::S },
         sort_key: Some(KeyAttribute { name: "at".to_owned(), key_type: KeyType::N }),
         sort_key_is_time: false,
+        item_key: Vec::new(),
+        indexes: Vec::new(),
         stream,
         created_at_us: 0,
         billing: Billing::OnDemand,

@@ -18,6 +18,8 @@ fn table(sort: Option<KeyType>) -> Table {
         partition_key: KeyAttribute::new("device_id", KeyType::S),
         sort_key: sort.map(|sort| KeyAttribute::new("ts", sort)),
         sort_key_is_time: false,
+        item_key: Vec::new(),
+        indexes: Vec::new(),
         stream: None,
         created_at_us: 0,
         billing: Billing::OnDemand,

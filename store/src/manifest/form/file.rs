@@ -29,7 +29,7 @@ pub(super) struct FileForm {
 
 /// Encoded key components, in hexadecimal.
 #[derive(Serialize, Deserialize)]
-struct KeyForm {
+pub(super) struct KeyForm {
     partition: String,
     sort: String,
 }
@@ -87,7 +87,7 @@ impl From<&Key> for KeyForm {
 }
 
 impl KeyForm {
-    fn to_key(&self) -> Option<Key> {
+    pub(super) fn to_key(&self) -> Option<Key> {
         Some(Key { partition: from_hex(&self.partition)?, sort: from_hex(&self.sort)? })
     }
 }

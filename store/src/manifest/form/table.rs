@@ -1,7 +1,9 @@
 //! A table in the manifest's text.
 
-use item::{KeyAttribute, KeyType, Stream, StreamView, Table, TableId, table::Billing};
+use item::{Index, KeyAttribute, KeyType, Stream, StreamView, Table, TableId, table::Billing};
 use serde::{Deserialize, Serialize};
+
+use super::index::IndexForm;
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct TableForm {
@@ -11,6 +13,8 @@ pub(super) struct TableForm {
     partition_key: KeyAttributeForm,
     sort_key: Option<KeyAttributeForm>,
     sort_key_is_time: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    indexes: Vec<IndexForm>,
     stream: Option<StreamForm>,
     created_at_us: u64,
     billing: BillingForm,
@@ -18,7 +22,7 @@ pub(super) struct TableForm {
 }
 
 #[derive(Serialize, Deserialize)]
-struct KeyAttributeForm {
+pub(super) struct KeyAttributeForm {
     name: String,
     #[serde(rename = "type")]
     key_type: KeyTypeForm,
@@ -48,7 +52,7 @@ enum StreamViewForm {
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum BillingForm {
+pub(super) enum BillingForm {
     OnDemand,
     Provisioned { read_units: u64, write_units: u64 },
 }
@@ -62,14 +66,10 @@ impl From<&Table> for TableForm {
             partition_key: (&table.partition_key).into(),
             sort_key: table.sort_key.as_ref().map(KeyAttributeForm::from),
             sort_key_is_time: table.sort_key_is_time,
+            indexes: table.indexes.iter().map(IndexForm::from).collect(),
             stream: table.stream.as_ref().map(StreamForm::from),
             created_at_us: table.created_at_us,
-            billing: match table.billing {
-                Billing::OnDemand => BillingForm::OnDemand,
-                Billing::Provisioned { read_units, write_units } => {
-                    BillingForm::Provisioned { read_units, write_units }
-                }
-            },
+            billing: table.billing.into(),
             deletion_protection: table.deletion_protection,
         }
     }
@@ -84,14 +84,11 @@ impl From<TableForm> for Table {
             partition_key: form.partition_key.into(),
             sort_key: form.sort_key.map(KeyAttribute::from),
             sort_key_is_time: form.sort_key_is_time,
+            item_key: Vec::new(),
+            indexes: form.indexes.into_iter().map(Index::from).collect(),
             stream: form.stream.map(Stream::from),
             created_at_us: form.created_at_us,
-            billing: match form.billing {
-                BillingForm::OnDemand => Billing::OnDemand,
-                BillingForm::Provisioned { read_units, write_units } => {
-                    Billing::Provisioned { read_units, write_units }
-                }
-            },
+            billing: form.billing.into(),
             deletion_protection: form.deletion_protection,
         }
     }
@@ -140,5 +137,23 @@ impl From<StreamForm> for Stream {
             StreamViewForm::NewAndOldImages => StreamView::NewAndOldImages,
         };
         Stream { view, enabled_at_us: form.enabled_at_us }
+    }
+}
+
+impl From<Billing> for BillingForm {
+    fn from(billing: Billing) -> Self {
+        match billing {
+            Billing::OnDemand => BillingForm::OnDemand,
+            Billing::Provisioned { read_units, write_units } => BillingForm::Provisioned { read_units, write_units },
+        }
+    }
+}
+
+impl From<BillingForm> for Billing {
+    fn from(form: BillingForm) -> Self {
+        match form {
+            BillingForm::OnDemand => Billing::OnDemand,
+            BillingForm::Provisioned { read_units, write_units } => Billing::Provisioned { read_units, write_units },
+        }
     }
 }

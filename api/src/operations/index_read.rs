@@ -1,0 +1,79 @@
+//! Query and Scan through an index.
+
+use std::collections::BTreeSet;
+
+use item::{
+    Index, IndexKind, IndexStatus, Key, Slot, Table,
+    expression::{Condition, Projection},
+    table,
+};
+use store::Target;
+
+use crate::Error;
+
+/// An index that is read, and what of the items.
+pub(crate) struct IndexRead {
+    index: Index,
+    /// The schema of its entries.
+    entries: Table,
+    /// The items are asked for more than the entries hold.
+    whole: bool,
+}
+
+/// What is asked of an index.
+pub(crate) struct Asked<'a> {
+    pub(crate) consistent: bool,
+    pub(crate) select: Option<&'a str>,
+    pub(crate) filter: Option<&'a Condition>,
+    pub(crate) projection: Option<&'a Projection>,
+}
+
+impl IndexRead {
+    /// Reads `table` through the index of that name, if it has one that may be read so.
+    pub(crate) fn of(table: &Table, name: &str, asked: &Asked<'_>) -> Result<IndexRead, Error> {
+        let absent = || Error::Validation(format!("The table does not have the specified index: {name}"));
+        let index = table.index(name).cloned().ok_or_else(absent)?;
+        let is_global = index.kind == IndexKind::Global;
+        if is_global && asked.consistent {
+            return Err(Error::validation("Consistent reads are not supported on global secondary indexes"));
+        }
+        if index.status == IndexStatus::Filling {
+            let text = format!("Cannot read from backfilling global secondary index: {name}");
+            return Err(Error::Validation(text));
+        }
+        let asks_for_all = asked.select == Some("ALL_ATTRIBUTES") && index.projection != table::Projection::All;
+        if is_global && asks_for_all {
+            return Err(Error::parameter(format_args!(
+                "Select type ALL_ATTRIBUTES is not supported for global secondary index {name} because its projection \
+                 type is not ALL"
+            )));
+        }
+        let filtered = asked.filter.map(Condition::attributes).unwrap_or_default();
+        let shown = asked.projection.map(Projection::attributes).unwrap_or_default();
+        let missing: BTreeSet<&str> = filtered.union(&shown).copied().filter(|it| !index.projects(table, it)).collect();
+        if is_global && !missing.is_empty() {
+            let missing: Vec<&str> = missing.into_iter().collect();
+            return Err(Error::parameter(format_args!(
+                "Global secondary index {name} does not project [{}]",
+                missing.join(", ")
+            )));
+        }
+        let entries = index.entries(table);
+        let whole = asks_for_all || !missing.is_empty();
+        Ok(IndexRead { index, entries, whole })
+    }
+}
+
+/// The slot of the item that a page starts after, by its key or by that of its entry.
+pub(crate) fn slot(read: Option<&IndexRead>, key: &Key) -> Slot {
+    let item_key = read.and_then(|read| read.index.item_key(key).ok());
+    item_key.as_ref().unwrap_or(key).slot()
+}
+
+/// What a read of `table` goes to: the schema of its keys, and the target in the store.
+pub(crate) fn target<'a>(table: &'a Table, read: Option<&'a IndexRead>) -> (&'a Table, Target<'a>) {
+    match read {
+        Some(read) => (&read.entries, Target::index(table, &read.index, read.whole)),
+        None => (table, Target::table(table)),
+    }
+}
