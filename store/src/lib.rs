@@ -27,6 +27,7 @@ mod recover;
 mod request;
 mod stepper;
 mod store;
+pub mod transaction;
 pub mod view;
 pub mod write;
 

@@ -10,7 +10,7 @@ use std::{
 use item::{Item, Key, Table};
 use tokio::{
     runtime::Handle,
-    sync::{Semaphore, oneshot, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch},
     time::timeout,
 };
 
@@ -31,6 +31,7 @@ use crate::{
     recover,
     request::Request,
     stepper::Stepper,
+    transaction::{Transacted, Transaction, TransactionRequest},
     view::{CurrentView, View},
     write::{Answers, TableWrite, Write},
 };
@@ -154,14 +155,48 @@ impl Store {
 
     /// Hands `batch` in once there is room for it.
     async fn hand_in(&self, batch: Vec<Write>) -> Result<HandedIn<Answers>, Error> {
-        let shared = &self.0.shared;
         let requests: Vec<Request> = batch.into_iter().map(Request::new).collect();
-        let bytes = requests.iter().map(Request::bytes).sum::<usize>().clamp(1, shared.admission_bytes_max);
-        let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let permit = shared.admission.clone().acquire_many_owned(permits).await.map_err(|_| Error::Closed)?;
+        let permit = self.admit(requests.iter().map(Request::bytes).sum()).await?;
         let (sender, answers) = oneshot::channel();
         let claim = self.ask(Wanted::Write(requests, Reply { sender, permit: Some(permit) }))?;
         Ok((claim, answers))
+    }
+
+    /// Does all of `transaction` in one frame, or nothing of it. Waits, and answers errors, as [`Store::write`] does.
+    pub async fn transact(&self, transaction: Transaction) -> Result<Transacted, Error> {
+        let (_, answers) = self.hand_in_transaction(transaction).await?;
+        only(answers.await.unwrap_or(Err(Error::Closed)))
+    }
+
+    /// Like [`Store::transact`], but waits only so long, as [`Store::write_within`] does.
+    pub async fn transact_within(&self, transaction: Transaction, patience: Patience) -> Result<Transacted, Error> {
+        only(patience.answer(self.hand_in_transaction(transaction)).await)
+    }
+
+    async fn hand_in_transaction(&self, transaction: Transaction) -> Result<HandedIn<Vec<Transacted>>, Error> {
+        let transaction = TransactionRequest::new(transaction);
+        let permit = self.admit(transaction.bytes()).await?;
+        let (sender, answer) = oneshot::channel();
+        let claim = self.ask(Wanted::Transaction(transaction, Reply { sender, permit: Some(permit) }))?;
+        Ok((claim, answer))
+    }
+
+    /// Hands a transaction in without waiting for room or its answer, which is the only one of its list. For the simulator.
+    pub fn submit_transaction(
+        &self,
+        transaction: Transaction,
+    ) -> Result<oneshot::Receiver<Result<Vec<Transacted>, Error>>, Error> {
+        let (sender, answer) = oneshot::channel();
+        let transaction = TransactionRequest::new(transaction);
+        self.ask(Wanted::Transaction(transaction, Reply { sender, permit: None }))?;
+        Ok(answer)
+    }
+
+    /// Waits until so much more may be admitted.
+    async fn admit(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Error> {
+        let shared = &self.0.shared;
+        let permits = u32::try_from(bytes.clamp(1, shared.admission_bytes_max)).unwrap_or(u32::MAX);
+        shared.admission.clone().acquire_many_owned(permits).await.map_err(|_| Error::Closed)
     }
 
     fn ask(&self, wanted: Wanted) -> Result<Claim, Error> {
@@ -337,6 +372,11 @@ impl Store {
         }
         self.0.shared.log.close()
     }
+}
+
+/// The answer of a batch of one.
+fn only(answers: Result<Vec<Transacted>, Error>) -> Result<Transacted, Error> {
+    Ok(answers?.pop().expect("a transaction has one answer"))
 }
 
 impl Drop for Inner {
