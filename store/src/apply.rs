@@ -26,6 +26,7 @@ pub(crate) struct Applied {
 impl Applied {
     /// Applies the events of `frame` to the active memtables and the catalogue of `view`.
     pub(crate) fn apply(&mut self, view: &CurrentView, frame: FrameNumber, events: &[Event]) {
+        let _frame = view.apply_frame();
         let current = view.get();
         let mut catalog: Option<Catalog> = None;
         for event in events {

@@ -30,6 +30,7 @@ use crate::{
     read::{self, Reader},
     recover,
     request::Request,
+    snapshot::Snapshot,
     stepper::Stepper,
     transaction::{Transacted, Transaction, TransactionRequest},
     view::{CurrentView, View},
@@ -258,6 +259,11 @@ impl Store {
         let row = self.0.shared.reader(&view).get(table.id, key).await?;
         let image = row.and_then(|row| row.image);
         image.map(|image| image.decode().map_err(|error| read::corrupt(table, &error))).transpose()
+    }
+
+    /// The items of `keys` as of one frame, to be read one by one: no transaction shows in part.
+    pub fn snapshot(&self, keys: Vec<(Arc<Table>, Key)>) -> Snapshot {
+        Snapshot::take(&self.0.shared.view, &self.0.shared.cache, keys)
     }
 
     /// Items of one partition whose sort key is in `range`, after `after` (exclusive) if given.

@@ -1,6 +1,6 @@
 //! One consistent set of places to look for a row.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use item::{Key, SequenceNumber, ShardId, Slot, Table, key::SLOTS};
 
@@ -84,23 +84,40 @@ pub fn shard_of_key(key: &Key, shards: u16) -> ShardId {
     shard_of(key.slot(), shards)
 }
 
-/// The current view, swapped whole. Locks are held only to clone or replace one pointer.
-pub struct CurrentView(RwLock<Arc<View>>);
+/// The current view, swapped whole. Its lock is held only to clone or replace one pointer.
+pub struct CurrentView {
+    view: RwLock<Arc<View>>,
+    /// Held by apply for one frame, and by those who read several keys of active memtables at once.
+    frames: RwLock<()>,
+}
 
 impl CurrentView {
     /// Starts with `view`.
     pub fn new(view: View) -> CurrentView {
-        CurrentView(RwLock::new(Arc::new(view)))
+        CurrentView { view: RwLock::new(Arc::new(view)), frames: RwLock::new(()) }
+    }
+
+    /// Until the guard goes, nobody reads between frames: one is being applied.
+    pub(crate) fn apply_frame(&self) -> RwLockWriteGuard<'_, ()> {
+        self.frames.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What `read` makes of the view of this moment while no frame is being applied; and that view. Must be short.
+    pub(crate) fn between_frames<T>(&self, read: impl FnOnce(&View) -> T) -> (Arc<View>, T) {
+        let _frames = self.frames.read().unwrap_or_else(PoisonError::into_inner);
+        let view = self.get();
+        let read = read(&view);
+        (view, read)
     }
 
     /// The view of this moment.
     pub fn get(&self) -> Arc<View> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.view.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Replaces the view by what `change` makes of it. Changes are one at a time.
     pub fn change(&self, change: impl FnOnce(&mut View)) {
-        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.view.write().unwrap_or_else(PoisonError::into_inner);
         let mut view = View::clone(&current);
         change(&mut view);
         *current = Arc::new(view);

@@ -25,6 +25,7 @@ mod scan;
 mod stream_arn;
 mod stream_record;
 mod table_description;
+mod transact_get_items;
 mod transact_write_items;
 mod transaction;
 mod update_item;
@@ -70,6 +71,7 @@ const SERVED: &[&str] = &[
     "PutItem",
     "Query",
     "Scan",
+    "TransactGetItems",
     "TransactWriteItems",
     "UpdateItem",
     "UpdateTable",
@@ -107,6 +109,7 @@ pub(crate) async fn run(
         "PutItem" => answer(change_item::run(app, Verb::Put, json::parse(body)?, room).await?),
         "Query" => answer(query::run(app, json::parse(body)?, room).await?),
         "Scan" => answer(scan::run(app, json::parse(body)?, room).await?),
+        "TransactGetItems" => answer(transact_get_items::run(app, json::parse(body)?, room).await?),
         "TransactWriteItems" => answer(transact_write_items::run(app, json::parse(body)?, room).await?),
         "UpdateItem" => answer(update_item::run(app, json::parse(body)?, room).await?),
         "UpdateTable" => answer(update_table::run(app, json::parse(body)?).await?),
