@@ -147,6 +147,13 @@ impl Model {
         self.tables.values()
     }
 
+    /// The key attributes of the item at `place` of a table, if there are so many.
+    pub fn some_key(&self, table: &Table, place: u64) -> Option<Item> {
+        let (_, item) = self.tables.get(&table.id)?.rows.items().nth(place as usize)?;
+        let names = std::iter::once(&table.partition_key).chain(&table.sort_key).map(|key| &key.name);
+        Some(Item(names.filter_map(|name| Some((name.clone(), item.get(name)?.clone()))).collect()))
+    }
+
     /// Frames followed.
     pub fn frames(&self) -> u64 {
         self.frames.len() as u64

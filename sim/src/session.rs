@@ -18,7 +18,7 @@ use crate::{
     Violation,
     disk::Trouble,
     ensure,
-    model::{HandedIn, Ticket, Wanted, Wish},
+    model::{HandedIn, Model, Ticket, Wanted, Wish},
     random::Random,
     reads::{self, Unread},
     report::Report,
@@ -249,7 +249,8 @@ impl<'w> Session<'w> {
         let mut writes = Vec::new();
         for _ in 0..random.between(1, 6) {
             let table = random.pick(&tables).clone();
-            let (ticket, write) = model.write(want_some(workload, random, &table));
+            let wanted = want_some(model, workload, random, &table);
+            let (ticket, write) = model.write(wanted);
             tickets.push(ticket);
             writes.push(write);
         }
@@ -265,7 +266,7 @@ impl<'w> Session<'w> {
         let mut wanted = Vec::new();
         for _ in 0..random.between(1, 6) {
             let table = random.pick(tables);
-            let mut one = want_some(workload, random, table);
+            let mut one = want_some(model, workload, random, table);
             // About every other transaction should be done.
             if random.percent(70) {
                 one.check = None;
@@ -512,8 +513,13 @@ impl<'w> Session<'w> {
     }
 }
 
-fn want_some(workload: &mut Workload, random: &mut Random, table: &Arc<Table>) -> Wanted {
-    let mut item = workload.key(table);
+fn want_some(model: &Model, workload: &mut Workload, random: &mut Random, table: &Arc<Table>) -> Wanted {
+    // A few items are asked for again and again, so that requests on an item that must be looked up meet.
+    let popular = match random.percent(25) {
+        true => model.some_key(table, random.below(6)),
+        false => None,
+    };
+    let mut item = popular.unwrap_or_else(|| workload.key(table));
     let key = item.clone();
     workload.attributes(&mut item);
     let wish = match random.below(14) {
