@@ -249,3 +249,6 @@ impl Park {
         std::mem::take(&mut self.fetches)
     }
 }
+
+#[cfg(test)]
+mod tests;
