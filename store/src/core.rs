@@ -86,7 +86,7 @@ struct InFlight {
     events: Vec<Event>,
 }
 
-/// Keys that are pinned at once, before a last transaction pins its own.
+/// Keys that are pinned at once, before a last transaction pins its own, as many as a transaction may have.
 const PARKED_KEYS_MAX: usize = 128;
 
 pub(crate) struct Core {

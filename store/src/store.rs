@@ -33,7 +33,7 @@ use crate::{
     snapshot::Snapshot,
     stepper::Stepper,
     transaction::{Transacted, Transaction, TransactionRequest},
-    view::{CurrentView, View},
+    view::{CurrentView, View, shard_of_key},
     write::{Answers, TableWrite, Write},
 };
 
@@ -257,6 +257,9 @@ impl Store {
     pub async fn get(&self, table: &Table, key: &Key) -> Result<Option<Item>, Error> {
         let view = self.view();
         let row = self.0.shared.reader(&view).get(table.id, key).await?;
+        if let Some(row) = &row {
+            self.0.shared.view.wait_for(shard_of_key(key, view.shards()), row.sequence);
+        }
         let image = row.and_then(|row| row.image);
         image.map(|image| image.decode().map_err(|error| read::corrupt(table, &error))).transpose()
     }
@@ -276,7 +279,9 @@ impl Store {
         after: Option<&Key>,
         limit: PageLimit,
     ) -> Result<Page, Error> {
-        self.0.shared.reader(&self.view()).query(table, partition, range, direction, after, limit).await
+        let page = self.0.shared.reader(&self.view()).query(table, partition, range, direction, after, limit).await?;
+        self.0.shared.view.wait_for_frame();
+        Ok(page)
     }
 
     /// Items whose slot is in `slots`, by shard, then key, after `after` (exclusive) if given.
@@ -287,7 +292,9 @@ impl Store {
         after: Option<&Key>,
         limit: PageLimit,
     ) -> Result<Page, Error> {
-        self.0.shared.reader(&self.view()).scan(table, slots, after, limit).await
+        let page = self.0.shared.reader(&self.view()).scan(table, slots, after, limit).await?;
+        self.0.shared.view.wait_for_frame();
+        Ok(page)
     }
 
     /// Live rows and their bytes, approximately: superseded and removed rows count until they are merged.
@@ -398,7 +405,8 @@ impl Shared {
         let view = self.view.get();
         let reader = self.reader(&view);
         let row = reader.get(fetch.table, &fetch.key).await?;
-        let high = reader.greatest_sort(fetch.table, &fetch.key).await?;
+        let has_sort_key = view.catalog.by_id(fetch.table).is_some_and(|table| table.sort_key.is_some());
+        let high = if has_sort_key { reader.greatest_sort(fetch.table, &fetch.key).await? } else { None };
         Ok(Fetched { fetch: fetch.clone(), image: row.and_then(|row| row.image), high })
     }
 

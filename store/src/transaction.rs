@@ -29,6 +29,12 @@ pub struct Token {
 /// Why writes are no transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TransactionError {
+    /// More than [`Transaction::WRITES_MAX`].
+    #[error("{count} writes are too many for one transaction")]
+    TooMany {
+        /// How many they are.
+        count: usize,
+    },
     /// Two writes of the same item.
     #[error("a transaction writes each item once")]
     Repeated,
@@ -53,14 +59,20 @@ pub enum Transacted {
 }
 
 impl Transaction {
+    /// Writes of one transaction, at most.
+    pub const WRITES_MAX: usize = 100;
+
     /// Greatest sum of the sizes of the items that a transaction writes, in bytes, as DynamoDB counts them.
     pub const SIZE_MAX: usize = 4 << 20;
 
     /// How long a token is kept, in microseconds.
     pub const TOKEN_US: u64 = 600_000_000;
 
-    /// A transaction of `writes`, each of another item. Who asks bounds how many there are.
+    /// A transaction of `writes`, each of another item.
     pub fn new(writes: Vec<Write>, token: Option<Token>) -> Result<Transaction, TransactionError> {
+        if writes.len() > Transaction::WRITES_MAX {
+            return Err(TransactionError::TooMany { count: writes.len() });
+        }
         let mut keys = BTreeSet::new();
         if !writes.iter().all(|write| keys.insert((write.table.id, &write.key))) {
             return Err(TransactionError::Repeated);

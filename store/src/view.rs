@@ -1,6 +1,9 @@
 //! One consistent set of places to look for a row.
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::{
+    Arc, PoisonError, RwLock,
+    atomic::{AtomicU64, Ordering},
+};
 
 use item::{Key, SequenceNumber, ShardId, Slot, Table, key::SLOTS};
 
@@ -89,17 +92,37 @@ pub struct CurrentView {
     view: RwLock<Arc<View>>,
     /// Held by apply for one frame, and by those who read several keys of active memtables at once.
     frames: RwLock<()>,
+    /// Per shard, the number of the first event after the last frame that is applied whole.
+    whole: Vec<AtomicU64>,
 }
 
 impl CurrentView {
     /// Starts with `view`.
     pub fn new(view: View) -> CurrentView {
-        CurrentView { view: RwLock::new(Arc::new(view)), frames: RwLock::new(()) }
+        let whole = view.active.iter().map(|_| AtomicU64::new(0)).collect();
+        CurrentView { view: RwLock::new(Arc::new(view)), frames: RwLock::new(()), whole }
     }
 
-    /// Until the guard goes, nobody reads between frames: one is being applied.
-    pub(crate) fn apply_frame(&self) -> RwLockWriteGuard<'_, ()> {
-        self.frames.write().unwrap_or_else(PoisonError::into_inner)
+    /// Lets `apply` show the events of one frame; it answers the number of the first event after them, per shard.
+    pub(crate) fn apply_frame<'a>(&self, apply: impl FnOnce() -> &'a [SequenceNumber]) {
+        let _frames = self.frames.write().unwrap_or_else(PoisonError::into_inner);
+        for (whole, next) in self.whole.iter().zip(apply()) {
+            whole.store(next.0, Ordering::Release);
+        }
+    }
+
+    /// Waits until the frame of event `sequence` of `shard`, which has been seen, is applied whole: who then reads what else is
+    /// in it finds it.
+    pub(crate) fn wait_for(&self, shard: ShardId, sequence: SequenceNumber) {
+        let whole = self.whole[usize::from(shard.0)].load(Ordering::Acquire);
+        if sequence.0 >= whole {
+            self.wait_for_frame();
+        }
+    }
+
+    /// Waits until the frame that is being applied, if one is, is applied whole.
+    pub(crate) fn wait_for_frame(&self) {
+        drop(self.frames.read().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// What `read` makes of the view of this moment while no frame is being applied; and that view. Must be short.

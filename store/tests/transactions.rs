@@ -164,6 +164,8 @@ async fn checks_alone_write_nothing_and_each_item_is_in_a_transaction_once() {
     let twice = Transaction::new(vec![deposit(&table, 0, 1), exists(&table, 0)], None);
     assert_eq!(twice.unwrap_err(), TransactionError::Repeated);
     assert_eq!(Transaction::new(Vec::new(), token("", "x")).unwrap_err(), TransactionError::Token);
+    let many = (0..101).map(|account| exists(&table, account)).collect();
+    assert_eq!(Transaction::new(many, None).unwrap_err(), TransactionError::TooMany { count: 101 });
     store.close().await.unwrap();
 }
 
@@ -262,5 +264,38 @@ async fn items_of_a_transaction_are_bounded_together() {
     let store = open(dir.path(), Config::default());
     assert_eq!(store.get(&table, &key(&table, "pump", 3)).await.unwrap(), None);
     assert!(store.catalog().by_id(TableId(3)).is_some(), "the table of tokens is in every catalogue");
+    store.close().await.unwrap();
+}
+
+/// A frame is applied row by row. A reader that had met the first rows of a large transaction, and asked for the last ones at
+/// once, could find them as they were before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_has_seen_a_part_of_a_transaction_finds_the_rest() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), Config::default());
+    let table = create(&store, readings("accounts", false)).await;
+    let accounts = 100;
+    let all = |amount| transaction((0..accounts).map(|account| put(&table, balance(account, amount))).collect());
+    assert!(matches!(store.transact(all(1)).await.unwrap(), Transacted::Written(_)));
+    let writer = tokio::spawn({
+        let (store, all) = (store.clone(), (2..300).map(all).collect::<Vec<_>>());
+        async move {
+            for transaction in all {
+                assert!(matches!(store.transact(transaction).await.unwrap(), Transacted::Written(_)));
+            }
+        }
+    });
+    let amount = |item: Option<Item>| match item.unwrap().get("balance") {
+        Some(Value::Number(amount)) => *amount,
+        other => panic!("{other:?}"),
+    };
+    while !writer.is_finished() {
+        for account in (0..accounts - 1).step_by(7) {
+            let first = amount(store.get(&table, &key(&table, &device(account), 0)).await.unwrap());
+            let last = amount(store.get(&table, &key(&table, &device(accounts - 1), 0)).await.unwrap());
+            assert!(last >= first, "{first} was seen, then {last}");
+        }
+    }
+    writer.await.unwrap();
     store.close().await.unwrap();
 }

@@ -120,7 +120,7 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
         TransactionError::Repeated => {
             Error::validation("Transaction request cannot include multiple operations on one item")
         }
-        TransactionError::Token => Error::parameter(error),
+        TransactionError::TooMany { .. } | TransactionError::Token => Error::parameter(error),
     })?;
     if returned > 0 {
         room.reserve(returned * ITEM_ROOM_BYTES).await?;

@@ -1,11 +1,12 @@
 //! What the two operations on transactions have in common.
 
 use item::{Image, Item, Value};
+use store::transaction::Transaction;
 
 use crate::validate::Violations;
 
 /// Actions of one transaction.
-const ACTIONS_MAX: usize = 100;
+const ACTIONS_MAX: usize = Transaction::WRITES_MAX;
 
 /// Notes it if there are none, or too many.
 pub(crate) fn check_count<T>(violations: &mut Violations, actions: Option<&Vec<T>>) {

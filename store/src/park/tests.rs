@@ -20,15 +20,13 @@ fn place(batch: u64) -> Place {
     Place { batch, at: 0 }
 }
 
+/// A park with keys called by name.
+#[derive(Default)]
 struct Lot {
     park: Park,
 }
 
 impl Lot {
-    fn new() -> Lot {
-        Lot { park: Park::default() }
-    }
-
     fn pin(&mut self, key: &str) {
         let Write { table, key, .. } = write(key);
         if !self.park.is_pinned(table.id, &key) {
@@ -47,7 +45,7 @@ impl Lot {
         self.park.queue_transaction(place(batch), TransactionRequest::new(transaction));
     }
 
-    fn fetch(&mut self, key: &str) -> Fetch {
+    fn fetch(&self, key: &str) -> Fetch {
         let wanted = write(key).key;
         self.park.fetches.iter().find(|fetch| fetch.key == wanted).unwrap().clone()
     }
@@ -70,7 +68,7 @@ impl Lot {
 
 #[test]
 fn a_transaction_waits_for_all_its_keys_and_those_behind_it_for_the_transaction() {
-    let mut lot = Lot::new();
+    let mut lot = Lot::default();
     lot.write(1, "a");
     lot.transact(2, &["a", "b"]);
     lot.write(3, "a");
@@ -84,13 +82,13 @@ fn a_transaction_waits_for_all_its_keys_and_those_behind_it_for_the_transaction(
 
 #[test]
 fn overlapping_transactions_go_in_the_order_in_which_they_came() {
-    let mut lot = Lot::new();
+    let mut lot = Lot::default();
     lot.transact(1, &["a", "c"]);
     lot.transact(2, &["b", "a"]);
     lot.transact(3, &["c", "b"]);
     lot.find("a");
     lot.find("b");
-    assert_eq!(lot.ready(), [], "the second leads one queue only, though all its items are known");
+    assert!(lot.ready().is_empty(), "the second leads one queue only, though all its items are known");
     lot.find("c");
     assert_eq!(lot.ready(), [1, 2, 3]);
     assert_eq!(lot.park.len(), 0);
@@ -98,13 +96,13 @@ fn overlapping_transactions_go_in_the_order_in_which_they_came() {
 
 #[test]
 fn a_failed_look_up_frees_the_other_keys_of_its_transactions() {
-    let mut lot = Lot::new();
+    let mut lot = Lot::default();
     lot.transact(1, &["a", "b"]);
     lot.write(2, "b");
     lot.write(3, "a");
     let fetch = lot.fetch("a");
     lot.find("b");
-    assert_eq!(lot.ready(), []);
+    assert!(lot.ready().is_empty());
     let failed = lot.park.fail(&fetch);
     let batches: Vec<u64> = failed
         .iter()
@@ -120,7 +118,7 @@ fn a_failed_look_up_frees_the_other_keys_of_its_transactions() {
 
 #[test]
 fn what_is_planned_renews_what_a_pin_knows() {
-    let mut lot = Lot::new();
+    let mut lot = Lot::default();
     lot.write(1, "a");
     lot.transact(2, &["a", "b"]);
     lot.find("a");
