@@ -75,13 +75,19 @@ pub(crate) fn read_everything(store: &Store, model: &Model) -> Result<u64, Unrea
     Ok(digest.finalize())
 }
 
-/// Takes a snapshot of some items, and tells what they must be whenever it is read.
+/// A snapshot of some items, and what they must be whenever it is read.
+pub(crate) struct TakenSnapshot {
+    snapshot: Snapshot,
+    expected: Vec<Option<Item>>,
+}
+
+/// Takes a snapshot of some items, if there is a table.
 pub(crate) fn take_snapshot(
     store: &Store,
     model: &Model,
     workload: &mut Workload,
     random: &mut Random,
-) -> Result<Option<(Snapshot, Vec<Option<Item>>)>, Violation> {
+) -> Result<Option<TakenSnapshot>, Violation> {
     let tables: Vec<&TableModel> = model.tables().collect();
     if tables.is_empty() {
         return Ok(None);
@@ -101,11 +107,11 @@ pub(crate) fn take_snapshot(
     }
     let snapshot = store.snapshot(keys);
     ensure(snapshot.has_tables(), || "a table is missing in a snapshot".to_owned())?;
-    Ok(Some((snapshot, expected)))
+    Ok(Some(TakenSnapshot { snapshot, expected }))
 }
 
 /// Reads a snapshot, whatever has happened since it was taken.
-pub(crate) fn read_snapshot(snapshot: &Snapshot, expected: &[Option<Item>]) -> Result<(), Unread> {
+pub(crate) fn read_snapshot(TakenSnapshot { snapshot, expected }: &TakenSnapshot) -> Result<(), Unread> {
     for (at, expected) in expected.iter().enumerate() {
         let found = now(snapshot.item(at))?;
         ensure(found == *expected, || format!("item {at} of a snapshot: {found:?}, expected {expected:?}"))?;

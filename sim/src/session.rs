@@ -4,9 +4,9 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use compactor::{Compactor, Job, Step, Task};
-use item::{Item, Table};
+use item::Table;
 use store::{
-    Config, Error, Snapshot, Stepper, Store,
+    Config, Error, Stepper, Store,
     env::{Clock, Disk},
     log::Preparation,
     transaction::{Token, Transacted},
@@ -20,7 +20,7 @@ use crate::{
     ensure,
     model::{HandedIn, Model, Ticket, Wanted, Wish},
     random::Random,
-    reads::{self, Unread},
+    reads::{self, TakenSnapshot, Unread},
     report::Report,
     run::World,
     workload::Workload,
@@ -76,8 +76,8 @@ pub(crate) struct Session<'w> {
     job: Option<(Task, Job)>,
     batches: Vec<Batch>,
     transactions: Vec<(HandedIn, TransactionAnswer)>,
-    /// Some items as of one frame, still to be read, and what they must be.
-    snapshot: Option<(Snapshot, Vec<Option<Item>>)>,
+    /// Still to be read.
+    snapshot: Option<TakenSnapshot>,
     table_answer: Option<TableAnswer>,
 }
 
@@ -341,7 +341,7 @@ impl<'w> Session<'w> {
                     self.snapshot = reads::take_snapshot(&self.store, model, workload, random)?;
                     return Ok(());
                 }
-                Some((snapshot, expected)) => reads::read_snapshot(&snapshot, &expected),
+                Some(snapshot) => reads::read_snapshot(&snapshot),
             };
             return match read {
                 Err(Unread::Failed(_)) if self.world.disk.is_down() => Err(End::Crash),
