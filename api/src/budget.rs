@@ -104,6 +104,11 @@ impl<'b> Room<'b> {
         self.share.as_mut().is_none_or(|share| self.budget.resize(share, bytes))
     }
 
+    /// Like [`Room::resize`], but it is an error if there is no room.
+    pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), Error> {
+        if self.resize(bytes) { Ok(()) } else { Err(self.budget.exhausted()) }
+    }
+
     /// Counts `response` as what it is, until its body is sent or dropped. One that is larger than what was reserved for
     /// it is still sent.
     pub(crate) fn hold(mut self, response: Response<Payload>) -> Response<Payload> {

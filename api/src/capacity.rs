@@ -33,10 +33,37 @@ impl Detail {
         let table_units = match self {
             Detail::None => return None,
             Detail::Total => None,
-            Detail::Indexes => Some(Units { capacity_units: units }),
+            Detail::Indexes => Some(Units { capacity_units: units, kind: None }),
         };
-        Some(ConsumedCapacity { table_name: table.to_owned(), capacity_units: units, table: table_units })
+        Some(ConsumedCapacity { table_name: table.to_owned(), capacity_units: units, table: table_units, kind: None })
     }
+
+    /// The member of a transaction's answer, if asked for: what its actions used of each table, in the order of first use.
+    pub(crate) fn transacted<'a>(
+        self,
+        used: impl Iterator<Item = (&'a str, f64)>,
+        kind: UnitKind,
+    ) -> Option<Vec<ConsumedCapacity>> {
+        if self == Detail::None {
+            return None;
+        }
+        let mut tables: Vec<(&str, f64)> = Vec::new();
+        for (name, units) in used {
+            match tables.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, sum)) => *sum += units,
+                None => tables.push((name, units)),
+            }
+        }
+        let consumed = |(name, units)| Some(self.consumed(name, units)?.of_kind(kind));
+        Some(tables.into_iter().filter_map(consumed).collect())
+    }
+}
+
+/// What a unit was used for. Transactions tell.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum UnitKind {
+    Read,
+    Write,
 }
 
 /// Units used on one table.
@@ -47,12 +74,37 @@ pub(crate) struct ConsumedCapacity {
     capacity_units: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     table: Option<Units>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    kind: Option<UnitsOfKind>,
 }
 
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Units {
     capacity_units: f64,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    kind: Option<UnitsOfKind>,
+}
+
+/// The same units, called by what they were used for.
+#[derive(Clone, Copy, Debug, Serialize)]
+enum UnitsOfKind {
+    ReadCapacityUnits(f64),
+    WriteCapacityUnits(f64),
+}
+
+impl ConsumedCapacity {
+    fn of_kind(mut self, kind: UnitKind) -> ConsumedCapacity {
+        let of_kind = |units| match kind {
+            UnitKind::Read => UnitsOfKind::ReadCapacityUnits(units),
+            UnitKind::Write => UnitsOfKind::WriteCapacityUnits(units),
+        };
+        self.kind = Some(of_kind(self.capacity_units));
+        if let Some(table) = &mut self.table {
+            table.kind = Some(of_kind(table.capacity_units));
+        }
+        self
+    }
 }
 
 /// Units of reading `bytes` at once.

@@ -3,7 +3,10 @@
 use item::{Item, ItemError, KeyError, expression::UpdateError};
 use serde::Serialize;
 
-use crate::values::{Fault, ItemOut};
+use crate::{
+    cancellation::{self, Reason},
+    values::{Fault, ItemOut},
+};
 
 /// Why a request got no result.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -26,6 +29,12 @@ pub enum Error {
     /// A condition did not hold; with the item that failed it, if that was asked for.
     #[error("The conditional request failed")]
     ConditionFailed(Option<Item>),
+    /// A transaction was not done; a reason for each of its actions.
+    #[error("{}", cancellation::message(.0))]
+    TransactionCancelled(Vec<Reason>),
+    /// A transaction's token was used for another one.
+    #[error("the client request token was used within ten minutes for a transaction with other parameters")]
+    TokenReused,
     /// Records before the trim point were asked for.
     #[error("{0}")]
     Trimmed(String),
@@ -68,13 +77,15 @@ const AVAILABILITY: &str = "com.amazon.coral.availability#";
 struct Body<'a> {
     #[serde(rename = "__type")]
     kind: String,
-    /// The service's own exceptions spell it with a capital.
+    /// The service's own exceptions, and cancelled transactions, spell it with a capital.
     #[serde(rename = "Message", skip_serializing_if = "Option::is_none")]
     service_message: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<&'a str>,
     #[serde(rename = "Item", skip_serializing_if = "Option::is_none")]
     item: Option<ItemOut>,
+    #[serde(rename = "CancellationReasons", skip_serializing_if = "Option::is_none")]
+    reasons: Option<&'a [Reason]>,
 }
 
 impl Error {
@@ -97,6 +108,8 @@ impl Error {
             Error::NotFound(_) => (MODEL, "ResourceNotFoundException", 400),
             Error::InUse(_) => (MODEL, "ResourceInUseException", 400),
             Error::ConditionFailed(_) => (MODEL, "ConditionalCheckFailedException", 400),
+            Error::TransactionCancelled(_) => (MODEL, "TransactionCanceledException", 400),
+            Error::TokenReused => (MODEL, "IdempotentParameterMismatchException", 400),
             Error::Trimmed(_) => (MODEL, "TrimmedDataAccessException", 400),
             Error::ExpiredIterator(_) => (MODEL, "ExpiredIteratorException", 400),
             Error::AccessDenied(_) => (SERVICE, "AccessDeniedException", 403),
@@ -126,13 +139,17 @@ impl Error {
             Error::Serialization(message) => message.clone(),
             other => Some(other.to_string()),
         };
-        let (service_message, message) =
-            if prefix == SERVICE { (text.as_deref(), None) } else { (None, text.as_deref()) };
+        let reasons = match self {
+            Error::TransactionCancelled(reasons) => Some(reasons.as_slice()),
+            _ => None,
+        };
+        let has_capital = prefix == SERVICE || reasons.is_some();
+        let (service_message, message) = if has_capital { (text.as_deref(), None) } else { (None, text.as_deref()) };
         let item = match self {
             Error::ConditionFailed(Some(item)) => Some(ItemOut(item.clone())),
             _ => None,
         };
-        let body = Body { kind: format!("{prefix}{name}"), service_message, message, item };
+        let body = Body { kind: format!("{prefix}{name}"), service_message, message, item, reasons };
         serde_json::to_vec(&body).expect("texts and items are always JSON")
     }
 }

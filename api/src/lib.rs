@@ -8,6 +8,7 @@ mod admin;
 mod app;
 mod body;
 mod budget;
+mod cancellation;
 mod capacity;
 mod config;
 mod error;
@@ -27,6 +28,7 @@ mod values;
 mod wire;
 
 pub use app::{App, Facts, Service};
+pub use cancellation::Reason;
 pub use config::Config;
 pub use error::Error;
 pub use metrics::METRICS;

@@ -2,7 +2,7 @@
 //!
 //! 1. Make the directory, empty.
 //! 2. For each shard, merge its files by key; of a key's rows the one with the greatest sequence number counts, and is
-//!    left out if it removed the key. Write files of bounded size and sync each.
+//!    left out if it removed the key, or is a token that counts no more. Write files of bounded size and sync each.
 //! 3. Sync the directories, commit, swap the link.
 //! 4. Remove the runs. The old generation stays for its grace.
 //!
@@ -11,7 +11,7 @@
 use std::{collections::VecDeque, mem, sync::Arc};
 
 use futures::FutureExt;
-use item::{ShardId, Table, TableId};
+use item::{Item, ShardId, Table, TableId, table::system};
 use store::{
     Error,
     cache::Cache,
@@ -42,6 +42,7 @@ pub(crate) struct Merge {
 struct Plan {
     table: Arc<Table>,
     generation: u64,
+    began_at_us: u64,
     types: Arc<ColumnTypes>,
     inputs: Vec<FileEntry>,
     /// Those of the inputs that have rows, in the same order.
@@ -130,7 +131,8 @@ impl Merge {
                 writer.map(|writer| self.finish(*writer)).transpose()?;
                 return self.next_shard(plan, shard);
             };
-            if row.item.is_none() {
+            let is_kept = |item: &Item| !is_expired(&plan.table, item, plan.began_at_us);
+            if !row.item.as_ref().is_some_and(is_kept) {
                 continue;
             }
             let mut open = match writer {
@@ -224,6 +226,7 @@ fn plan(site: &Site, table: TableId) -> Option<Plan> {
     Some(Plan {
         table: schema,
         generation: site.next_generation(table, cold.generation),
+        began_at_us: site.now_us(),
         types: Arc::new(types),
         inputs,
         files,
@@ -240,6 +243,11 @@ impl Plan {
         inputs.extend(runs.into_iter().map(|run| Input::new(VecDeque::from([Arc::clone(run)]))));
         inputs
     }
+}
+
+/// Is this the row of a transaction's token that counts no more? It is as good as absent.
+fn is_expired(table: &Table, item: &Item, now_us: u64) -> bool {
+    table.id == system::TOKENS && system::is_token_expired(item, now_us)
 }
 
 /// Are the inputs still what the manifest names, so that the merge of them may replace them?

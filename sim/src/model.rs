@@ -9,6 +9,7 @@
 //! does not is forgotten.
 
 mod rows;
+mod transactions;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,15 +17,17 @@ use std::{
 };
 
 use crc_fast::{CrcAlgorithm, Digest};
-use item::{Change, Event, Index, IndexStatus, Item, SequenceNumber, ShardId, Table, TableId};
+use item::{Change, Event, Index, IndexStatus, Item, SequenceNumber, ShardId, Table, TableId, table::system};
 use store::{
     log::{Frame, FrameNumber, Log},
     view::shard_of_key,
     write::{Action, Answers, Rejection, TableRejection, TableWrite, Write, Written},
 };
 
-use rows::{Asked, Rows};
+use rows::{Asked, Foreseen, Rows};
 pub use rows::{KeyPart, LogicalKey};
+pub use transactions::{Group, HandedIn};
+use transactions::{InFrame, Transactions};
 
 use crate::{Violation, edits::Edits, ensure, workload::Check};
 
@@ -46,6 +49,23 @@ pub enum Wish {
     Update(Edits, bool),
     /// Remove it.
     Remove,
+    /// Leave it as it is.
+    Check,
+}
+
+/// What is asked of one item.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The item's table, as its client knows it.
+    pub table: Arc<Table>,
+    /// The item's key attributes.
+    pub key: Item,
+    /// What is to be done.
+    pub wish: Wish,
+    /// What must hold.
+    pub check: Option<Check>,
+    /// Is the item before to be answered?
+    pub return_old: bool,
 }
 
 /// What must be answered.
@@ -61,6 +81,8 @@ pub(crate) enum Outcome {
     UpdateRefused,
     ConditionFailed(Option<Item>),
     TableNotFound,
+    /// Nothing is against it, but another write of its transaction is refused.
+    Spared,
 }
 
 struct Waiting {
@@ -95,6 +117,7 @@ pub struct Model {
     next_ticket: u64,
     waiting: BTreeMap<Ticket, Waiting>,
     sequences: BTreeMap<Ticket, SequenceNumber>,
+    transactions: Transactions,
 }
 
 impl Model {
@@ -115,12 +138,20 @@ impl Model {
             next_ticket: 0,
             waiting: BTreeMap::new(),
             sequences: BTreeMap::new(),
+            transactions: Transactions::default(),
         }
     }
 
     /// The tables, by number.
     pub fn tables(&self) -> impl Iterator<Item = &TableModel> {
         self.tables.values()
+    }
+
+    /// The key attributes of the item at `place` of a table, if there are so many.
+    pub fn some_key(&self, table: &Table, place: u64) -> Option<Item> {
+        let (_, item) = self.tables.get(&table.id)?.rows.items().nth(place as usize)?;
+        let names = std::iter::once(&table.partition_key).chain(&table.sort_key).map(|key| &key.name);
+        Some(Item(names.filter_map(|name| Some((name.clone(), item.get(name)?.clone()))).collect()))
     }
 
     /// Frames followed.
@@ -150,38 +181,22 @@ impl Model {
         self.table_write = Some(change);
     }
 
-    /// Notes a write of the item of these key attributes that is handed in, and makes it.
-    pub fn write(
-        &mut self,
-        table: &Arc<Table>,
-        key_attributes: &Item,
-        wish: Wish,
-        check: Option<Check>,
-        return_old: bool,
-    ) -> (Ticket, Write) {
-        let ticket = Ticket(self.next_ticket);
-        self.next_ticket += 1;
-        let key = item::Key::of_item(table, key_attributes).expect("the workload makes valid keys");
-        let logical = LogicalKey::of_item(table, key_attributes);
-        let outcome = match self.tables.get_mut(&table.id) {
-            None => Outcome::TableNotFound,
-            Some(TableModel { table, rows }) => {
-                let looks = return_old || check.is_some() || matches!(wish, Wish::Merge(_) | Wish::Update(..));
-                let asked = Asked { key_attributes, wish: &wish, check: check.as_ref(), return_old };
-                let is_blind = table.stream.is_none() && table.indexes.is_empty() && !looks;
-                rows.predict(ticket, &logical, asked, is_blind)
-            }
+    /// Notes a write that is handed in, and makes it.
+    pub fn write(&mut self, wanted: Wanted) -> (Ticket, Write) {
+        let foreseen = self.foresee(&wanted);
+        (self.predict(&wanted, foreseen), wanted.into_write())
+    }
+
+    /// What a write will come to, after those that wait.
+    fn foresee(&self, wanted: &Wanted) -> Foreseen {
+        let Wanted { key, wish, check, return_old, .. } = wanted;
+        let Some(TableModel { table, rows }) = self.tables.get(&wanted.table.id) else {
+            return Foreseen::nothing(Outcome::TableNotFound, false);
         };
-        self.waiting.insert(ticket, Waiting { table: table.id, key: logical, outcome });
-        let action = match wish {
-            Wish::Put(item) => Action::Put(item),
-            Wish::Merge(item) => Action::Merge(item),
-            Wish::Update(edits, return_new) => Action::Update { update: Arc::new(edits.expression()), return_new },
-            Wish::Remove => Action::Remove,
-        };
-        let condition = check.map(|check| Arc::new(check.expression(table)));
-        let write = Write { table: Arc::clone(table), key, action, condition, return_old, actor: item::Actor::User };
-        (ticket, write)
+        let looks = *return_old || check.is_some() || matches!(wish, Wish::Merge(_) | Wish::Update(..));
+        let asked = Asked { key_attributes: key, wish, check: check.as_ref(), return_old: *return_old };
+        let is_blind = table.stream.is_none() && table.indexes.is_empty() && !looks;
+        rows.foresee(&wanted.logical_key(), asked, is_blind)
     }
 
     /// Follows the log to `until`, the first frame that is not yet applied.
@@ -222,6 +237,7 @@ impl Model {
         self.table_write = None;
         self.waiting.clear();
         self.sequences.clear();
+        self.transactions.forget_predictions();
         for table in self.tables.values_mut() {
             table.rows.forget_predictions();
         }
@@ -231,38 +247,41 @@ impl Model {
     /// Checks the answers of a batch.
     pub fn answered(&mut self, tickets: &[Ticket], answers: Answers) -> Result<(), Violation> {
         ensure(tickets.len() == answers.len(), || format!("{} answers for {} writes", answers.len(), tickets.len()))?;
-        for (ticket, answer) in tickets.iter().zip(answers) {
-            let waiting = self.waiting.remove(ticket).ok_or_else(|| Violation("answered twice".to_owned()))?;
-            let Waiting { table, key, outcome } = waiting;
-            let sequence = self.sequences.remove(ticket);
-            let context = || format!("{table:?} {key:?}");
-            match (answer, outcome) {
-                (Ok(written), Outcome::Written { old, new, collisions, optional }) => {
-                    let rows = self.tables.get_mut(&table).map(|table| &mut table.rows);
-                    let numbered = match (optional, written.sequence, rows) {
-                        (true, Some(told), Some(rows)) => rows.claim(&key, told),
-                        (true, None, _) => true,
-                        _ => written.sequence == sequence,
-                    };
-                    let same = written.old == old && written.new == new && written.collisions == collisions;
-                    let same = numbered && same;
-                    let expected = Written { sequence, old, new, collisions };
-                    ensure(same, || format!("{}: answered {written:?}, expected {expected:?}", context()))?;
-                }
-                (Err(Rejection::ConditionFailed { old }), Outcome::ConditionFailed(expected)) => {
-                    ensure(old == expected, || {
-                        format!("{}: condition failed on {old:?}, expected {expected:?}", context())
-                    })?;
-                }
-                (Err(Rejection::TableNotFound), Outcome::TableNotFound) => {}
-                (Err(Rejection::Update(_)), Outcome::UpdateRefused) => {}
-                (answer, outcome) => {
-                    return Err(Violation(format!("{}: answered {answer:?}, expected {outcome:?}", context())));
-                }
+        tickets.iter().zip(answers).try_for_each(|(ticket, answer)| self.answered_one(*ticket, Some(answer)))
+    }
+
+    /// Checks the answer of a write; none if nothing was done and nothing is against it.
+    fn answered_one(&mut self, ticket: Ticket, answer: Option<Result<Written, Rejection>>) -> Result<(), Violation> {
+        let waiting = self.waiting.remove(&ticket).ok_or_else(|| Violation("answered twice".to_owned()))?;
+        let Waiting { table, key, outcome } = waiting;
+        let sequence = self.sequences.remove(&ticket);
+        let context = || format!("{table:?} {key:?}");
+        match (answer, outcome) {
+            (Some(Ok(written)), Outcome::Written { old, new, collisions, optional }) => {
+                let rows = self.tables.get_mut(&table).map(|table| &mut table.rows);
+                let numbered = match (optional, written.sequence, rows) {
+                    (true, Some(told), Some(rows)) => rows.claim(&key, told),
+                    (true, None, _) => true,
+                    _ => written.sequence == sequence,
+                };
+                let same = written.old == old && written.new == new && written.collisions == collisions;
+                let same = numbered && same;
+                let expected = Written { sequence, old, new, collisions };
+                ensure(same, || format!("{}: answered {written:?}, expected {expected:?}", context()))?;
             }
-            if let Some(table) = self.tables.get_mut(&table) {
-                table.rows.answered(*ticket, &key)?;
+            (Some(Err(Rejection::ConditionFailed { old })), Outcome::ConditionFailed(expected)) => {
+                ensure(old == expected, || {
+                    format!("{}: condition failed on {old:?}, expected {expected:?}", context())
+                })?;
             }
+            (Some(Err(Rejection::TableNotFound)), Outcome::TableNotFound) | (None, Outcome::Spared) => {}
+            (Some(Err(Rejection::Update(_))), Outcome::UpdateRefused) => {}
+            (answer, outcome) => {
+                return Err(Violation(format!("{}: answered {answer:?}, expected {outcome:?}", context())));
+            }
+        }
+        if let Some(table) = self.tables.get_mut(&table) {
+            table.rows.answered(ticket, &key)?;
         }
         Ok(())
     }
@@ -311,13 +330,14 @@ impl Model {
         ensure(frame.first_sequences == self.next_sequences, || context("wrong first sequence numbers"))?;
         let events = Event::decode_all(&frame.body).map_err(|error| Violation(context(&error.to_string())))?;
         let mut table_events: BTreeMap<TableId, BTreeSet<ShardId>> = BTreeMap::new();
+        let mut in_frame = InFrame::default();
         for event in &events {
             let next = &mut self.next_sequences[usize::from(event.shard.0)];
             ensure(event.sequence == *next, || context(&format!("{event:?} where {next:?} should be")))?;
             next.0 += 1;
             match &event.change {
                 Change::Put { .. } | Change::Remove { .. } => {
-                    self.follow_item(event).map_err(|v| Violation(context(&v.0)))?
+                    self.follow_item(event, &mut in_frame).map_err(|v| Violation(context(&v.0)))?
                 }
                 Change::PutTable(_) | Change::DeleteTable => {
                     let shards = table_events.entry(event.table).or_default();
@@ -330,6 +350,7 @@ impl Model {
         }
         let everywhere = table_events.values().all(|shards| shards.len() == self.next_sequences.len());
         ensure(everywhere, || context("a table event is not in every shard"))?;
+        self.transactions.check_frame(in_frame).map_err(|violation| Violation(context(&violation.0)))?;
         self.next_frame = number.next();
         self.epoch = frame.epoch;
         self.committed_at_us = frame.committed_at_us;
@@ -339,8 +360,11 @@ impl Model {
         Ok(())
     }
 
-    fn follow_item(&mut self, event: &Event) -> Result<(), Violation> {
+    fn follow_item(&mut self, event: &Event, in_frame: &mut InFrame) -> Result<(), Violation> {
         let shards = self.next_sequences.len() as u16;
+        if event.table == system::TOKENS {
+            return self.transactions.follow_token(event, in_frame);
+        }
         let Some(TableModel { table, rows }) = self.tables.get_mut(&event.table) else {
             return Err(Violation(format!("an event of a table that is gone: {event:?}")));
         };
@@ -350,6 +374,7 @@ impl Model {
         }
         if let Some(ticket) = rows.follow(table, event)? {
             self.sequences.insert(ticket, event.sequence);
+            self.transactions.follow(ticket, in_frame);
         }
         Ok(())
     }
@@ -449,6 +474,27 @@ fn is_activation(old: &Table, new: &Table) -> bool {
     };
     let filled = activated.indexes.iter_mut().filter(filling).map(|index| index.status = IndexStatus::Active).count();
     filled == 1 && activated == *new
+}
+
+impl Wanted {
+    /// The item's key, as the model knows it.
+    pub fn logical_key(&self) -> LogicalKey {
+        LogicalKey::of_item(&self.table, &self.key)
+    }
+
+    fn into_write(self) -> Write {
+        let Wanted { table, key, wish, check, return_old } = self;
+        let key = item::Key::of_item(&table, &key).expect("the workload makes valid keys");
+        let action = match wish {
+            Wish::Put(item) => Action::Put(item),
+            Wish::Merge(item) => Action::Merge(item),
+            Wish::Update(edits, return_new) => Action::Update { update: Arc::new(edits.expression()), return_new },
+            Wish::Remove => Action::Remove,
+            Wish::Check => Action::Check,
+        };
+        let condition = check.map(|check| Arc::new(check.expression(&table)));
+        Write { table, key, action, condition, return_old, actor: item::Actor::User }
+    }
 }
 
 fn hash_of(frame: &Frame) -> u64 {

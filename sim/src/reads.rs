@@ -1,9 +1,11 @@
 //! Reads of the store, each compared with the model.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures::FutureExt;
 use item::{Index, IndexStatus, Item, Key, Table, Value, key::SLOTS};
-use store::{Direction, Error, Page, PageLimit, SortRange, Store, view::shard_of_key};
+use store::{Direction, Error, Page, PageLimit, Snapshot, SortRange, Store, view::shard_of_key};
 
 use crate::{
     Violation, ensure,
@@ -88,6 +90,50 @@ pub(crate) fn read_everything(store: &Store, model: &Model) -> Result<u64, Unrea
         }
     }
     Ok(digest.finalize())
+}
+
+/// A snapshot of some items, and what they must be whenever it is read.
+pub(crate) struct TakenSnapshot {
+    snapshot: Snapshot,
+    expected: Vec<Option<Item>>,
+}
+
+/// Takes a snapshot of some items, if there is a table.
+pub(crate) fn take_snapshot(
+    store: &Store,
+    model: &Model,
+    workload: &mut Workload,
+    random: &mut Random,
+) -> Result<Option<TakenSnapshot>, Violation> {
+    let tables: Vec<&TableModel> = model.tables().collect();
+    if tables.is_empty() {
+        return Ok(None);
+    }
+    let mut keys = Vec::new();
+    let mut expected = Vec::new();
+    for _ in 0..random.between(1, 12) {
+        let TableModel { table, rows } = *random.pick(&tables);
+        let live: Vec<_> = rows.items().map(|(_, item)| item).collect();
+        let item = match live.is_empty() || random.percent(20) {
+            true => workload.key(table),
+            false => (*random.pick(&live)).clone(),
+        };
+        let key = Key::of_item(table, &item).map_err(|error| Violation(error.to_string()))?;
+        keys.push((Arc::clone(table), key));
+        expected.push(rows.get(&LogicalKey::of_item(table, &item)).cloned());
+    }
+    let snapshot = store.snapshot(keys);
+    ensure(snapshot.has_tables(), || "a table is missing in a snapshot".to_owned())?;
+    Ok(Some(TakenSnapshot { snapshot, expected }))
+}
+
+/// Reads a snapshot, whatever has happened since it was taken.
+pub(crate) fn read_snapshot(TakenSnapshot { snapshot, expected }: &TakenSnapshot) -> Result<(), Unread> {
+    for (at, expected) in expected.iter().enumerate() {
+        let found = now(snapshot.item(at))?;
+        ensure(found == *expected, || format!("item {at} of a snapshot: {found:?}, expected {expected:?}"))?;
+    }
+    Ok(())
 }
 
 fn get(

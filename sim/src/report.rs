@@ -9,6 +9,10 @@ pub struct Report {
     pub seed: u64,
     /// Writes of items handed in.
     pub writes: u64,
+    /// Transactions handed in; their writes count as writes.
+    pub transactions: u64,
+    /// Those of them that must be done.
+    pub done_transactions: u64,
     /// Changes of tables handed in.
     pub table_writes: u64,
     /// Reads compared.
@@ -59,10 +63,12 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Report { transactions, done_transactions, .. } = self;
         let Report { seed, writes, table_writes, reads, power_cuts, kills, shutdowns, interrupted_opens, .. } = self;
         let Report { errors, flushes, merges, fills, collections, failed_jobs, trims, frames, .. } = self;
         let (operations, crashes) = (self.operations(), self.crashes());
         write!(f, "seed {seed}: {operations} operations ({writes} writes, {table_writes} of tables, {reads} reads), ")?;
+        write!(f, "{transactions} transactions ({done_transactions} to be done), ")?;
         write!(f, "{crashes} crashes ({power_cuts} power cuts, {kills} kills, {interrupted_opens} while opening), ")?;
         write!(
             f,

@@ -44,6 +44,8 @@ pub(crate) struct World {
     pub(crate) report: Report,
     /// Does the disk fail at times in this life?
     pub(crate) in_trouble: bool,
+    /// Are transactions handed in as two batches? A mistake to be found.
+    pub(crate) tears: bool,
 }
 
 /// Runs one seed. The same seed and options always answer the same.
@@ -70,6 +72,7 @@ impl World {
             workload: Workload::new(random.fork()),
             report: Report { seed, ..Report::default() },
             in_trouble: false,
+            tears: options.fault == Some(Fault::TransactionTorn),
             random,
         }
     }

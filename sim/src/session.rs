@@ -1,13 +1,15 @@
 //! One life of the store: from an open to a crash, an error, or a clean end.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use compactor::{Compactor, Job, Step, Task};
 use item::{Index, IndexStatus, Table};
 use store::{
     Config, Error, Stepper, Store,
     env::{Clock, Disk},
     log::Preparation,
+    transaction::{Token, Transacted},
     write::{Answers, TableRejection, TableWrite},
 };
 use tokio::sync::oneshot::{self, error::TryRecvError};
@@ -16,9 +18,9 @@ use crate::{
     Violation,
     disk::Trouble,
     ensure,
-    model::{Model, Ticket, Wish},
+    model::{HandedIn, Model, Ticket, Wanted, Wish},
     random::Random,
-    reads::{self, Unread},
+    reads::{self, TakenSnapshot, Unread},
     report::Report,
     run::World,
     workload::Workload,
@@ -61,6 +63,8 @@ struct Batch {
     answers: oneshot::Receiver<Result<Answers, Error>>,
 }
 
+type TransactionAnswer = oneshot::Receiver<Result<Vec<Transacted>, Error>>;
+
 type TableAnswer = oneshot::Receiver<Result<Result<Arc<Table>, TableRejection>, Error>>;
 
 /// An open store under a workload.
@@ -71,6 +75,9 @@ pub(crate) struct Session<'w> {
     compactor: Compactor,
     job: Option<(Task, Job)>,
     batches: Vec<Batch>,
+    transactions: Vec<(HandedIn, TransactionAnswer)>,
+    /// Still to be read.
+    snapshot: Option<TakenSnapshot>,
     table_answer: Option<TableAnswer>,
 }
 
@@ -110,8 +117,8 @@ impl<'w> Session<'w> {
             compactor::Error::Store(error) => error,
             other => unreachable!("an open asks for no table: {other}"),
         })?;
-        let (batches, table_answer, job) = (Vec::new(), None, None);
-        Ok(Session { world, store, stepper, compactor, job, batches, table_answer })
+        let (batches, transactions, snapshot, table_answer, job) = (Vec::new(), Vec::new(), None, None, None);
+        Ok(Session { world, store, stepper, compactor, job, batches, transactions, snapshot, table_answer })
     }
 
     /// Compares everything that survived; answers a checksum of it.
@@ -224,7 +231,7 @@ impl<'w> Session<'w> {
     }
 
     fn submit(&mut self) -> Result<(), End> {
-        if self.batches.len() >= IN_FLIGHT_MAX || !self.world.model.may_write() {
+        if self.batches.len() + self.transactions.len() >= IN_FLIGHT_MAX || !self.world.model.may_write() {
             return Ok(());
         }
         let World { model, workload, random, report, .. } = &mut *self.world;
@@ -236,17 +243,70 @@ impl<'w> Session<'w> {
         if tables.is_empty() {
             return self.change_table();
         }
+        if random.percent(30) {
+            return self.transact(&tables);
+        }
         let mut tickets = Vec::new();
         let mut writes = Vec::new();
         for _ in 0..random.between(1, 6) {
             let table = random.pick(&tables).clone();
-            let (ticket, write) = write_some(model, workload, random, &table);
+            let wanted = want_some(model, workload, random, &table);
+            let (ticket, write) = model.write(wanted);
             tickets.push(ticket);
             writes.push(write);
         }
         report.writes += writes.len() as u64;
         let answers = self.store.submit(writes).map_err(|error| Violation(format!("a batch was refused: {error}")))?;
         self.batches.push(Batch { tickets, answers });
+        Ok(())
+    }
+
+    fn transact(&mut self, tables: &[Arc<Table>]) -> Result<(), End> {
+        let World { model, workload, random, report, clock, tears, .. } = &mut *self.world;
+        let mut keys = BTreeSet::new();
+        let mut wanted = Vec::new();
+        for _ in 0..random.between(1, 6) {
+            let table = random.pick(tables);
+            let mut one = want_some(model, workload, random, table);
+            // About every other transaction should be done.
+            if random.percent(70) {
+                one.check = None;
+            }
+            if random.percent(12) {
+                (one.wish, one.check) = (Wish::Check, Some(workload.check()));
+            }
+            if keys.insert((one.table.id, one.logical_key())) {
+                wanted.push(one);
+            }
+        }
+        let token = match random.below(10) {
+            0..=3 => Some(Token { name: format!("token-{}", random.next()), request: Bytes::from_static(b"first") }),
+            4..=5 => model.some_token(clock.now_us(), |end| random.below(end)),
+            _ => None,
+        };
+        let token = token.map(|token| match random.percent(15) {
+            true => Token { request: Bytes::from_static(b"another"), ..token },
+            false => token,
+        });
+        // A torn one would be known by its missing token.
+        let token = token.filter(|_| !*tears);
+        report.transactions += 1;
+        report.writes += wanted.len() as u64;
+        let (handed_in, mut writes, transaction) = model.transact(wanted, token);
+        report.done_transactions += u64::from(handed_in.is_written);
+        let refused = |error| Violation(format!("a transaction was refused: {error}"));
+        if *tears && handed_in.is_written && writes.len() > 1 {
+            let mut tickets = handed_in.tickets;
+            let half = writes.len() / 2;
+            let (rest, other_tickets) = (writes.split_off(half), tickets.split_off(half));
+            for (writes, tickets) in [(writes, tickets), (rest, other_tickets)] {
+                let answers = self.store.submit(writes).map_err(refused)?;
+                self.batches.push(Batch { tickets, answers });
+            }
+            return Ok(());
+        }
+        let answer = self.store.submit_transaction(transaction).map_err(refused)?;
+        self.transactions.push((handed_in, answer));
         Ok(())
     }
 
@@ -277,6 +337,20 @@ impl<'w> Session<'w> {
         self.follow()?;
         self.report().reads += 1;
         let World { model, workload, random, .. } = &mut *self.world;
+        if random.percent(20) {
+            // Whatever is applied, flushed and merged between the two makes no difference.
+            let read = match self.snapshot.take() {
+                None => {
+                    self.snapshot = reads::take_snapshot(&self.store, model, workload, random)?;
+                    return Ok(());
+                }
+                Some(snapshot) => reads::read_snapshot(&snapshot),
+            };
+            return match read {
+                Err(Unread::Failed(_)) if self.world.disk.is_down() => Err(End::Crash),
+                other => Ok(other?),
+            };
+        }
         match reads::read_some(&self.store, model, workload, random) {
             Err(Unread::Failed(_)) if self.world.disk.is_down() => Err(End::Crash),
             other => Ok(other?),
@@ -341,7 +415,7 @@ impl<'w> Session<'w> {
     fn finish(&mut self) -> Result<(), End> {
         for _ in 0..ROUNDS_MAX {
             self.drive()?;
-            if self.batches.is_empty() && self.table_answer.is_none() {
+            if self.batches.is_empty() && self.transactions.is_empty() && self.table_answer.is_none() {
                 return Ok(());
             }
             // Writers may wait for a flush.
@@ -349,7 +423,10 @@ impl<'w> Session<'w> {
         }
         match self.world.in_trouble {
             true => Err(End::Crash),
-            false => Err(Violation(format!("{} batches are never answered", self.batches.len())).into()),
+            false => {
+                let (batches, transactions) = (self.batches.len(), self.transactions.len());
+                Err(Violation(format!("{batches} batches and {transactions} transactions are never answered")).into())
+            }
         }
     }
 
@@ -390,6 +467,22 @@ impl<'w> Session<'w> {
             }
         }
         self.batches = waiting;
+        let mut waiting = Vec::new();
+        for (handed_in, mut answer) in std::mem::take(&mut self.transactions) {
+            match answer.try_recv() {
+                Ok(Ok(answers)) => {
+                    for answer in answers {
+                        self.world.model.transacted(&handed_in, answer)?;
+                    }
+                }
+                Ok(Err(error)) => failed = Some(error),
+                Err(TryRecvError::Empty) => waiting.push((handed_in, answer)),
+                Err(TryRecvError::Closed) => {
+                    return Err(Violation("a transaction was dropped without an answer".to_owned()).into());
+                }
+            }
+        }
+        self.transactions = waiting;
         match self.table_answer.as_mut().map(oneshot::Receiver::try_recv) {
             None | Some(Err(TryRecvError::Empty)) => {}
             Some(Ok(Ok(answer))) => {
@@ -425,13 +518,13 @@ impl<'w> Session<'w> {
     }
 }
 
-fn write_some(
-    model: &mut Model,
-    workload: &mut Workload,
-    random: &mut Random,
-    table: &Arc<Table>,
-) -> (Ticket, store::write::Write) {
-    let mut item = workload.key(table);
+fn want_some(model: &Model, workload: &mut Workload, random: &mut Random, table: &Arc<Table>) -> Wanted {
+    // A few items are asked for again and again, so that requests on an item that must be looked up meet.
+    let popular = match random.percent(25) {
+        true => model.some_key(table, random.below(6)),
+        false => None,
+    };
+    let mut item = popular.unwrap_or_else(|| workload.key(table));
     let key = item.clone();
     workload.attributes(&mut item);
     let wish = match random.below(14) {
@@ -442,5 +535,5 @@ fn write_some(
     };
     let check = random.percent(25).then(|| workload.check());
     let return_old = random.percent(20);
-    model.write(table, &key, wish, check, return_old)
+    Wanted { table: Arc::clone(table), key, wish, check, return_old }
 }

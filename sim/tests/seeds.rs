@@ -11,6 +11,7 @@ fn some_seeds_keep_every_promise() {
         let report = run(seed, Options::default()).unwrap();
         assert!(report.operations() >= 1000 && report.crashes() >= 3, "{report}");
         assert!(report.flushes >= 1 && report.merges >= 1, "{report}");
+        assert!(report.done_transactions >= 20 && report.transactions > report.done_transactions, "{report}");
     }
 }
 
@@ -48,4 +49,9 @@ fn a_dropped_sync_of_directories_is_found() {
 #[test]
 fn a_manifest_published_before_its_files_are_synced_is_found() {
     is_found(Fault::ManifestBeforeData);
+}
+
+#[test]
+fn a_transaction_in_two_parts_is_found() {
+    is_found(Fault::TransactionTorn);
 }

@@ -26,6 +26,14 @@ pub(crate) struct Applied {
 impl Applied {
     /// Applies the events of `frame` to the active memtables and the catalogue of `view`.
     pub(crate) fn apply(&mut self, view: &CurrentView, frame: FrameNumber, events: &[Event]) {
+        view.apply_frame(|| {
+            self.apply_events(view, events);
+            &self.next_sequences
+        });
+        self.frame = frame;
+    }
+
+    fn apply_events(&mut self, view: &CurrentView, events: &[Event]) {
         let current = view.get();
         let mut catalog: Option<Catalog> = None;
         for event in events {
@@ -59,7 +67,6 @@ impl Applied {
             }
             view.change(|view| view.catalog = Arc::new(catalog));
         }
-        self.frame = frame;
     }
 
     /// Is everything applied in a sealed set or in files?

@@ -4,11 +4,7 @@ use std::collections::BTreeMap;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::{
-    Error,
-    overlay::Ordinal,
-    write::{Answers, Rejection, Written},
-};
+use crate::{Error, overlay::Ordinal};
 
 /// Tells the batches of one run apart.
 pub(crate) type BatchId = u64;
@@ -20,34 +16,39 @@ pub(crate) struct Place {
     pub(crate) at: usize,
 }
 
-/// Where a batch's answers go. The permit is its share of what is admitted, given back when it is answered.
-pub(crate) struct Reply {
-    pub(crate) sender: oneshot::Sender<Result<Answers, Error>>,
+/// Where a batch's answers go, each an `A`. The permit is its share of what is admitted, given back when it is answered.
+pub(crate) struct Reply<A> {
+    pub(crate) sender: oneshot::Sender<Result<Vec<A>, Error>>,
     pub(crate) permit: Option<OwnedSemaphorePermit>,
 }
 
-struct Waiting {
-    reply: Reply,
-    answers: Vec<Option<Result<Written, Rejection>>>,
+struct Waiting<A> {
+    reply: Reply<A>,
+    answers: Vec<Option<A>>,
     missing: usize,
     /// The newest draft that an answer was planned against.
     after: Ordinal,
 }
 
 /// Batches whose answers are not all planned, or planned against drafts that are not yet applied.
-#[derive(Default)]
-pub(crate) struct Batches {
+pub(crate) struct Batches<A> {
     last_id: BatchId,
-    waiting: BTreeMap<BatchId, Waiting>,
+    waiting: BTreeMap<BatchId, Waiting<A>>,
     /// Completely planned batches, by the draft that they wait for.
     planned: BTreeMap<Ordinal, Vec<BatchId>>,
     /// Every draft up to this one is applied.
     applied: Ordinal,
 }
 
-impl Batches {
+impl<A> Default for Batches<A> {
+    fn default() -> Self {
+        Batches { last_id: 0, waiting: BTreeMap::new(), planned: BTreeMap::new(), applied: 0 }
+    }
+}
+
+impl<A> Batches<A> {
     /// Registers a batch of `len` writes.
-    pub(crate) fn open(&mut self, len: usize, reply: Reply) -> BatchId {
+    pub(crate) fn open(&mut self, len: usize, reply: Reply<A>) -> BatchId {
         self.last_id += 1;
         let id = self.last_id;
         if len == 0 {
@@ -61,7 +62,7 @@ impl Batches {
     }
 
     /// Notes one answer; the batch's answers leave once all are there and draft `after` is applied.
-    pub(crate) fn answer(&mut self, place: Place, answer: Result<Written, Rejection>, after: Ordinal) {
+    pub(crate) fn answer(&mut self, place: Place, answer: A, after: Ordinal) {
         let Some(waiting) = self.waiting.get_mut(&place.batch) else { return };
         waiting.after = waiting.after.max(after);
         if waiting.answers[place.at].replace(answer).is_none() {

@@ -8,7 +8,8 @@
 //! the newest draft that it was planned against is applied.
 //!
 //! An event may be far larger than its request: a merge of one attribute holds the whole item, twice. So it is events that
-//! bound a frame, and a batch whose events do not fit is planned on into the next.
+//! bound a frame, and a batch whose events do not fit is planned on into the next. A transaction is planned in one step, and
+//! a frame is taken between steps: all its events are in the same one, which may pass the bound by as much.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -27,11 +28,15 @@ use crate::{
     log::{Draft, FrameNumber},
     overlay::Ordinal,
     park::{Fetch, Fetched},
-    plan::Planner,
-    request::Request,
+    plan::{Planner, Settled},
+    request::{Request, Unplanned},
+    transaction::{Transacted, TransactionRequest},
     view::CurrentView,
-    write::{TableRejection, TableWrite},
+    write::{Rejection, TableRejection, TableWrite, Written},
 };
+
+/// What one write of a batch is answered with.
+type WriteAnswer = Result<Written, Rejection>;
 
 /// What a change of the catalogue is answered with.
 pub(crate) type TableAnswer = Result<Arc<Table>, TableRejection>;
@@ -46,7 +51,8 @@ pub(crate) struct Ask {
 }
 
 pub(crate) enum Wanted {
-    Write(Vec<Request>, Reply),
+    Write(Vec<Request>, Reply<WriteAnswer>),
+    Transaction(TransactionRequest, Reply<Transacted>),
     Table(TableWrite, TableReply),
 }
 
@@ -61,6 +67,7 @@ impl Wanted {
     fn refuse(self, error: Error) {
         match self {
             Wanted::Write(_, reply) => drop(reply.sender.send(Err(error))),
+            Wanted::Transaction(_, reply) => drop(reply.sender.send(Err(error))),
             Wanted::Table(_, reply) => drop(reply.send(Err(error))),
         }
     }
@@ -79,14 +86,16 @@ struct InFlight {
     events: Vec<Event>,
 }
 
-/// Keys that wait for a look-up at once. Each may bring an item into the next frame, however full that is.
+/// Keys that are pinned at once, before a last transaction pins its own, as many as a transaction may have.
 const PARKED_KEYS_MAX: usize = 128;
 
 pub(crate) struct Core {
     planner: Planner,
-    batches: Batches,
+    batches: Batches<WriteAnswer>,
+    /// Each transaction is a batch of one answer.
+    transactions: Batches<Transacted>,
     /// What is admitted and not planned yet, because the next frame is full or too much is parked.
-    admitted: VecDeque<(Place, Request)>,
+    admitted: VecDeque<Unplanned>,
     /// Planned changes of the catalogue, by the draft that their answers wait for.
     table_replies: BTreeMap<Ordinal, Vec<(TableReply, TableAnswer)>>,
     applied: Applied,
@@ -119,6 +128,7 @@ impl Core {
         Core {
             planner: Planner::new(next_sequences.clone(), catalog, applied.next_table, config.high_keys_max),
             batches: Batches::default(),
+            transactions: Batches::default(),
             admitted: VecDeque::new(),
             table_replies: BTreeMap::new(),
             applied,
@@ -155,28 +165,61 @@ impl Core {
         }
         match ask.wanted {
             Wanted::Write(requests, reply) => self.write(requests, reply),
+            Wanted::Transaction(transaction, reply) => self.transact(transaction, reply, now_us),
             Wanted::Table(change, reply) => self.change_table(change, reply, now_us),
         }
     }
 
-    fn write(&mut self, requests: Vec<Request>, reply: Reply) {
+    fn write(&mut self, requests: Vec<Request>, reply: Reply<WriteAnswer>) {
         if let Some(poison) = &self.poison {
             return Wanted::Write(requests, reply).refuse(poison.clone());
         }
         let batch = self.batches.open(requests.len(), reply);
         let places = (0..).map(|at| Place { batch, at });
-        self.admitted.extend(places.zip(requests));
+        self.admitted.extend(places.zip(requests).map(|(place, request)| Unplanned::Write(place, request)));
         self.plan();
     }
 
-    /// Plans what is admitted, in its order, as far as it may. Due whenever something that held it up has changed.
+    fn transact(&mut self, mut transaction: TransactionRequest, reply: Reply<Transacted>, now_us: u64) {
+        if let Some(poison) = &self.poison {
+            return Wanted::Transaction(transaction, reply).refuse(poison.clone());
+        }
+        transaction.at_us = now_us.max(self.last_committed_at_us);
+        let place = Place { batch: self.transactions.open(1, reply), at: 0 };
+        self.admitted.push_back(Unplanned::Transaction(place, transaction));
+        self.plan();
+    }
+
+    /// Plans what is parked and has nothing left to wait for, then what is admitted, in its order, as far as it may. Due
+    /// whenever something that held it up has changed.
     fn plan(&mut self) {
         let view = self.view.get();
+        // What is parked is planned even when memory waits for the compactor: it is bounded, and keeps keys pinned.
+        while self.planner.open_bytes() < self.frame_bytes_max {
+            let Some(settled) = self.planner.resume(&view) else { break };
+            self.settle(settled);
+        }
         while self.can_plan() {
-            let Some((place, request)) = self.admitted.pop_front() else { break };
-            if let Some(planning) = self.planner.write(place, request, &view) {
-                self.batches.answer(place, planning.answer, planning.after);
+            let Some(unplanned) = self.admitted.pop_front() else { break };
+            if let Some(settled) = self.planner.plan(unplanned, &view) {
+                self.settle(settled);
             }
+        }
+    }
+
+    /// Notes what a request came to.
+    fn settle(&mut self, settled: Settled) {
+        match settled {
+            Settled::Write(place, planning) => self.batches.answer(place, planning.answer, planning.after),
+            Settled::Transaction(place, planning) => self.transactions.answer(place, planning.answer, planning.after),
+        }
+    }
+
+    /// Answers the whole batch, or the transaction, of a request that will not be planned.
+    fn refuse(&mut self, unplanned: &Unplanned, error: &Error) {
+        match unplanned {
+            Unplanned::Write(place, _) => self.batches.fail_one(place.batch, error),
+            Unplanned::Transaction(place, _) => self.transactions.fail_one(place.batch, error),
         }
     }
 
@@ -220,6 +263,7 @@ impl Core {
         self.tail.send_replace(FrameNumber(frame.0 + 1));
         self.planner.applied(ordinal, &events);
         self.batches.applied(ordinal);
+        self.transactions.applied(ordinal);
         self.answer_tables(ordinal);
         self.seal_if_full(now_us);
     }
@@ -229,23 +273,13 @@ impl Core {
         self.planner.take_fetches()
     }
 
-    /// A look-up's answer. A failed one fails the batches that wait for it.
+    /// A look-up's answer. A failed one fails the batches and transactions that wait for it.
     pub(crate) fn fetched(&mut self, fetch: &Fetch, result: Result<Fetched, Error>) {
-        let view = self.view.get();
         match result {
-            Ok(fetched) => {
-                let (answers, left) = self.planner.fetched(fetched, &view, self.frame_bytes_max);
-                for (place, planning) in answers {
-                    self.batches.answer(place, planning.answer, planning.after);
-                }
-                // Whatever else is admitted came after them.
-                for request in left.into_iter().rev() {
-                    self.admitted.push_front(request);
-                }
-            }
+            Ok(fetched) => self.planner.fetched(fetched),
             Err(error) => {
-                for place in self.planner.fetch_failed(fetch) {
-                    self.batches.fail_one(place.batch, &error);
+                for unplanned in self.planner.fetch_failed(fetch) {
+                    self.refuse(&unplanned, &error);
                 }
             }
         }
@@ -257,6 +291,7 @@ impl Core {
         self.in_flight.is_none()
             && self.planner.parked_keys() == 0
             && self.batches.is_empty()
+            && self.transactions.is_empty()
             && self.table_replies.is_empty()
     }
 
@@ -283,8 +318,8 @@ impl Core {
 
     /// Answers the batches of everything that is admitted and not planned with `error`.
     pub(crate) fn refuse_unplanned(&mut self, error: &Error) {
-        for (place, _) in std::mem::take(&mut self.admitted) {
-            self.batches.fail_one(place.batch, error);
+        for unplanned in std::mem::take(&mut self.admitted) {
+            self.refuse(&unplanned, error);
         }
     }
 
@@ -327,6 +362,7 @@ impl Core {
         self.draft_sequences = self.applied.next_sequences.clone();
         self.admitted.clear();
         self.batches.fail(error);
+        self.transactions.fail(error);
         for (reply, _) in std::mem::take(&mut self.table_replies).into_values().flatten() {
             drop(reply.send(Err(error.clone())));
         }

@@ -26,8 +26,10 @@ mod plan;
 mod read;
 mod recover;
 mod request;
+mod snapshot;
 mod stepper;
 mod store;
+pub mod transaction;
 pub mod view;
 pub mod write;
 
@@ -35,5 +37,6 @@ pub use catalog::Catalog;
 pub use config::{Config, Durability};
 pub use error::Error;
 pub use read::{Direction, Page, PageLimit, SortRange, Target};
+pub use snapshot::Snapshot;
 pub use stepper::Stepper;
 pub use store::{Patience, Store};

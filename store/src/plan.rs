@@ -4,7 +4,10 @@
 //! requests on the same key queue behind it while all others pass. Sequence numbers are given out here; a frame takes
 //! whatever was planned since the one before.
 
-use std::{collections::VecDeque, sync::Arc};
+mod parked;
+mod transact;
+
+use std::sync::Arc;
 
 use item::{Actor, Change, Event, Image, IndexStatus, Item, Key, Old, SequenceNumber, ShardId, Table, TableId};
 
@@ -13,8 +16,9 @@ use crate::{
     batch::Place,
     high_keys::HighKeys,
     overlay::{Ordinal, Overlay, Planned},
-    park::{Fetch, Fetched, Park},
-    request::{Prepared, Request, check, updated},
+    park::{Fetch, Park},
+    request::{Prepared, Request, Unplanned, check, updated},
+    transaction::Transacted,
     view::{View, shard_of_key},
     write::{Rejection, TableRejection, TableWrite, Written},
 };
@@ -25,8 +29,11 @@ pub(crate) struct Planning<T> {
     pub(crate) after: Ordinal,
 }
 
-/// Requests that wait to be planned, in order.
-pub(crate) type Queue = VecDeque<(Place, Request)>;
+/// What a request came to.
+pub(crate) enum Settled {
+    Write(Place, Answer),
+    Transaction(Place, Planning<Transacted>),
+}
 
 type Answer = Planning<Result<Written, Rejection>>;
 
@@ -36,6 +43,14 @@ enum Known {
     State(Option<Image>, Ordinal),
     /// Nobody needs it for this request.
     NotNeeded,
+}
+
+/// A change that is decided and not yet planned.
+struct Changing {
+    key: Key,
+    actor: Actor,
+    old: Old,
+    new: Option<Image>,
 }
 
 /// All shards' planners. They share one frame, so that a frame is one sync for everybody.
@@ -74,62 +89,35 @@ impl Planner {
         }
     }
 
-    /// Plans one write of a batch; none if it is parked (its answer comes from [`Planner::fetched`]).
-    pub(crate) fn write(&mut self, place: Place, request: Request, view: &View) -> Option<Answer> {
+    /// Plans one request; none if it is parked (what it came to tells [`Planner::resume`]).
+    pub(crate) fn plan(&mut self, unplanned: Unplanned, view: &View) -> Option<Settled> {
+        match unplanned {
+            Unplanned::Write(place, request) => {
+                self.write(place, request, view).map(|planning| Settled::Write(place, planning))
+            }
+            Unplanned::Transaction(place, transaction) => {
+                self.transact(place, transaction, view).map(|planning| Settled::Transaction(place, planning))
+            }
+        }
+    }
+
+    fn write(&mut self, place: Place, request: Request, view: &View) -> Option<Answer> {
         let Some(table) = self.catalog.by_id(request.table).cloned() else {
             // Its removal may be planned and not yet durable.
             return Some(Planning { answer: Err(Rejection::TableNotFound), after: self.newest_planned() });
         };
         if self.park.is_pinned(request.table, &request.key) {
-            self.park.queue(place, request);
+            self.park.queue_write(place, request);
             return None;
         }
         match self.look_up(&table, &request, view) {
             Some(known) => Some(self.decide(&table, request, known, view)),
             None => {
-                let high = self.overlay.greatest_sort(table.id, &request.key.partition);
-                self.park.pin(place, request, high);
+                self.pin(table.id, request.key.clone(), None);
+                self.park.queue_write(place, request);
                 None
             }
         }
-    }
-
-    /// Goes on with the requests that wait for a fetched key, in their order: with one, and with more while the next frame
-    /// has less than `frame_bytes_max`. Answers what it planned, and the requests that are left.
-    pub(crate) fn fetched(
-        &mut self,
-        fetched: Fetched,
-        view: &View,
-        frame_bytes_max: usize,
-    ) -> (Vec<(Place, Answer)>, Queue) {
-        let Fetched { fetch, image, high } = fetched;
-        let Some(mut pin) = self.park.unpin(&fetch) else { return Default::default() };
-        let Some(table) = self.catalog.by_id(fetch.table).cloned() else {
-            let gone = || Planning { answer: Err(Rejection::TableNotFound), after: self.newest_planned() };
-            return (pin.queue.into_iter().map(|(place, _)| (place, gone())).collect(), VecDeque::new());
-        };
-        if table.sort_key.is_some() && !self.high_keys.knows(table.id, &fetch.key.partition) {
-            // The fetch saw every tier after the pin; what was planned since raised the pin's own bound.
-            if let Some(high) = high.into_iter().chain(pin.high.take()).max() {
-                self.high_keys.raise(table.id, &fetch.key.partition, &high);
-            }
-        }
-        let mut answers = Vec::new();
-        while answers.is_empty() || self.open_bytes < frame_bytes_max {
-            let Some((place, request)) = pin.queue.pop_front() else { break };
-            let known = match self.overlay.get(table.id, &request.key) {
-                Some(planned) => Known::State(planned.image.clone(), planned.ordinal),
-                None => Known::State(image.clone(), 0),
-            };
-            answers.push((place, self.decide(&table, request, known, view)));
-        }
-        (answers, pin.queue)
-    }
-
-    /// Gives up the requests that wait for a look-up; answers their places.
-    pub(crate) fn fetch_failed(&mut self, fetch: &Fetch) -> Vec<Place> {
-        let queue = self.park.unpin(fetch).map(|pin| pin.queue).unwrap_or_default();
-        queue.into_iter().map(|(place, _)| place).collect()
     }
 
     /// The fetches that parking asked for since the last call.
@@ -312,95 +300,54 @@ impl Planner {
             return Some(Known::NotNeeded);
         }
         let needed = request.reads() || table.stream.is_some() || !table.indexes.is_empty();
-        let key = &request.key;
-        if let Some(planned) = self.overlay.get(table.id, key) {
+        self.find(table.id, &request.key, needed, view)
+    }
+
+    /// What is known of a key's item without a disk; none if it is `needed` and only a disk can tell.
+    fn find(&self, table: TableId, key: &Key, needed: bool, view: &View) -> Option<Known> {
+        if let Some(planned) = self.overlay.get(table, key) {
             return Some(Known::State(planned.image.clone(), planned.ordinal));
         }
         let shard = shard_of_key(key, view.shards());
-        if self.high_keys.is_above(table.id, key) {
+        if self.high_keys.is_above(table, key) {
             return Some(Known::State(None, 0));
         }
         for memtable in view.memtables(shard) {
-            if let Some(state) = memtable.get(table.id, key) {
+            if let Some(state) = memtable.get(table, key) {
                 return Some(Known::State(state.image, 0));
             }
         }
         if !needed {
             return Some(Known::NotNeeded);
         }
-        let covered = view.files.files(table.id, shard).iter().any(|file| file.min_key <= *key && *key <= file.max_key);
+        let covered = view.files.files(table, shard).iter().any(|file| file.min_key <= *key && *key <= file.max_key);
         if covered { None } else { Some(Known::State(None, 0)) }
     }
 
     fn decide(&mut self, table: &Arc<Table>, request: Request, known: Known, view: &View) -> Answer {
-        let (old, after) = match known {
-            Known::State(image, ordinal) => (Some(image), ordinal),
-            Known::NotNeeded => (None, 0),
-        };
-        match self.plan(table, request, old, view) {
-            Ok((written, true)) => Planning { answer: Ok(written), after: self.ordinal },
-            Ok((written, false)) => Planning { answer: Ok(written), after },
+        let (old, after) = known.into_parts();
+        match changing(table, request, old) {
+            Ok((mut written, Some(changing))) => {
+                written.sequence = Some(self.change(table, changing, view));
+                Planning { answer: Ok(written), after: self.ordinal }
+            }
+            Ok((written, None)) => Planning { answer: Ok(written), after },
             Err(rejection) => Planning { answer: Err(rejection), after },
         }
     }
 
-    /// Decides what changes. `old`: none if unknown, else the item's image if there is one. Answers whether an event was made.
-    fn plan(
-        &mut self,
-        table: &Arc<Table>,
-        request: Request,
-        old: Option<Option<Image>>,
-        view: &View,
-    ) -> Result<(Written, bool), Rejection> {
-        let decode = |image: &Image| image.decode().expect("our own encoding, checked by the frame's checksum");
-        let old_item = old.as_ref().filter(|_| request.reads()).and_then(Option::as_ref).map(decode);
-        if let Some(condition) = &request.condition
-            && !matches!(request.action, Prepared::Refused(_))
-        {
-            let absent = Item::default();
-            if !condition.matches(old_item.as_ref().unwrap_or(&absent)) {
-                return Err(Rejection::ConditionFailed { old: old_item.filter(|_| request.return_old) });
-            }
-        }
-        let mut written =
-            Written { old: if request.return_old { old_item.clone() } else { None }, ..Written::default() };
-        let new = match request.action {
-            Prepared::Refused(rejection) => return Err(rejection),
-            Prepared::Remove => None,
-            Prepared::Put(image) => Some(image),
-            Prepared::Merge(newer) => Some(match old_item {
-                None => Image::encode(&newer),
-                Some(mut item) => {
-                    written.collisions = item.merge(newer).into_iter().map(|collision| collision.attribute).collect();
-                    check(table, &item)?;
-                    Image::encode(&item)
-                }
-            }),
-            Prepared::Update { update, return_new } => {
-                let updated = updated(table, &request.key, old_item, &update)?;
-                let image = updated.as_ref().map(Image::encode);
-                written.new = updated.filter(|_| return_new);
-                image
-            }
-        };
-        if old.as_ref() == Some(&new) {
-            return Ok((written, false));
-        }
-        let old = match old {
-            None => Old::Unknown,
-            Some(None) => Old::Absent,
-            Some(Some(image)) => Old::Image(image),
-        };
-        self.raise_high_key(table, &request.key, view);
-        let planned = Planned { image: new.clone(), ordinal: self.ordinal };
-        self.overlay.put(table.id, request.key.clone(), planned);
-        let shard = shard_of_key(&request.key, view.shards());
+    /// Plans a decided change.
+    fn change(&mut self, table: &Arc<Table>, changing: Changing, view: &View) -> SequenceNumber {
+        let Changing { key, actor, old, new } = changing;
+        self.raise_high_key(table, &key, view);
+        self.park.planned(table.id, &key, new.as_ref());
+        self.overlay.put(table.id, key.clone(), Planned { image: new.clone(), ordinal: self.ordinal });
+        let shard = shard_of_key(&key, view.shards());
         let change = match new {
-            Some(new) => Change::Put { key: request.key, new, old },
-            None => Change::Remove { key: request.key, old },
+            Some(new) => Change::Put { key, new, old },
+            None => Change::Remove { key, old },
         };
-        written.sequence = Some(self.push(shard, request.actor, table, change));
-        Ok((written, true))
+        self.push(shard, actor, table, change)
     }
 
     /// Keeps the bound of the key's partition true, where it is known or can be known without a disk.
@@ -408,7 +355,6 @@ impl Planner {
         if table.sort_key.is_none() {
             return;
         }
-        self.park.raise(table.id, key);
         if self.high_keys.knows(table.id, &key.partition) {
             self.high_keys.raise(table.id, &key.partition, &key.sort);
             return;
@@ -444,6 +390,64 @@ impl Planner {
         self.open.push(Event { shard, sequence, actor, table: table.id, schema_version, change });
         sequence
     }
+}
+
+impl Known {
+    /// The item's image if there is one, if that is known; and what must be durable before it counts.
+    fn into_parts(self) -> (Option<Option<Image>>, Ordinal) {
+        match self {
+            Known::State(image, ordinal) => (Some(image), ordinal),
+            Known::NotNeeded => (None, 0),
+        }
+    }
+}
+
+/// Decides what changes, if anything. `old`: none if unknown, else the item's image if there is one.
+fn changing(
+    table: &Table,
+    request: Request,
+    old: Option<Option<Image>>,
+) -> Result<(Written, Option<Changing>), Rejection> {
+    let decode = |image: &Image| image.decode().expect("our own encoding, checked by the frame's checksum");
+    let old_item = old.as_ref().filter(|_| request.reads()).and_then(Option::as_ref).map(decode);
+    if let Some(condition) = &request.condition
+        && !matches!(request.action, Prepared::Refused(_))
+    {
+        let absent = Item::default();
+        if !condition.matches(old_item.as_ref().unwrap_or(&absent)) {
+            return Err(Rejection::ConditionFailed { old: old_item.filter(|_| request.return_old) });
+        }
+    }
+    let mut written = Written { old: if request.return_old { old_item.clone() } else { None }, ..Written::default() };
+    let new = match request.action {
+        Prepared::Refused(rejection) => return Err(rejection),
+        Prepared::Check => return Ok((written, None)),
+        Prepared::Remove => None,
+        Prepared::Put(image) => Some(image),
+        Prepared::Merge(newer) => Some(match old_item {
+            None => Image::encode(&newer),
+            Some(mut item) => {
+                written.collisions = item.merge(newer).into_iter().map(|collision| collision.attribute).collect();
+                check(table, &item)?;
+                Image::encode(&item)
+            }
+        }),
+        Prepared::Update { update, return_new } => {
+            let updated = updated(table, &request.key, old_item, &update)?;
+            let image = updated.as_ref().map(Image::encode);
+            written.new = updated.filter(|_| return_new);
+            image
+        }
+    };
+    if old.as_ref() == Some(&new) {
+        return Ok((written, None));
+    }
+    let old = match old {
+        None => Old::Unknown,
+        Some(None) => Old::Absent,
+        Some(Some(image)) => Old::Image(image),
+    };
+    Ok((written, Some(Changing { key: request.key, actor: request.actor, old, new })))
 }
 
 /// The encoded size of a change, approximately.

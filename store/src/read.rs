@@ -89,6 +89,12 @@ impl Reader<'_> {
                 return Ok(Some(Row { key: key.clone(), sequence: state.sequence, image: state.image }));
             }
         }
+        self.get_cold(table, key).await
+    }
+
+    /// The row of `key`, if any file knows it.
+    pub(crate) async fn get_cold(&self, table: TableId, key: &Key) -> Result<Option<Row>, Error> {
+        let shard = shard_of_key(key, self.view.shards());
         for file in self.view.files.files(table, shard).iter().rev() {
             if file.min_key <= *key
                 && *key <= file.max_key

@@ -7,7 +7,18 @@ use item::{
     expression::{Condition, Update, UpdateError},
 };
 
-use crate::write::{Action, Rejection, Write};
+use crate::{
+    batch::Place,
+    transaction::TransactionRequest,
+    write::{Action, Rejection, Write},
+};
+
+/// A request that is admitted and not planned.
+#[derive(Debug)]
+pub(crate) enum Unplanned {
+    Write(Place, Request),
+    Transaction(Place, TransactionRequest),
+}
 
 /// A write, made ready by the caller's thread.
 #[derive(Debug)]
@@ -30,6 +41,7 @@ pub(crate) enum Prepared {
         return_new: bool,
     },
     Remove,
+    Check,
     /// What would be refused whatever is stored, such as an item that no table may store: an image of it might not decode.
     Refused(Rejection),
 }
@@ -39,7 +51,7 @@ impl Request {
         let checked = match &write.action {
             Action::Put(item) | Action::Merge(item) => check(&write.table, item).map_err(Rejection::from),
             Action::Update { update, .. } => update.check_key(&write.table).map_err(Rejection::from),
-            Action::Remove => Ok(()),
+            Action::Remove | Action::Check => Ok(()),
         };
         let action = match (checked, write.action) {
             (Err(rejection), _) => Prepared::Refused(rejection),
@@ -47,6 +59,7 @@ impl Request {
             (Ok(()), Action::Merge(item)) => Prepared::Merge(item),
             (Ok(()), Action::Update { update, return_new }) => Prepared::Update { update, return_new },
             (Ok(()), Action::Remove) => Prepared::Remove,
+            (Ok(()), Action::Check) => Prepared::Check,
         };
         Request {
             table: write.table.id,
@@ -71,7 +84,7 @@ impl Request {
             Prepared::Put(image) => image.bytes().len(),
             Prepared::Merge(item) => item.size(),
             Prepared::Update { update, .. } => update.size(),
-            Prepared::Remove | Prepared::Refused(_) => 0,
+            Prepared::Remove | Prepared::Check | Prepared::Refused(_) => 0,
         };
         // The event holds the old image too, and the overlay, the key again.
         256 + 2 * (self.key.partition.len() + self.key.sort.len() + action)

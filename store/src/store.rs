@@ -10,7 +10,7 @@ use std::{
 use item::{Item, Key, Table};
 use tokio::{
     runtime::Handle,
-    sync::{Semaphore, oneshot, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch},
     time::timeout,
 };
 
@@ -30,8 +30,10 @@ use crate::{
     read::{self, Reader},
     recover,
     request::Request,
+    snapshot::Snapshot,
     stepper::Stepper,
-    view::{CurrentView, View},
+    transaction::{Transacted, Transaction, TransactionRequest},
+    view::{CurrentView, View, shard_of_key},
     write::{Answers, TableWrite, Write},
 };
 
@@ -154,14 +156,48 @@ impl Store {
 
     /// Hands `batch` in once there is room for it.
     async fn hand_in(&self, batch: Vec<Write>) -> Result<HandedIn<Answers>, Error> {
-        let shared = &self.0.shared;
         let requests: Vec<Request> = batch.into_iter().map(Request::new).collect();
-        let bytes = requests.iter().map(Request::bytes).sum::<usize>().clamp(1, shared.admission_bytes_max);
-        let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let permit = shared.admission.clone().acquire_many_owned(permits).await.map_err(|_| Error::Closed)?;
+        let permit = self.admit(requests.iter().map(Request::bytes).sum()).await?;
         let (sender, answers) = oneshot::channel();
         let claim = self.ask(Wanted::Write(requests, Reply { sender, permit: Some(permit) }))?;
         Ok((claim, answers))
+    }
+
+    /// Does all of `transaction` in one frame, or nothing of it. Waits, and answers errors, as [`Store::write`] does.
+    pub async fn transact(&self, transaction: Transaction) -> Result<Transacted, Error> {
+        let (_, answers) = self.hand_in_transaction(transaction).await?;
+        only(answers.await.unwrap_or(Err(Error::Closed)))
+    }
+
+    /// Like [`Store::transact`], but waits only so long, as [`Store::write_within`] does.
+    pub async fn transact_within(&self, transaction: Transaction, patience: Patience) -> Result<Transacted, Error> {
+        only(patience.answer(self.hand_in_transaction(transaction)).await)
+    }
+
+    async fn hand_in_transaction(&self, transaction: Transaction) -> Result<HandedIn<Vec<Transacted>>, Error> {
+        let transaction = TransactionRequest::new(transaction);
+        let permit = self.admit(transaction.bytes()).await?;
+        let (sender, answer) = oneshot::channel();
+        let claim = self.ask(Wanted::Transaction(transaction, Reply { sender, permit: Some(permit) }))?;
+        Ok((claim, answer))
+    }
+
+    /// Hands a transaction in without waiting for room or its answer, which is the only one of its list. For the simulator.
+    pub fn submit_transaction(
+        &self,
+        transaction: Transaction,
+    ) -> Result<oneshot::Receiver<Result<Vec<Transacted>, Error>>, Error> {
+        let (sender, answer) = oneshot::channel();
+        let transaction = TransactionRequest::new(transaction);
+        self.ask(Wanted::Transaction(transaction, Reply { sender, permit: None }))?;
+        Ok(answer)
+    }
+
+    /// Waits until so much more may be admitted.
+    async fn admit(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Error> {
+        let shared = &self.0.shared;
+        let permits = u32::try_from(bytes.clamp(1, shared.admission_bytes_max)).unwrap_or(u32::MAX);
+        shared.admission.clone().acquire_many_owned(permits).await.map_err(|_| Error::Closed)
     }
 
     fn ask(&self, wanted: Wanted) -> Result<Claim, Error> {
@@ -221,8 +257,16 @@ impl Store {
     pub async fn get(&self, table: &Table, key: &Key) -> Result<Option<Item>, Error> {
         let view = self.view();
         let row = self.0.shared.reader(&view).get(table.id, key).await?;
+        if let Some(row) = &row {
+            self.0.shared.view.wait_for(shard_of_key(key, view.shards()), row.sequence);
+        }
         let image = row.and_then(|row| row.image);
         image.map(|image| image.decode().map_err(|error| read::corrupt(table, &error))).transpose()
+    }
+
+    /// The items of `keys` as of one frame, to be read one by one: no transaction shows in part.
+    pub fn snapshot(&self, keys: Vec<(Arc<Table>, Key)>) -> Snapshot {
+        Snapshot::take(&self.0.shared.view, &self.0.shared.cache, keys)
     }
 
     /// Items of one partition whose sort key is in `range`, after `after` (exclusive) if given.
@@ -235,7 +279,10 @@ impl Store {
         after: Option<&Key>,
         limit: PageLimit,
     ) -> Result<Page, Error> {
-        self.0.shared.reader(&self.view()).query(target.into(), partition, range, direction, after, limit).await
+        let page =
+            self.0.shared.reader(&self.view()).query(target.into(), partition, range, direction, after, limit).await?;
+        self.0.shared.view.wait_for_frame();
+        Ok(page)
     }
 
     /// Items whose slot is in `slots`, by shard, then key, after `after` (exclusive) if given.
@@ -246,7 +293,9 @@ impl Store {
         after: Option<&Key>,
         limit: PageLimit,
     ) -> Result<Page, Error> {
-        self.0.shared.reader(&self.view()).scan(target.into(), slots, after, limit).await
+        let page = self.0.shared.reader(&self.view()).scan(target.into(), slots, after, limit).await?;
+        self.0.shared.view.wait_for_frame();
+        Ok(page)
     }
 
     /// Live rows and their bytes, approximately: superseded and removed rows count until they are merged.
@@ -339,6 +388,11 @@ impl Store {
     }
 }
 
+/// The answer of a batch of one.
+fn only(answers: Result<Vec<Transacted>, Error>) -> Result<Transacted, Error> {
+    Ok(answers?.pop().expect("a transaction has one answer"))
+}
+
 impl Drop for Inner {
     fn drop(&mut self) {
         // Whoever forgot to close must not leave threads behind.
@@ -352,7 +406,8 @@ impl Shared {
         let view = self.view.get();
         let reader = self.reader(&view);
         let row = reader.get(fetch.table, &fetch.key).await?;
-        let high = reader.greatest_sort(fetch.table, &fetch.key).await?;
+        let has_sort_key = view.catalog.by_id(fetch.table).is_some_and(|table| table.sort_key.is_some());
+        let high = if has_sort_key { reader.greatest_sort(fetch.table, &fetch.key).await? } else { None };
         Ok(Fetched { fetch: fetch.clone(), image: row.and_then(|row| row.image), high })
     }
 

@@ -1,6 +1,9 @@
 //! One consistent set of places to look for a row.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{
+    Arc, PoisonError, RwLock,
+    atomic::{AtomicU64, Ordering},
+};
 
 use futures::FutureExt;
 use item::{Key, SequenceNumber, ShardId, Slot, Table, TableId, key::SLOTS};
@@ -117,23 +120,60 @@ pub fn shard_of_key(key: &Key, shards: u16) -> ShardId {
     shard_of(key.slot(), shards)
 }
 
-/// The current view, swapped whole. Locks are held only to clone or replace one pointer.
-pub struct CurrentView(RwLock<Arc<View>>);
+/// The current view, swapped whole. Its lock is held only to clone or replace one pointer.
+pub struct CurrentView {
+    view: RwLock<Arc<View>>,
+    /// Held by apply for one frame, and by those who read several keys of active memtables at once.
+    frames: RwLock<()>,
+    /// Per shard, the number of the first event after the last frame that is applied whole.
+    whole: Vec<AtomicU64>,
+}
 
 impl CurrentView {
     /// Starts with `view`.
     pub fn new(view: View) -> CurrentView {
-        CurrentView(RwLock::new(Arc::new(view)))
+        let whole = view.active.iter().map(|_| AtomicU64::new(0)).collect();
+        CurrentView { view: RwLock::new(Arc::new(view)), frames: RwLock::new(()), whole }
+    }
+
+    /// Lets `apply` show the events of one frame; it answers the number of the first event after them, per shard.
+    pub(crate) fn apply_frame<'a>(&self, apply: impl FnOnce() -> &'a [SequenceNumber]) {
+        let _frames = self.frames.write().unwrap_or_else(PoisonError::into_inner);
+        for (whole, next) in self.whole.iter().zip(apply()) {
+            whole.store(next.0, Ordering::Release);
+        }
+    }
+
+    /// Waits until the frame of event `sequence` of `shard`, which has been seen, is applied whole: who then reads what else is
+    /// in it finds it.
+    pub(crate) fn wait_for(&self, shard: ShardId, sequence: SequenceNumber) {
+        let whole = self.whole[usize::from(shard.0)].load(Ordering::Acquire);
+        if sequence.0 >= whole {
+            self.wait_for_frame();
+        }
+    }
+
+    /// Waits until the frame that is being applied, if one is, is applied whole.
+    pub(crate) fn wait_for_frame(&self) {
+        drop(self.frames.read().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// What `read` makes of the view of this moment while no frame is being applied; and that view. Must be short.
+    pub(crate) fn between_frames<T>(&self, read: impl FnOnce(&View) -> T) -> (Arc<View>, T) {
+        let _frames = self.frames.read().unwrap_or_else(PoisonError::into_inner);
+        let view = self.get();
+        let read = read(&view);
+        (view, read)
     }
 
     /// The view of this moment.
     pub fn get(&self) -> Arc<View> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.view.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Replaces the view by what `change` makes of it. Changes are one at a time.
     pub fn change(&self, change: impl FnOnce(&mut View)) {
-        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.view.write().unwrap_or_else(PoisonError::into_inner);
         let mut view = View::clone(&current);
         change(&mut view);
         *current = Arc::new(view);

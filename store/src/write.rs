@@ -41,6 +41,8 @@ pub enum Action {
     },
     /// Remove it.
     Remove,
+    /// Leave it as it is: only the condition counts.
+    Check,
 }
 
 /// What a write did.

@@ -30,6 +30,9 @@ mod stream_arn;
 mod stream_record;
 mod table_description;
 mod throughput;
+mod transact_get_items;
+mod transact_write_items;
+mod transaction;
 mod update_item;
 mod update_table;
 
@@ -73,6 +76,8 @@ const SERVED: &[&str] = &[
     "PutItem",
     "Query",
     "Scan",
+    "TransactGetItems",
+    "TransactWriteItems",
     "UpdateItem",
     "UpdateTable",
 ];
@@ -109,6 +114,8 @@ pub(crate) async fn run(
         "PutItem" => answer(change_item::run(app, Verb::Put, json::parse(body)?, room).await?),
         "Query" => answer(query::run(app, json::parse(body)?, room).await?),
         "Scan" => answer(scan::run(app, json::parse(body)?, room).await?),
+        "TransactGetItems" => answer(transact_get_items::run(app, json::parse(body)?, room).await?),
+        "TransactWriteItems" => answer(transact_write_items::run(app, json::parse(body)?, room).await?),
         "UpdateItem" => answer(update_item::run(app, json::parse(body)?, room).await?),
         "UpdateTable" => answer(update_table::run(app, json::parse(body)?).await?),
         other => Err(unknown(other)),

@@ -2,12 +2,24 @@
 //! Ids and keys are persisted: never change them.
 
 use super::{Billing, KeyAttribute, KeyType, Table, TableId};
+use crate::{Item, Number, Value};
 
 /// Messages that could not be mapped. Key: `client` (S), `id` (S).
 pub const QUARANTINE: TableId = TableId(1);
 
 /// The last retained message of each topic. Key: `topic` (S).
 pub const RETAINED: TableId = TableId(2);
+
+/// Tokens of transactions that are not to be done twice. Key: [`TOKEN`] (S). A row counts until [`TOKEN_UNTIL_US`] (N,
+/// microseconds since 1970), and goes when the table is merged after that.
+pub const TOKENS: TableId = TableId(3);
+
+/// The key of [`TOKENS`].
+pub const TOKEN: &str = "token";
+/// What the transaction asked for (B).
+pub const TOKEN_REQUEST: &str = "request";
+/// Until when the token counts (N).
+pub const TOKEN_UNTIL_US: &str = "until_us";
 
 /// The schema of [`QUARANTINE`].
 pub fn quarantine() -> Table {
@@ -19,9 +31,22 @@ pub fn retained() -> Table {
     table(RETAINED, "$retained", "topic", None)
 }
 
+/// The schema of [`TOKENS`].
+pub fn tokens() -> Table {
+    table(TOKENS, "$tokens", TOKEN, None)
+}
+
+/// Does a row of [`TOKENS`] count no more at `now_us`?
+pub fn is_token_expired(row: &Item, now_us: u64) -> bool {
+    match row.get(TOKEN_UNTIL_US) {
+        Some(Value::Number(until_us)) => *until_us <= Number::from(now_us),
+        _ => true,
+    }
+}
+
 /// Every system table, by id.
 pub fn tables() -> Vec<Table> {
-    vec![quarantine(), retained()]
+    vec![quarantine(), retained(), tokens()]
 }
 
 fn table(id: TableId, name: &str, partition_key: &str, sort_key: Option<&str>) -> Table {

@@ -1,5 +1,5 @@
-//! Faults planted on purpose: each is a mistake that the program could make in the order of its syncs, made here instead, so
-//! that the simulation can be seen to find it.
+//! Faults planted on purpose: each is a mistake that the program could make, most of them in the order of its syncs, made
+//! here or by the simulated clients instead, so that the simulation can be seen to find it.
 
 use super::tree::{NodeId, Tree};
 
@@ -14,12 +14,19 @@ pub enum Fault {
     DirectorySyncDropped,
     /// The manifest is published first, and the files that it names are synced right after.
     ManifestBeforeData,
+    /// A transaction is planned as two batches.
+    TransactionTorn,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 4] =
-        [Fault::LogSyncDropped, Fault::AcknowledgedBeforeSync, Fault::DirectorySyncDropped, Fault::ManifestBeforeData];
+    pub const ALL: [Fault; 5] = [
+        Fault::LogSyncDropped,
+        Fault::AcknowledgedBeforeSync,
+        Fault::DirectorySyncDropped,
+        Fault::ManifestBeforeData,
+        Fault::TransactionTorn,
+    ];
 }
 
 /// Syncs that were answered and not yet done.

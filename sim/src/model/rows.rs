@@ -47,6 +47,32 @@ pub(super) struct Asked<'a> {
     pub(super) return_old: bool,
 }
 
+/// What a write will come to.
+pub(super) struct Foreseen {
+    pub(super) outcome: Outcome,
+    /// The item afterwards, if the write leads to an event.
+    change: Option<Option<Item>>,
+    optional: bool,
+    blind: bool,
+}
+
+impl Foreseen {
+    /// No event.
+    pub(super) fn nothing(outcome: Outcome, blind: bool) -> Foreseen {
+        Foreseen { outcome, change: None, optional: false, blind }
+    }
+
+    /// Nothing is done after all: another write of the same transaction is refused.
+    pub(super) fn spare(&mut self) {
+        *self = Foreseen::nothing(Outcome::Spared, self.blind);
+    }
+
+    /// Does it certainly lead to an event?
+    pub(super) fn is_certain(&self) -> bool {
+        self.change.is_some() && !self.optional
+    }
+}
+
 /// Keys with an item or a prediction.
 #[derive(Default)]
 pub(crate) struct Rows(BTreeMap<LogicalKey, Row>);
@@ -83,20 +109,21 @@ impl Rows {
         self.0.get(key)?.item.as_ref()
     }
 
-    pub(super) fn predict(&mut self, ticket: Ticket, key: &LogicalKey, asked: Asked<'_>, blind: bool) -> Outcome {
+    /// What a write will come to, after those that wait.
+    pub(super) fn foresee(&self, key: &LogicalKey, asked: Asked<'_>, blind: bool) -> Foreseen {
         let Asked { key_attributes, wish, check, return_old } = asked;
-        let row = self.0.entry(key.clone()).or_default();
-        let newest = row.queue.iter().rev().find_map(|prediction| prediction.change.as_ref());
-        let old = newest.unwrap_or(&row.item).clone();
+        let row = self.0.get(key);
+        let newest = row.and_then(|row| row.queue.iter().rev().find_map(|prediction| prediction.change.as_ref()));
+        let old = newest.or(row.map(|row| &row.item)).cloned().flatten();
         if check.is_some_and(|check| !check.holds(old.as_ref())) {
-            row.queue.push_back(Prediction { ticket, change: None, optional: false, blind, is_used: false });
-            return Outcome::ConditionFailed(old.filter(|_| return_old));
+            return Foreseen::nothing(Outcome::ConditionFailed(old.filter(|_| return_old)), blind);
         }
         let mut collisions = Vec::new();
         let mut told = None;
         let new = match wish {
             Wish::Put(item) => Some(item.clone()),
             Wish::Remove => None,
+            Wish::Check => old.clone(),
             Wish::Merge(newer) => {
                 let mut item = old.clone().unwrap_or_default();
                 for (name, value) in &newer.0 {
@@ -112,17 +139,21 @@ impl Rows {
                     told = new.clone().filter(|_| *return_new);
                     new
                 }
-                Err(Refused) => {
-                    row.queue.push_back(Prediction { ticket, change: None, optional: false, blind, is_used: false });
-                    return Outcome::UpdateRefused;
-                }
+                Err(Refused) => return Foreseen::nothing(Outcome::UpdateRefused, blind),
             },
         };
         let changes = new != old;
-        let change = (changes || blind).then_some(new);
         let optional = blind && !changes;
+        let outcome = Outcome::Written { old: old.filter(|_| return_old), new: told, collisions, optional };
+        Foreseen { outcome, change: (changes || blind).then_some(new), optional, blind }
+    }
+
+    /// Lets a write wait with what is foreseen; answers what must be answered.
+    pub(super) fn predict(&mut self, ticket: Ticket, key: &LogicalKey, foreseen: Foreseen) -> Outcome {
+        let Foreseen { outcome, change, optional, blind } = foreseen;
+        let row = self.0.entry(key.clone()).or_default();
         row.queue.push_back(Prediction { ticket, change, optional, blind, is_used: false });
-        Outcome::Written { old: old.filter(|_| return_old), new: told, collisions, optional }
+        outcome
     }
 
     /// Takes the next predicted change of the event's key, which it must be; answers whose it is, if

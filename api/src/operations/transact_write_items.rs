@@ -1,0 +1,276 @@
+//! TransactWriteItems: up to 100 puts, updates, deletes and checks, each of another item: all of them, or none.
+//!
+//! The store never finds transactions in conflict: one is planned after the other. So of the reasons why DynamoDB cancels,
+//! a condition and a broken rule are left.
+
+use std::sync::Arc;
+
+use item::{Actor, Item, Value, expression::Kind};
+use serde::Serialize;
+use store::{
+    transaction::{Token, Transacted, Transaction, TransactionError},
+    write::{Action, Rejection, Write, Written},
+};
+
+use super::{
+    ITEM_ROOM_BYTES,
+    conditional::check_condition,
+    transaction::{check_count, digest},
+};
+use crate::{
+    App, Error,
+    budget::Room,
+    cancellation::{Reason, key_reason},
+    capacity::{ConsumedCapacity, Detail, UnitKind, read_units, write_units},
+    expressions::{Expressions, Names, Values, check_scalar_keys},
+    json::request,
+    validate::{self, RETURN_CONSUMED_CAPACITY, RETURN_ITEM_COLLECTION_METRICS, RETURN_ON_FAILURE, Violations},
+    values::{WireItem, WireValue},
+};
+
+request! {
+    /// What TransactWriteItems takes.
+    struct Request {
+        items: Vec<AnyAction> = "TransactItems",
+        token: String = "ClientRequestToken",
+        return_capacity: String = "ReturnConsumedCapacity",
+        return_metrics: String = "ReturnItemCollectionMetrics",
+    }
+}
+
+request! {
+    /// One of these.
+    struct AnyAction {
+        check: Asked = "ConditionCheck",
+        put: Asked = "Put",
+        delete: Asked = "Delete",
+        update: Asked = "Update",
+    }
+}
+
+request! {
+    /// What is asked of one item; which members must be there depends on the action.
+    struct Asked {
+        table_name: String = "TableName",
+        item: WireItem = "Item",
+        key: WireItem = "Key",
+        update: String = "UpdateExpression",
+        condition: String = "ConditionExpression",
+        names: Names = "ExpressionAttributeNames",
+        values: Values = "ExpressionAttributeValues",
+        return_on_failure: String = "ReturnValuesOnConditionCheckFailure",
+    }
+}
+
+/// What TransactWriteItems answers.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Answer {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    consumed_capacity: Option<Vec<ConsumedCapacity>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verb {
+    Check,
+    Put,
+    Delete,
+    Update,
+}
+
+/// One action, ready for the store but for its key, which may not fit the table.
+struct Prepared {
+    given_name: String,
+    write: Result<Write, String>,
+    old_on_failure: bool,
+    /// Of the item to be put.
+    size: usize,
+}
+
+pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Result<Answer, Error> {
+    let mut violations = Violations::default();
+    check_count(&mut violations, request.items.as_ref());
+    violations.length("clientRequestToken", request.token.as_ref(), 1, 36);
+    violations.one_of("returnConsumedCapacity", request.return_capacity.as_ref(), RETURN_CONSUMED_CAPACITY);
+    violations.one_of("returnItemCollectionMetrics", request.return_metrics.as_ref(), RETURN_ITEM_COLLECTION_METRICS);
+    let items = request.items.unwrap_or_default();
+    for (place, action) in (1..).zip(&items) {
+        action.check_members(&mut violations, place);
+    }
+    violations.finish()?;
+    let capacity = Detail::of(request.return_capacity.as_deref());
+    let actions = items.into_iter().map(AnyAction::only).collect::<Result<Vec<_>, _>>()?;
+    let token = request.token.map(|name| {
+        let request = digest(actions.iter().map(|(verb, asked)| asked.describe(*verb)));
+        Token { name, request: request.to_vec().into() }
+    });
+    let prepare = |(verb, asked)| prepare(app, verb, asked, capacity != Detail::None);
+    let actions = actions.into_iter().map(prepare).collect::<Result<Vec<_>, _>>()?;
+    if actions.iter().any(|action| action.write.is_err()) {
+        return Err(Error::TransactionCancelled(actions.iter().map(|action| Reason::of(&action.write)).collect()));
+    }
+    let mut writes = Vec::new();
+    let mut told = Vec::new();
+    for Prepared { given_name, write, old_on_failure, size } in actions {
+        writes.extend(write);
+        told.push((given_name, old_on_failure, size));
+    }
+    let returned = writes.iter().filter(|write| write.return_old).count();
+    let transaction = Transaction::new(writes, token).map_err(|error| match error {
+        TransactionError::Repeated => {
+            Error::validation("Transaction request cannot include multiple operations on one item")
+        }
+        TransactionError::TooMany { .. } | TransactionError::Token => Error::parameter(error),
+    })?;
+    if returned > 0 {
+        room.reserve(returned * ITEM_ROOM_BYTES).await?;
+    }
+    let (kind, units): (UnitKind, Vec<f64>) = match app.store.transact_within(transaction, app.config.patience).await? {
+        Transacted::Written(written) => {
+            let sizes = written.iter().zip(&told).map(|(written, (_, _, size))| changed_size(written).max(*size));
+            (UnitKind::Write, sizes.map(|size| 2.0 * write_units(size)).collect())
+        }
+        Transacted::Repeated => {
+            (UnitKind::Read, told.iter().map(|(_, _, size)| 2.0 * read_units(*size, true)).collect())
+        }
+        Transacted::Cancelled(rejections) => {
+            let old_on_failure = told.iter().map(|(_, old_on_failure, _)| *old_on_failure);
+            let reasons = rejections.into_iter().zip(old_on_failure).map(|(rejection, old)| reason(rejection, old));
+            return Err(Error::TransactionCancelled(reasons.collect::<Result<_, _>>()?));
+        }
+        Transacted::TokenReused => return Err(Error::TokenReused),
+        Transacted::TooLarge => {
+            return Err(Error::validation("Aggregate size of items in the transaction exceeds 4 MB"));
+        }
+    };
+    let names = told.iter().map(|(name, _, _)| name.as_str());
+    Ok(Answer { consumed_capacity: capacity.transacted(names.zip(units), kind) })
+}
+
+/// Prepares one action, or says what is wrong with the whole request.
+fn prepare(app: &App, verb: Verb, asked: Asked, counts: bool) -> Result<Prepared, Error> {
+    let given_name = asked.table_name.clone().unwrap_or_default();
+    let name = validate::table_name(asked.table_name)?;
+    let old_on_failure = asked.return_on_failure.as_deref() == Some("ALL_OLD");
+    let none = || WireItem(Ok(Item::default()));
+    let given = match verb {
+        Verb::Put => validate::item(asked.item.unwrap_or_else(none))?,
+        _ => validate::values(asked.key.unwrap_or_else(none))?,
+    };
+    let mut kinds = vec![(Kind::Condition, asked.condition.is_some())];
+    if verb == Verb::Update {
+        kinds.insert(0, (Kind::Update, asked.update.is_some()));
+    }
+    let mut expressions = Expressions::new(asked.names, asked.values, &kinds)?;
+    let update = expressions.update(asked.update.as_ref().filter(|_| verb == Verb::Update))?.map(Arc::new);
+    let condition = expressions.condition(Kind::Condition, asked.condition.as_ref())?.map(Arc::new);
+    expressions.finish()?;
+    let table = super::table(app, &name)?;
+    check_condition(&table, condition.as_deref())?;
+    let key = match verb {
+        Verb::Put => validate::item_key(&table, &given),
+        _ => validate::request_key(&table, &given),
+    };
+    let key = key_reason(&table, &given, key)?;
+    if let Some(update) = &update {
+        update.check_key(&table)?;
+        check_scalar_keys(&table, &update.nested_attributes())?;
+    }
+    let size = if verb == Verb::Put { given.size() } else { 0 };
+    let action = match (verb, update) {
+        (Verb::Put, _) => Action::Put(given),
+        (Verb::Delete, _) => Action::Remove,
+        (Verb::Update, Some(update)) => Action::Update { update, return_new: counts },
+        (Verb::Check | Verb::Update, _) => Action::Check,
+    };
+    let return_old = old_on_failure || counts;
+    let write = key.map(|key| Write { table, key, action, condition, return_old, actor: Actor::User });
+    Ok(Prepared { given_name, write, old_on_failure, size })
+}
+
+/// The size by which a write is counted, as far as its answer tells it.
+fn changed_size(written: &Written) -> usize {
+    let size = |item: &Option<Item>| item.as_ref().map_or(0, Item::size);
+    size(&written.old).max(size(&written.new))
+}
+
+/// What the store says of one action, for its client.
+fn reason(rejection: Option<Rejection>, old_on_failure: bool) -> Result<Reason, Error> {
+    Ok(match rejection {
+        None => Reason::None,
+        Some(Rejection::ConditionFailed { old }) => Reason::ConditionFailed(old.filter(|_| old_on_failure)),
+        Some(gone @ Rejection::TableNotFound) => return Err(gone.into()),
+        Some(broken) => Reason::Invalid(Error::from(broken).to_string()),
+    })
+}
+
+impl AnyAction {
+    /// What is given, each with its name on the wire.
+    fn given(&self) -> impl Iterator<Item = (Verb, &'static str, &Asked)> {
+        let all = [
+            (Verb::Check, "conditionCheck", &self.check),
+            (Verb::Put, "put", &self.put),
+            (Verb::Delete, "delete", &self.delete),
+            (Verb::Update, "update", &self.update),
+        ];
+        all.into_iter().filter_map(|(verb, name, asked)| Some((verb, name, asked.as_ref()?)))
+    }
+
+    /// Notes what is missing and what is none of the words.
+    fn check_members(&self, violations: &mut Violations, place: usize) {
+        for (verb, name, asked) in self.given() {
+            let member = |member: &str| format!("transactItems.{place}.member.{name}.{member}");
+            violations.required(member("tableName"), asked.table_name.as_ref());
+            match verb {
+                Verb::Put => violations.required(member("item"), asked.item.as_ref()),
+                _ => violations.required(member("key"), asked.key.as_ref()),
+            }
+            match verb {
+                Verb::Check => violations.required(member("conditionExpression"), asked.condition.as_ref()),
+                Verb::Update => violations.required(member("updateExpression"), asked.update.as_ref()),
+                Verb::Put | Verb::Delete => {}
+            }
+            let on_failure = asked.return_on_failure.as_ref();
+            violations.one_of(member("returnValuesOnConditionCheckFailure"), on_failure, RETURN_ON_FAILURE);
+        }
+    }
+
+    /// The one that is given.
+    fn only(self) -> Result<(Verb, Asked), Error> {
+        let AnyAction { check, put, delete, update } = self;
+        let all = [(Verb::Check, check), (Verb::Put, put), (Verb::Delete, delete), (Verb::Update, update)];
+        let mut given = all.into_iter().filter_map(|(verb, asked)| Some((verb, asked?)));
+        match (given.next(), given.next()) {
+            (Some(only), None) => Ok(only),
+            _ => Err(Error::validation("TransactItems can only contain one of Check, Put, Update or Delete")),
+        }
+    }
+}
+
+impl Asked {
+    /// Everything that is asked, as an item: equal for equal requests. What breaks a rule is refused elsewhere.
+    fn describe(&self, verb: Verb) -> Item {
+        let texts = [
+            ("table", &self.table_name),
+            ("update", &self.update),
+            ("condition", &self.condition),
+            ("return", &self.return_on_failure),
+        ];
+        let texts = texts.into_iter().filter_map(|(name, text)| Some((name, Value::String(text.clone()?))));
+        let maps = [("item", &self.item), ("key", &self.key)].into_iter().filter_map(|(name, given)| {
+            let Item(attributes) = given.as_ref()?.0.as_ref().ok()?;
+            Some((name, Value::Map(attributes.clone())))
+        });
+        let names = self.names.iter().map(|names| {
+            let names = names.iter().map(|(token, name)| (token.clone(), Value::String(name.clone())));
+            ("names", Value::Map(names.collect()))
+        });
+        let values = self.values.iter().map(|values| {
+            let good = |(token, WireValue(value)): (&String, &WireValue)| Some((token.clone(), value.clone().ok()?));
+            ("values", Value::Map(values.iter().filter_map(good).collect()))
+        });
+        let verb = [("verb", Value::String(format!("{verb:?}")))];
+        let all = verb.into_iter().chain(texts).chain(maps).chain(names).chain(values);
+        Item(all.map(|(name, value)| (name.to_owned(), value)).collect())
+    }
+}
