@@ -1,6 +1,6 @@
 //! What to do next: a pure function of what is flushed, what is sealed, and the time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use item::{IndexStatus, ShardId, TableId};
 use store::{
@@ -66,10 +66,7 @@ struct Sizes {
 /// What has waited longest with its oldest run, among those whose merge is due.
 fn due_merge(manifest: &Manifest, catalog: &Catalog, now_us: u64, config: &Config) -> Option<TableId> {
     let mut sizes: BTreeMap<TableId, Sizes> = BTreeMap::new();
-    // A merge forgets what is removed. While an index is filled, an older entry of that may still come.
-    let filling: BTreeSet<TableId> = filling(catalog).collect();
-    let may_merge = |id: TableId| catalog.rows_of(id).is_some() && !filling.contains(&id);
-    for entry in manifest.files.values().filter(|entry| may_merge(entry.table)) {
+    for entry in manifest.files.values().filter(|entry| catalog.rows_of(entry.table).is_some()) {
         let sizes = sizes.entry(entry.table).or_default();
         match entry.place {
             Place::Generation(_) => sizes.generation_bytes += entry.bytes,

@@ -73,7 +73,8 @@ pub(crate) struct Session<'w> {
     store: Store,
     stepper: Stepper,
     compactor: Compactor,
-    job: Option<(Task, Job)>,
+    /// The last one is worked on; a flush cuts in on another.
+    jobs: Vec<(Task, Job)>,
     batches: Vec<Batch>,
     transactions: Vec<(HandedIn, TransactionAnswer)>,
     /// Still to be read.
@@ -117,8 +118,8 @@ impl<'w> Session<'w> {
             compactor::Error::Store(error) => error,
             other => unreachable!("an open asks for no table: {other}"),
         })?;
-        let (batches, transactions, snapshot, table_answer, job) = (Vec::new(), Vec::new(), None, None, None);
-        Ok(Session { world, store, stepper, compactor, job, batches, transactions, snapshot, table_answer })
+        let (batches, transactions, jobs, snapshot, table_answer) = (Vec::new(), Vec::new(), Vec::new(), None, None);
+        Ok(Session { world, store, stepper, compactor, jobs, batches, transactions, snapshot, table_answer })
     }
 
     /// Compares everything that survived; answers a checksum of it.
@@ -182,7 +183,7 @@ impl<'w> Session<'w> {
             }
             self.drive()?;
         }
-        ensure(self.store.view().sealed.is_empty() && self.job.is_none(), || "compaction does not end".to_owned())?;
+        ensure(self.store.view().sealed.is_empty() && self.jobs.is_empty(), || "compaction does not end".to_owned())?;
         let sound = compactor::verify(self.store.disk().as_ref());
         let sound = sound.map_err(|error| Violation(format!("verification failed: {error}")))?;
         ensure(sound.problems.is_empty(), || format!("verification found {:?}", sound.problems))?;
@@ -359,18 +360,18 @@ impl<'w> Session<'w> {
 
     /// Compacts a little. Answers whether there was something to do.
     fn work(&mut self) -> Result<bool, End> {
-        let (task, mut job) = match self.job.take() {
-            Some(job) => job,
-            None => match self.compactor.next_task() {
-                Some(task) => {
-                    let job = self.compactor.start(&task);
-                    (task, job)
-                }
-                None => return Ok(false),
-            },
+        let due = match self.jobs.last() {
+            None => self.compactor.next_task(),
+            // A flush cuts in on anything else.
+            Some((task, _)) if *task != Task::Flush && !self.store.view().sealed.is_empty() => {
+                self.world.random.percent(50).then_some(Task::Flush)
+            }
+            Some(_) => None,
         };
+        self.jobs.extend(due.map(|task| (task.clone(), self.compactor.start(&task))));
+        let Some((task, mut job)) = self.jobs.pop() else { return Ok(false) };
         match job.step() {
-            Ok(Step::More) => self.job = Some((task, job)),
+            Ok(Step::More) => self.jobs.push((task, job)),
             Ok(Step::Done(_)) => {
                 let report = self.report();
                 match task {
