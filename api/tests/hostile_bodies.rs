@@ -25,6 +25,8 @@ const OPERATIONS: &[&str] = &[
     "PutItem",
     "Query",
     "Scan",
+    "TransactGetItems",
+    "TransactWriteItems",
     "UpdateTable",
 ];
 
@@ -41,6 +43,14 @@ const MEMBERS: &[&str] = &[
     "BillingMode",
     "RequestItems",
     "PutRequest",
+    "TransactItems",
+    "ConditionCheck",
+    "Put",
+    "Delete",
+    "Update",
+    "Get",
+    "UpdateExpression",
+    "ClientRequestToken",
     "Keys",
     "Limit",
     "Segment",

@@ -1,15 +1,16 @@
 //! One life of the store: from an open to a crash, an error, or a clean end.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+mod ask;
 
-use bytes::Bytes;
+use std::{sync::Arc, time::Duration};
+
 use compactor::{Compactor, Job, Step, Task};
 use item::{Index, IndexStatus, Table};
 use store::{
     Config, Error, Stepper, Store,
     env::{Clock, Disk},
     log::Preparation,
-    transaction::{Token, Transacted},
+    transaction::Transacted,
     write::{Answers, TableRejection, TableWrite},
 };
 use tokio::sync::oneshot::{self, error::TryRecvError};
@@ -18,12 +19,10 @@ use crate::{
     Violation,
     disk::Trouble,
     ensure,
-    model::{HandedIn, Model, Ticket, Wanted, Wish},
-    random::Random,
+    model::{HandedIn, Ticket},
     reads::{self, TakenSnapshot, Unread},
     report::Report,
     run::World,
-    workload::Workload,
 };
 
 /// Batches and table changes that wait for an answer.
@@ -228,86 +227,6 @@ impl<'w> Session<'w> {
             90 => self.end_trouble()?,
             _ => _ = self.work()?,
         }
-        Ok(())
-    }
-
-    fn submit(&mut self) -> Result<(), End> {
-        if self.batches.len() + self.transactions.len() >= IN_FLIGHT_MAX || !self.world.model.may_write() {
-            return Ok(());
-        }
-        let World { model, workload, random, report, .. } = &mut *self.world;
-        let mut tables: Vec<Arc<Table>> = model.tables().map(|model| Arc::clone(&model.table)).collect();
-        if random.percent(2) {
-            // Someone who has not heard yet.
-            tables.extend(model.gone.last().cloned());
-        }
-        if tables.is_empty() {
-            return self.change_table();
-        }
-        if random.percent(30) {
-            return self.transact(&tables);
-        }
-        let mut tickets = Vec::new();
-        let mut writes = Vec::new();
-        for _ in 0..random.between(1, 6) {
-            let table = random.pick(&tables).clone();
-            let wanted = want_some(model, workload, random, &table);
-            let (ticket, write) = model.write(wanted);
-            tickets.push(ticket);
-            writes.push(write);
-        }
-        report.writes += writes.len() as u64;
-        let answers = self.store.submit(writes).map_err(|error| Violation(format!("a batch was refused: {error}")))?;
-        self.batches.push(Batch { tickets, answers });
-        Ok(())
-    }
-
-    fn transact(&mut self, tables: &[Arc<Table>]) -> Result<(), End> {
-        let World { model, workload, random, report, clock, tears, .. } = &mut *self.world;
-        let mut keys = BTreeSet::new();
-        let mut wanted = Vec::new();
-        for _ in 0..random.between(1, 6) {
-            let table = random.pick(tables);
-            let mut one = want_some(model, workload, random, table);
-            // About every other transaction should be done.
-            if random.percent(70) {
-                one.check = None;
-            }
-            if random.percent(12) {
-                (one.wish, one.check) = (Wish::Check, Some(workload.check()));
-            }
-            if keys.insert((one.table.id, one.logical_key())) {
-                wanted.push(one);
-            }
-        }
-        let token = match random.below(10) {
-            0..=3 => Some(Token { name: format!("token-{}", random.next()), request: Bytes::from_static(b"first") }),
-            4..=5 => model.some_token(clock.now_us(), |end| random.below(end)),
-            _ => None,
-        };
-        let token = token.map(|token| match random.percent(15) {
-            true => Token { request: Bytes::from_static(b"another"), ..token },
-            false => token,
-        });
-        // A torn one would be known by its missing token.
-        let token = token.filter(|_| !*tears);
-        report.transactions += 1;
-        report.writes += wanted.len() as u64;
-        let (handed_in, mut writes, transaction) = model.transact(wanted, token);
-        report.done_transactions += u64::from(handed_in.is_written);
-        let refused = |error| Violation(format!("a transaction was refused: {error}"));
-        if *tears && handed_in.is_written && writes.len() > 1 {
-            let mut tickets = handed_in.tickets;
-            let half = writes.len() / 2;
-            let (rest, other_tickets) = (writes.split_off(half), tickets.split_off(half));
-            for (writes, tickets) in [(writes, tickets), (rest, other_tickets)] {
-                let answers = self.store.submit(writes).map_err(refused)?;
-                self.batches.push(Batch { tickets, answers });
-            }
-            return Ok(());
-        }
-        let answer = self.store.submit_transaction(transaction).map_err(refused)?;
-        self.transactions.push((handed_in, answer));
         Ok(())
     }
 
@@ -517,24 +436,4 @@ impl<'w> Session<'w> {
             _ => End::Crash,
         }
     }
-}
-
-fn want_some(model: &Model, workload: &mut Workload, random: &mut Random, table: &Arc<Table>) -> Wanted {
-    // A few items are asked for again and again, so that requests on an item that must be looked up meet.
-    let popular = match random.percent(25) {
-        true => model.some_key(table, random.below(6)),
-        false => None,
-    };
-    let mut item = popular.unwrap_or_else(|| workload.key(table));
-    let key = item.clone();
-    workload.attributes(&mut item);
-    let wish = match random.below(14) {
-        0..=4 => Wish::Put(item),
-        5..=7 => Wish::Merge(item),
-        8..=11 => Wish::Update(workload.edits(), random.percent(50)),
-        _ => Wish::Remove,
-    };
-    let check = random.percent(25).then(|| workload.check());
-    let return_old = random.percent(20);
-    Wanted { table: Arc::clone(table), key, wish, check, return_old }
 }
