@@ -15,6 +15,7 @@ mod compactor;
 mod config;
 mod error;
 mod flush;
+mod inputs;
 mod job;
 mod links;
 mod merge;

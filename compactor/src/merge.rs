@@ -6,27 +6,27 @@
 //! 3. Sync the directories, commit, swap the link.
 //! 4. Remove the runs. The old generation stays for its grace.
 //!
-//! Only a batch of rows of each input is in memory.
+//! Only a batch of rows of each input is in memory, in columns, and in columns they are written.
 
-use std::{collections::VecDeque, mem, sync::Arc};
+use std::{collections::VecDeque, iter, mem, sync::Arc};
 
-use futures::FutureExt;
 use item::{ShardId, Table, TableId};
 use store::{
     Error,
-    cache::Cache,
     env::Disk,
-    files::{ColdFile, ColumnTypes, FileId, FileWriter, ItemRow, NewFile},
+    files::{ColdFile, ColumnTypes, FileId, FileWriter, NewFile},
     manifest::{Edit, FileEntry, GENERATIONS_DIR, Manifest, Place, generation_dir},
 };
 
-use crate::job::{Report, Site, Step};
+use crate::{
+    inputs::{Inputs, Span},
+    job::{Report, Site, Step},
+};
 
-/// Rows written in one step.
+/// Rows written in one step, about.
 const STEP_ROWS: usize = 1024;
-/// Rows and bytes read of an input at a time, at most about.
-const BATCH_ROWS: u64 = 1024;
-const BATCH_BYTES: u64 = 4 << 20;
+/// Spans of rows in one step, long or short.
+const STEP_SPANS: usize = 1024;
 
 /// One table under way to its next generation.
 pub(crate) struct Merge {
@@ -50,19 +50,12 @@ struct Plan {
 
 enum State {
     Prepare,
-    Write { shard: ShardId, inputs: Vec<Input>, writer: Option<Box<FileWriter>> },
+    Write { shard: ShardId, inputs: Inputs, writer: Option<Box<FileWriter>> },
     Sync,
     Commit,
     Link,
     RemoveRuns,
     Done,
-}
-
-/// Files of one shard that follow each other by key, read in order: a generation, or one run.
-struct Input {
-    files: VecDeque<Arc<ColdFile>>,
-    position: u64,
-    rows: VecDeque<ItemRow>,
 }
 
 impl Merge {
@@ -122,23 +115,28 @@ impl Merge {
         &mut self,
         plan: &Plan,
         shard: ShardId,
-        mut inputs: Vec<Input>,
+        mut inputs: Inputs,
         mut writer: Option<Box<FileWriter>>,
     ) -> Result<State, Error> {
-        for _ in 0..STEP_ROWS {
-            let Some(row) = next_row(&mut inputs)? else {
+        let mut rows = 0;
+        for _ in 0..STEP_SPANS {
+            let Some(Span { columns, rows: span }) = inputs.next_span()? else {
                 writer.map(|writer| self.finish(*writer)).transpose()?;
                 return self.next_shard(plan, shard);
             };
-            if row.item.is_none() {
+            if span.is_empty() {
                 continue;
             }
+            rows += span.len();
             let mut open = match writer {
                 Some(writer) => writer,
                 None => Box::new(FileWriter::create(self.site.store.disk().as_ref(), self.new_file(plan, shard))?),
             };
-            open.write(&row)?;
+            open.write_columns(&columns, span)?;
             writer = Some(open);
+            if rows >= STEP_ROWS {
+                break;
+            }
         }
         if writer.as_ref().is_some_and(|writer| writer.bytes() >= self.site.config.file_bytes_max) {
             writer.take().map(|writer| self.finish(*writer)).transpose()?;
@@ -231,14 +229,14 @@ fn plan(site: &Site, table: TableId) -> Option<Plan> {
 }
 
 impl Plan {
-    fn inputs_of(&self, shard: ShardId) -> Vec<Input> {
+    fn inputs_of(&self, shard: ShardId) -> Inputs {
         let is_run =
             |file: &&Arc<ColdFile>| self.inputs.iter().any(|entry| entry.id == file.id && entry.place == Place::Run);
         let (runs, generation): (Vec<_>, Vec<_>) =
             self.files.iter().filter(|file| file.shard == shard).partition(is_run);
-        let mut inputs = vec![Input::new(generation.into_iter().cloned().collect())];
-        inputs.extend(runs.into_iter().map(|run| Input::new(VecDeque::from([Arc::clone(run)]))));
-        inputs
+        let generation: VecDeque<_> = generation.into_iter().cloned().collect();
+        let runs = runs.into_iter().map(|run| VecDeque::from([Arc::clone(run)]));
+        Inputs::new(&self.types, iter::once(generation).chain(runs))
     }
 }
 
@@ -256,45 +254,4 @@ fn make_empty(disk: &dyn Disk, dir: &str) -> Result<(), Error> {
         disk.remove(&path).map_err(Error::io("remove", path))?;
     }
     Ok(())
-}
-
-/// The newest row of the least key, past the older ones.
-fn next_row(inputs: &mut [Input]) -> Result<Option<ItemRow>, Error> {
-    for input in inputs.iter_mut() {
-        input.fill()?;
-    }
-    let fronts = inputs.iter().enumerate().filter_map(|(at, input)| Some((at, input.rows.front()?)));
-    let newest_of_least = fronts.min_by(|(_, a), (_, b)| a.key.cmp(&b.key).then(b.sequence.cmp(&a.sequence)));
-    let Some(at) = newest_of_least.map(|(at, _)| at) else { return Ok(None) };
-    let newest = inputs[at].rows.pop_front();
-    if let Some(newest) = &newest {
-        for input in inputs.iter_mut() {
-            if input.rows.front().is_some_and(|older| older.key == newest.key) {
-                input.rows.pop_front();
-            }
-        }
-    }
-    Ok(newest)
-}
-
-impl Input {
-    fn new(files: VecDeque<Arc<ColdFile>>) -> Input {
-        Input { files, position: 0, rows: VecDeque::new() }
-    }
-
-    /// Has a row at the front, unless there are no more.
-    fn fill(&mut self) -> Result<(), Error> {
-        while self.rows.is_empty() {
-            let Some(file) = self.files.front() else { break };
-            let until = self.position + (BATCH_BYTES / file.row_bytes()).clamp(1, BATCH_ROWS);
-            let rows = file.read_rows(self.position..until, &Cache::Off).now_or_never();
-            self.rows = rows.expect("without a cache, reads complete at once")?.into();
-            self.position = until;
-            if self.position >= file.rows {
-                self.files.pop_front();
-                self.position = 0;
-            }
-        }
-        Ok(())
-    }
 }

@@ -178,7 +178,8 @@ impl ColumnTypes {
         match value {
             ValueRef::Number(number) => slots.number.is_some_and(|at| {
                 let before = self.columns[at].column_type;
-                decimal::widened(Some(before), number).is_none_or(|wide| wide == before)
+                decimal::holds(before, number)
+                    || decimal::widened(Some(before), number).is_none_or(|wide| wide == before)
             }),
             ValueRef::Whole(_) | ValueRef::Encoded { .. } => true,
             _ => slots.column(value).is_some(),

@@ -3,7 +3,7 @@
 //! Rows are encoded in batches, a row group is compressed when it is full, and its bytes go to the disk in order. The
 //! file is durable only after [`FileWriter::finish`] (which syncs it) and a sync of its directory.
 
-use std::{io::Write, mem, sync::Arc};
+use std::{io::Write, mem, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use item::{CodecError, Item, Key, SequenceNumber, ShardId, Table, ValueRef};
@@ -15,9 +15,10 @@ use parquet::{
 };
 
 use super::{
-    FileId, ItemRow, Row, decimal,
+    Columns, FileId, ItemRow, Row, decimal,
     encode::RowEncoder,
     footer::{BLOCK_ROWS, Footer, KeyAttributes},
+    gather::Gather,
     names::SEQUENCE_COLUMN,
     types::{ColumnType, ColumnTypes},
 };
@@ -64,7 +65,10 @@ pub struct FileWriter {
     file: Box<dyn DiskFile>,
     /// Made with the first batch, when it is known whether there is more.
     writer: Option<ArrowWriter<Sink>>,
+    /// Rows that came one by one. Where it has some, `gather` has none.
     encoder: RowEncoder,
+    /// Rows that came in columns.
+    gather: Gather,
     footer: Footer,
     entry: FileEntry,
     table: Arc<Table>,
@@ -102,7 +106,7 @@ impl FileWriter {
         let key = KeyAttributes::of_table(&table);
         let footer = Footer { types, key, residual_values: 0, first_keys: Vec::new(), with_deleted };
         let file = disk.create(&path).map_err(Error::io("create", path.as_str()))?;
-        Ok(FileWriter { path, file, writer: None, encoder, footer, entry, table })
+        Ok(FileWriter { path, file, writer: None, encoder, gather: Gather::default(), footer, entry, table })
     }
 
     /// Adds a row, whose key must be greater than the last one's.
@@ -123,6 +127,44 @@ impl FileWriter {
         }
     }
 
+    /// Adds rows of another file of the table, read in this file's columns, none of them removed. The first must be greater
+    /// than the last one here.
+    pub fn write_columns(&mut self, columns: &Arc<Columns>, rows: Range<usize>) -> Result<(), Error> {
+        assert!(!self.footer.with_deleted, "columns are those of a generation");
+        if rows.is_empty() {
+            return Ok(());
+        }
+        if self.encoder.rows() > 0 {
+            self.encode(true)?;
+        }
+        let ascends = match self.gather.last() {
+            Some((last, row)) => last.key(row) < columns.key(rows.start),
+            None => self.entry.rows == 0 || self.entry.max_key < columns.whole_key(rows.start),
+        };
+        assert!(ascends, "rows come in ascending order of distinct keys");
+        for row in rows.clone() {
+            self.note_column_row(columns, row);
+        }
+        self.gather.push(columns, rows);
+        if self.gather.is_full() { self.encode(true) } else { Ok(()) }
+    }
+
+    fn note_column_row(&mut self, columns: &Columns, row: usize) {
+        let entry = &mut self.entry;
+        let sequence = columns.sequence(row);
+        if entry.rows == 0 {
+            entry.min_key = columns.whole_key(row);
+            entry.min_sequence = sequence;
+        }
+        if entry.rows.is_multiple_of(BLOCK_ROWS as u64) {
+            self.footer.first_keys.push(columns.whole_key(row));
+        }
+        entry.rows += 1;
+        entry.residual_values += columns.residual_values(row);
+        entry.min_sequence = entry.min_sequence.min(sequence);
+        entry.max_sequence = entry.max_sequence.max(sequence);
+    }
+
     fn write_removed(&mut self, key: &Key, sequence: SequenceNumber) -> Result<(), Error> {
         assert!(self.footer.with_deleted, "a generation has no removed keys");
         let item = key.to_item(&self.table).map_err(|error| cannot_encode(&self.path, error))?;
@@ -137,6 +179,9 @@ impl FileWriter {
         bytes: usize,
         deleted: bool,
     ) -> Result<(), Error> {
+        if self.gather.rows() > 0 {
+            self.encode(true)?;
+        }
         assert!(self.entry.rows == 0 || *key > self.entry.max_key, "rows come in ascending order of distinct keys");
         if self.entry.rows.is_multiple_of(BLOCK_ROWS as u64) {
             self.footer.first_keys.push(key.clone());
@@ -167,7 +212,7 @@ impl FileWriter {
 
     /// Writes the rest and the footer, and syncs the file. Its directory is left to sync.
     pub fn finish(mut self) -> Result<FileEntry, Error> {
-        let is_large = self.encoder.bytes() >= COMPRESSED_BYTES_MIN;
+        let is_large = self.encoder.bytes() + self.gather.bytes() >= COMPRESSED_BYTES_MIN;
         self.encode(is_large)?;
         self.footer.residual_values = self.entry.residual_values;
         let mut writer = self.take_writer(is_large)?;
@@ -197,10 +242,15 @@ impl FileWriter {
     }
 
     fn encode(&mut self, compressed: bool) -> Result<(), Error> {
-        if self.encoder.rows() == 0 {
-            return Ok(());
+        if let Some((columns, row)) = self.gather.last() {
+            self.entry.max_key = columns.whole_key(row);
         }
-        let batch = self.encoder.take_batch().map_err(|error| cannot_encode(&self.path, error))?;
+        let batch = match (self.encoder.rows(), self.gather.rows()) {
+            (0, 0) => return Ok(()),
+            (0, _) => self.gather.take_batch(self.encoder.schema()),
+            (_, _) => self.encoder.take_batch(),
+        };
+        let batch = batch.map_err(|error| cannot_encode(&self.path, error))?;
         let mut writer = self.take_writer(compressed)?;
         writer.write(&batch).map_err(|error| cannot_encode(&self.path, error))?;
         self.drain(&mut writer)?;
@@ -274,9 +324,7 @@ fn properties(types: &ColumnTypes, place: Place, compressed: bool) -> WriterProp
 fn is_integer(column_type: ColumnType) -> bool {
     match column_type {
         ColumnType::Time(_) => true,
-        ColumnType::Decimal { integer_digits, scale } => {
-            decimal::precision(integer_digits, scale) == Some(decimal::NARROW_DIGITS)
-        }
+        ColumnType::Decimal { integer_digits, scale } => decimal::is_narrow(integer_digits, scale),
         ColumnType::String | ColumnType::Binary | ColumnType::Bool | ColumnType::Null => false,
     }
 }
