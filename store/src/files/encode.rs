@@ -72,6 +72,7 @@ pub(super) struct RowEncoder {
     deleted: Option<BooleanBuilder>,
     rows: usize,
     bytes: usize,
+    outgrown: bool,
 }
 
 enum ColumnBuilder {
@@ -95,6 +96,7 @@ impl RowEncoder {
             deleted: with_deleted.then(BooleanBuilder::new),
             rows: 0,
             bytes: 0,
+            outgrown: false,
         }
     }
 
@@ -112,6 +114,11 @@ impl RowEncoder {
         self.bytes
     }
 
+    /// Was there a value that no column holds, though wider ones would?
+    pub(super) fn is_outgrown(&self) -> bool {
+        self.outgrown
+    }
+
     /// Adds a row of `bytes`, about; answers how many values went to the residual column. `attributes` come in order of
     /// their names; of a removed key, they are its key's. After an error the encoder is of no more use.
     pub(super) fn push<'a>(
@@ -127,6 +134,7 @@ impl RowEncoder {
             let (name, value) = attribute?;
             let column = ascending.slots(name).and_then(|slots| slots.column(&value));
             if !column.is_some_and(|column| self.columns[column].push(&value)) {
+                self.outgrown |= self.types.would_widen(name, &value);
                 left_over.insert(name, value.to_value()?);
             }
         }

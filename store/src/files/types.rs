@@ -186,6 +186,24 @@ impl ColumnTypes {
         }
     }
 
+    /// Would [`ColumnTypes::widen`] make room for this value? Asked of values that no column holds.
+    pub(super) fn would_widen(&self, attribute: &str, value: &ValueRef<'_>) -> bool {
+        let slots = self.by_attribute.get(attribute).copied().unwrap_or_default();
+        let is_addable = || self.columns.len() < COLUMNS_MAX && self.stem(attribute).is_some();
+        match value {
+            ValueRef::Whole(_) | ValueRef::Encoded { .. } => false,
+            ValueRef::Number(number) => {
+                let before = slots.number.map(|at| self.columns[at].column_type);
+                match decimal::widened(before, number) {
+                    Some(wide) if before.is_some() => before != Some(wide),
+                    Some(_) => is_addable(),
+                    None => false,
+                }
+            }
+            _ => slots.column(value).is_none() && is_addable(),
+        }
+    }
+
     /// For looking up the attributes of a row, in order of their names.
     pub(super) fn ascending(&self) -> Ascending<'_> {
         Ascending { types: &self.by_attribute, next: self.by_attribute.range::<str, _>(..) }

@@ -195,6 +195,11 @@ impl FileWriter {
         Ok(())
     }
 
+    /// Is there a value in the residual column that the table's columns would hold, were they widened by it?
+    pub fn is_outgrown(&self) -> bool {
+        self.encoder.is_outgrown()
+    }
+
     /// Where it is, relative to the data directory.
     pub fn path(&self) -> &str {
         &self.path
