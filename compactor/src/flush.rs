@@ -17,6 +17,7 @@ use store::{
     Catalog, Direction, Error,
     files::{ColdFile, ColumnTypes, FileWriter, KeyRange, NewFile, Row},
     manifest::{Edit, FileEntry, Flushed, Place, RUNS_DIR},
+    memtable::Memtable,
     view::Sealed,
 };
 
@@ -166,7 +167,7 @@ impl Flush {
             Some(writer) => writer,
             None if rows.is_empty() => return Ok(State::Write { parts, writing: None }),
             None => {
-                let writer = FileWriter::create(self.site.store.disk().as_ref(), self.new_file(&reader.part))?;
+                let writer = FileWriter::create(self.site.store.disk().as_ref(), self.new_file(sealed, &reader.part))?;
                 self.unnamed.push(writer.path().to_owned());
                 Box::new(writer)
             }
@@ -197,13 +198,14 @@ impl Flush {
         State::Widen { parts: of_table, reach: Reach::All, reader: None, write }
     }
 
-    fn new_file(&self, part: &Part) -> NewFile {
+    fn new_file(&self, sealed: &Sealed, part: &Part) -> NewFile {
         NewFile {
             id: self.site.next_file(),
             table: Arc::clone(&part.table),
             shard: part.shard,
             place: Place::Run,
             types: self.types.get(&part.table.id).cloned().unwrap_or_default(),
+            with_removed: part.memtable(sealed).has_removed(part.table.id),
             now_us: self.site.now_us(),
         }
     }
@@ -228,17 +230,19 @@ impl Flush {
                 .collect(),
             ..Edit::default()
         };
-        for entry in &edit.added {
-            self.report.files += 1;
-            self.report.rows += entry.rows;
-            self.report.bytes += entry.bytes;
-        }
+        edit.added.iter().for_each(|entry| self.report.add(entry));
         self.site.commit(&edit, opened)?;
         self.unnamed.clear();
         metrics::counter!("thalweg_compactor_flushes_total").increment(1);
         metrics::counter!("thalweg_compactor_flushed_rows_total").increment(self.report.rows);
         metrics::counter!("thalweg_compactor_flushed_bytes_total").increment(self.report.bytes);
         Ok(State::Link)
+    }
+}
+
+impl Part {
+    fn memtable<'a>(&self, sealed: &'a Sealed) -> &'a Memtable {
+        &sealed.memtables[usize::from(self.shard.0)]
     }
 }
 
@@ -249,7 +253,7 @@ impl Reader {
 
     /// The next rows, fewer than a batch only at the end.
     fn next(&mut self, sealed: &Sealed) -> Vec<Row> {
-        let memtable = &sealed.memtables[usize::from(self.part.shard.0)];
+        let memtable = self.part.memtable(sealed);
         let range = KeyRange { from: self.from.take(), until: None };
         let rows = memtable.scan(self.part.table.id, &range, Direction::Forward, BATCH_ROWS);
         self.from = rows.last().map(|row| after(&row.key));

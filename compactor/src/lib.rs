@@ -17,6 +17,7 @@ mod error;
 mod flush;
 mod inputs;
 mod job;
+mod layout;
 mod links;
 mod merge;
 pub mod plan;

@@ -1,8 +1,8 @@
 //! From a table's generation and runs to its next generation: each live key once, no tombstones.
 //!
 //! 1. Make the directory, empty.
-//! 2. For each shard, merge its files by key; of a key's rows the one with the greatest sequence number counts, and is
-//!    left out if it removed the key. Write files of bounded size and sync each.
+//! 2. For each shard, link the files that go on as they are, and merge the others by key; of a key's rows the one with the
+//!    greatest sequence number counts, and is left out if it removed the key. Write files of bounded size and sync each.
 //! 3. Sync the directories, commit, swap the link.
 //! 4. Remove the runs. The old generation stays for its grace.
 //!
@@ -21,6 +21,7 @@ use store::{
 use crate::{
     inputs::{Inputs, Span},
     job::{Report, Site, Step},
+    layout::{self, Extent, Part},
 };
 
 /// Rows written in one step, about.
@@ -50,12 +51,18 @@ struct Plan {
 
 enum State {
     Prepare,
-    Write { shard: ShardId, inputs: Inputs, writer: Option<Box<FileWriter>> },
+    Write { shard: ShardId, parts: VecDeque<Part>, merging: Option<Merging> },
     Sync,
     Commit,
     Link,
     RemoveRuns,
     Done,
+}
+
+/// A part of a shard under way to files.
+struct Merging {
+    inputs: Inputs,
+    writer: Option<Box<FileWriter>>,
 }
 
 impl Merge {
@@ -90,9 +97,9 @@ impl Merge {
         Ok(match state {
             State::Prepare => {
                 make_empty(disk.as_ref(), &dir)?;
-                State::Write { shard: ShardId(0), inputs: plan.inputs_of(ShardId(0)), writer: None }
+                self.begin(plan, ShardId(0))
             }
-            State::Write { shard, inputs, writer } => self.write(plan, shard, inputs, writer)?,
+            State::Write { shard, parts, merging } => self.write(plan, shard, parts, merging)?,
             State::Sync => {
                 disk.sync_dir(&dir).map_err(Error::io("sync directory", dir))?;
                 disk.sync_dir(GENERATIONS_DIR).map_err(Error::io("sync directory", GENERATIONS_DIR))?;
@@ -111,18 +118,41 @@ impl Merge {
         })
     }
 
+    fn begin(&self, plan: &Plan, shard: ShardId) -> State {
+        // A file of a quarter of the greatest size is not small.
+        let parts = layout::parts(&plan.extents(shard), self.site.config.file_bytes_max / 4);
+        State::Write { shard, parts: parts.into(), merging: None }
+    }
+
     fn write(
         &mut self,
         plan: &Plan,
         shard: ShardId,
-        mut inputs: Inputs,
-        mut writer: Option<Box<FileWriter>>,
+        mut parts: VecDeque<Part>,
+        merging: Option<Merging>,
     ) -> Result<State, Error> {
+        let merging = match merging {
+            Some(merging) => self.merge(plan, shard, merging)?,
+            None => match parts.pop_front() {
+                Some(Part::Keep(file)) => {
+                    self.keep(plan, shard, file)?;
+                    None
+                }
+                Some(Part::Merge(files)) => Some(Merging { inputs: plan.inputs(shard, &files), writer: None }),
+                None => return self.next_shard(plan, shard),
+            },
+        };
+        Ok(State::Write { shard, parts, merging })
+    }
+
+    /// Does a step of a merge; answers what is left of it.
+    fn merge(&mut self, plan: &Plan, shard: ShardId, merging: Merging) -> Result<Option<Merging>, Error> {
+        let Merging { mut inputs, mut writer } = merging;
         let mut rows = 0;
         for _ in 0..STEP_SPANS {
             let Some(Span { columns, rows: span }) = inputs.next_span()? else {
                 writer.map(|writer| self.finish(*writer)).transpose()?;
-                return self.next_shard(plan, shard);
+                return Ok(None);
             };
             if span.is_empty() {
                 continue;
@@ -141,13 +171,26 @@ impl Merge {
         if writer.as_ref().is_some_and(|writer| writer.bytes() >= self.site.config.file_bytes_max) {
             writer.take().map(|writer| self.finish(*writer)).transpose()?;
         }
-        Ok(State::Write { shard, inputs, writer })
+        Ok(Some(Merging { inputs, writer }))
+    }
+
+    /// Gives a file another name in the new generation. Its bytes are on the disk since it was written.
+    fn keep(&mut self, plan: &Plan, shard: ShardId, file: usize) -> Result<(), Error> {
+        let before = &plan.entry(plan.files_of(shard)[file].id);
+        let entry = FileEntry { place: Place::Generation(plan.generation), ..FileEntry::clone(before) };
+        let path = entry.path();
+        self.site.store.disk().hard_link(&before.path(), &path).map_err(Error::io("link", path))?;
+        if before.place == Place::Run {
+            self.report.add(&entry);
+        }
+        self.files.push(entry);
+        Ok(())
     }
 
     fn next_shard(&mut self, plan: &Plan, shard: ShardId) -> Result<State, Error> {
         let next = ShardId(shard.0 + 1);
         if next.0 < self.site.store.shards() {
-            return Ok(State::Write { shard: next, inputs: plan.inputs_of(next), writer: None });
+            return Ok(self.begin(plan, next));
         }
         if self.files.is_empty() {
             // Readers of an empty table find its columns, not an empty directory.
@@ -164,15 +207,14 @@ impl Merge {
             shard,
             place: Place::Generation(plan.generation),
             types: Arc::clone(&plan.types),
+            with_removed: false,
             now_us: self.site.now_us(),
         }
     }
 
     fn finish(&mut self, writer: FileWriter) -> Result<(), Error> {
         let entry = writer.finish()?;
-        self.report.files += 1;
-        self.report.rows += entry.rows;
-        self.report.bytes += entry.bytes;
+        self.report.add(&entry);
         self.files.push(entry);
         Ok(())
     }
@@ -195,14 +237,17 @@ impl Merge {
             generations: [(plan.table.id, plan.generation)].into(),
             ..Edit::default()
         };
-        let residual: u64 = edit.added.iter().map(|entry| entry.residual_values).sum();
+        let is_kept = |entry: &&FileEntry| plan.inputs.iter().any(|input| input.id == entry.id);
+        let (kept, written): (Vec<_>, Vec<_>) = edit.added.iter().partition(is_kept);
+        let sum = |count: fn(&FileEntry) -> u64| written.iter().map(|entry| count(entry)).sum::<u64>();
         self.site.commit(&edit, opened)?;
         self.committed = true;
         self.site.discard(plan.inputs.iter().filter(|entry| entry.place == Place::Run).map(FileEntry::path));
         metrics::counter!("thalweg_compactor_merges_total").increment(1);
-        metrics::counter!("thalweg_compactor_merged_rows_total").increment(self.report.rows);
-        metrics::counter!("thalweg_compactor_merged_bytes_total").increment(self.report.bytes);
-        metrics::counter!("thalweg_compactor_residual_values_total").increment(residual);
+        metrics::counter!("thalweg_compactor_merged_rows_total").increment(sum(|entry| entry.rows));
+        metrics::counter!("thalweg_compactor_merged_bytes_total").increment(sum(|entry| entry.bytes));
+        metrics::counter!("thalweg_compactor_residual_values_total").increment(sum(|entry| entry.residual_values));
+        metrics::counter!("thalweg_compactor_kept_files_total").increment(kept.len() as u64);
         Ok(State::Link)
     }
 }
@@ -229,14 +274,31 @@ fn plan(site: &Site, table: TableId) -> Option<Plan> {
 }
 
 impl Plan {
-    fn inputs_of(&self, shard: ShardId) -> Inputs {
-        let is_run =
-            |file: &&Arc<ColdFile>| self.inputs.iter().any(|entry| entry.id == file.id && entry.place == Place::Run);
-        let (runs, generation): (Vec<_>, Vec<_>) =
-            self.files.iter().filter(|file| file.shard == shard).partition(is_run);
-        let generation: VecDeque<_> = generation.into_iter().cloned().collect();
-        let runs = runs.into_iter().map(|run| VecDeque::from([Arc::clone(run)]));
-        Inputs::new(&self.types, iter::once(generation).chain(runs))
+    fn files_of(&self, shard: ShardId) -> Vec<&Arc<ColdFile>> {
+        self.files.iter().filter(|file| file.shard == shard).collect()
+    }
+
+    fn entry(&self, id: FileId) -> &FileEntry {
+        self.inputs.iter().find(|entry| entry.id == id).expect("the files are those of the inputs")
+    }
+
+    fn extents(&self, shard: ShardId) -> Vec<Extent> {
+        let extent = |file: &Arc<ColdFile>| Extent {
+            min_key: file.min_key.clone(),
+            max_key: file.max_key.clone(),
+            bytes: file.bytes,
+            is_finished: !file.may_have_removed() && *file.types() == *self.types,
+        };
+        self.files_of(shard).into_iter().map(extent).collect()
+    }
+
+    /// Some of a shard's files, side by side.
+    fn inputs(&self, shard: ShardId, files: &[usize]) -> Inputs {
+        let all = self.files_of(shard);
+        let is_run = |file: &Arc<ColdFile>| self.entry(file.id).place == Place::Run;
+        let (runs, generation): (Vec<_>, Vec<_>) = files.iter().map(|at| Arc::clone(all[*at])).partition(is_run);
+        let runs = runs.into_iter().map(|run| VecDeque::from([run]));
+        Inputs::new(&self.types, iter::once(generation.into()).chain(runs))
     }
 }
 

@@ -34,6 +34,8 @@ struct TableRows {
     partitions: BTreeMap<Bytes, Partition>,
     /// Rows that are not removed.
     live: u64,
+    /// Rows that are.
+    removed: u64,
     /// Encoded bytes of their images.
     image_bytes: u64,
 }
@@ -70,6 +72,8 @@ impl Memtable {
         };
         let replaced = partition.insert(key.sort, state);
         let freed = replaced.as_ref().and_then(image_bytes);
+        let was_removed = replaced.as_ref().is_some_and(|before| before.image.is_none());
+        rows.removed = rows.removed + u64::from(added.is_none()) - u64::from(was_removed);
         rows.live = rows.live + u64::from(added.is_some()) - u64::from(freed.is_some());
         rows.image_bytes = rows.image_bytes + added.unwrap_or(0) as u64 - freed.unwrap_or(0) as u64;
         drop(tables);
@@ -136,6 +140,11 @@ impl Memtable {
     /// Live rows of a table here, and the bytes of their encodings.
     pub fn size(&self, table: TableId) -> (u64, u64) {
         self.read().get(&table).map_or((0, 0), |rows| (rows.live, rows.image_bytes))
+    }
+
+    /// Does it have rows of a table that are removed?
+    pub fn has_removed(&self, table: TableId) -> bool {
+        self.read().get(&table).is_some_and(|rows| rows.removed > 0)
     }
 
     /// Forgets the rows of a table. Their memory still counts until this memtable goes.

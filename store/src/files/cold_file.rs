@@ -173,6 +173,11 @@ impl ColdFile {
         &self.footer.types
     }
 
+    /// May some of its rows be of removed keys? Then it has a column more than the files of a generation.
+    pub fn may_have_removed(&self) -> bool {
+        self.footer.with_deleted
+    }
+
     /// Bytes of a row before compression, on average, at least 1.
     pub fn row_bytes(&self) -> u64 {
         let groups = self.reader.metadata().row_groups().iter();

@@ -11,7 +11,11 @@
 //! Where anything else is asked for (a time in a finer unit may not fit any more), rows are decoded to items and encoded
 //! again, which puts each value where it belongs.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    io::{self, Read},
+    ops::Range,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use arrow_array::{
     Array, ArrayRef, BooleanArray, Decimal64Array, Decimal128Array, Int64Array, RecordBatch, StringArray,
@@ -20,8 +24,8 @@ use arrow_array::{
     types::{Decimal64Type, Decimal128Type},
 };
 use arrow_schema::{DataType, SchemaRef};
-use bytes::{Buf, Bytes, buf::Reader};
-use item::{Key, SequenceNumber, ValueRef};
+use bytes::Bytes;
+use item::{SequenceNumber, ValueRef};
 use parquet::{
     arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder},
     errors::ParquetError,
@@ -96,8 +100,9 @@ impl Columns {
         self.removed.as_ref().is_some_and(|removed| removed.is_valid(row) && removed.value(row))
     }
 
-    pub(super) fn whole_key(&self, row: usize) -> Key {
-        self.keys.key(row)
+    /// Partition and sort key.
+    pub(super) fn key_halves(&self, row: usize) -> (&[u8], &[u8]) {
+        self.keys.halves(row)
     }
 
     pub(super) fn batch(&self) -> &RecordBatch {
@@ -284,9 +289,26 @@ fn residual_counts(texts: &StringArray) -> Result<Vec<u64>, String> {
 }
 
 /// A file as Parquet's reader wants it: it asks for one page at a time.
+#[derive(Clone)]
 struct Pages {
     file: Arc<ColdFile>,
     failure: Arc<Mutex<Option<Error>>>,
+}
+
+/// The bytes of a file from an offset on.
+struct Tail {
+    pages: Pages,
+    offset: u64,
+}
+
+impl Pages {
+    fn read(&self, range: Range<u64>) -> Result<Bytes, Error> {
+        let read = self.file.read_range(range);
+        if let Err(error) = &read {
+            *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
+        }
+        read
+    }
 }
 
 impl Length for Pages {
@@ -296,20 +318,28 @@ impl Length for Pages {
 }
 
 impl ChunkReader for Pages {
-    type T = Reader<Bytes>;
+    type T = Tail;
 
-    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
-        let length = usize::try_from(self.file.bytes.saturating_sub(start)).unwrap_or(usize::MAX);
-        self.get_bytes(start, length).map(Buf::reader)
+    fn get_read(&self, start: u64) -> Result<Tail, ParquetError> {
+        Ok(Tail { pages: self.clone(), offset: start })
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
         let end = start.saturating_add(length as u64);
-        self.file.read_range(start..end).map_err(|error| {
-            let told = ParquetError::General(error.to_string());
-            *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-            told
-        })
+        self.read(start..end).map_err(|error| ParquetError::General(error.to_string()))
+    }
+}
+
+impl Read for Tail {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let end = self.offset.saturating_add(buffer.len() as u64).min(self.pages.len());
+        if end <= self.offset {
+            return Ok(0);
+        }
+        let bytes = self.pages.read(self.offset..end).map_err(io::Error::other)?;
+        buffer[..bytes.len()].copy_from_slice(&bytes);
+        self.offset = end;
+        Ok(bytes.len())
     }
 }
 

@@ -52,12 +52,6 @@ impl Gather {
         self.rows >= ROWS_MAX || self.memory_bytes >= MEMORY_BYTES_MAX
     }
 
-    /// The last row, if there is one.
-    pub(super) fn last(&self) -> Option<(&Columns, usize)> {
-        let (source, rows) = self.spans.last()?;
-        Some((&self.sources[*source], rows.end - 1))
-    }
-
     /// All rows in one batch; none are left.
     pub(super) fn take_batch(&mut self, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
         let Gather { sources, spans, rows, .. } = std::mem::take(self);

@@ -3,12 +3,45 @@
 use bytes::Bytes;
 use item::Key;
 
+/// A key that is often replaced, in memory of its own.
+#[derive(Debug, Default)]
+pub(super) struct KeyBuffer {
+    bytes: Vec<u8>,
+    partition_end: usize,
+}
+
 /// Keys, by row. Both halves of a key are self-delimiting, so their concatenation sorts as the key does.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
     bytes: Vec<u8>,
     /// Per row, where its partition key ends and where its sort key ends.
     ends: Vec<(usize, usize)>,
+}
+
+impl KeyBuffer {
+    pub(super) fn set(&mut self, partition: &[u8], sort: &[u8]) {
+        self.bytes.clear();
+        self.bytes.extend_from_slice(partition);
+        self.bytes.extend_from_slice(sort);
+        self.partition_end = partition.len();
+    }
+
+    /// Is the key less than this one?
+    pub(super) fn is_less_than(&self, partition: &[u8], sort: &[u8]) -> bool {
+        let (own_partition, own_sort) = self.bytes.split_at(self.partition_end);
+        (own_partition, own_sort) < (partition, sort)
+    }
+
+    /// The key, copied.
+    pub(super) fn to_key(&self) -> Key {
+        let (partition, sort) = self.bytes.split_at(self.partition_end);
+        to_key((partition, sort))
+    }
+}
+
+/// The key of these halves, copied.
+pub(super) fn to_key((partition, sort): (&[u8], &[u8])) -> Key {
+    Key { partition: Bytes::copy_from_slice(partition), sort: Bytes::copy_from_slice(sort) }
 }
 
 impl Keys {
@@ -45,14 +78,10 @@ impl Keys {
         &self.bytes[self.start(row)..self.ends[row].1]
     }
 
-    /// The key, copied.
-    pub(super) fn key(&self, row: usize) -> Key {
+    /// Partition and sort key.
+    pub(super) fn halves(&self, row: usize) -> (&[u8], &[u8]) {
         let (partition_end, end) = self.ends[row];
-        let copy = |half: &[u8]| Bytes::copy_from_slice(half);
-        Key {
-            partition: copy(&self.bytes[self.start(row)..partition_end]),
-            sort: copy(&self.bytes[partition_end..end]),
-        }
+        (&self.bytes[self.start(row)..partition_end], &self.bytes[partition_end..end])
     }
 
     /// How many there are.

@@ -49,6 +49,7 @@ impl Directory {
             shard: ShardId(0),
             place,
             types: Arc::new(types.clone()),
+            with_removed: place == Place::Run,
             now_us: 1,
         };
         FileWriter::create(&self.disk, new).unwrap()

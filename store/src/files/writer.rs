@@ -19,6 +19,7 @@ use super::{
     encode::RowEncoder,
     footer::{BLOCK_ROWS, Footer, KeyAttributes},
     gather::Gather,
+    keys::{KeyBuffer, to_key},
     names::SEQUENCE_COLUMN,
     types::{ColumnType, ColumnTypes},
 };
@@ -55,6 +56,8 @@ pub struct NewFile {
     pub place: Place,
     /// Its columns. What they do not hold goes to the residual column.
     pub types: Arc<ColumnTypes>,
+    /// Will some of its rows be of removed keys? Not in a generation.
+    pub with_removed: bool,
     /// Now, microseconds since 1970.
     pub now_us: u64,
 }
@@ -70,7 +73,9 @@ pub struct FileWriter {
     /// Rows that came in columns.
     gather: Gather,
     footer: Footer,
+    /// Its greatest key is set at the end.
     entry: FileEntry,
+    last_key: KeyBuffer,
     table: Arc<Table>,
 }
 
@@ -84,7 +89,8 @@ struct Sink {
 impl FileWriter {
     /// Makes the file.
     pub fn create(disk: &dyn Disk, new: NewFile) -> Result<FileWriter, Error> {
-        let NewFile { id, table, shard, place, types, now_us } = new;
+        let NewFile { id, table, shard, place, types, with_removed, now_us } = new;
+        assert!(!with_removed || place == Place::Run, "a generation has no removed keys");
         let entry = FileEntry {
             id,
             table: table.id,
@@ -101,12 +107,21 @@ impl FileWriter {
             written_at_us: now_us,
         };
         let path = entry.path();
-        let with_deleted = place == Place::Run;
-        let encoder = RowEncoder::new(Arc::clone(&types), with_deleted);
+        let encoder = RowEncoder::new(Arc::clone(&types), with_removed);
         let key = KeyAttributes::of_table(&table);
-        let footer = Footer { types, key, residual_values: 0, first_keys: Vec::new(), with_deleted };
+        let footer = Footer { types, key, residual_values: 0, first_keys: Vec::new(), with_deleted: with_removed };
         let file = disk.create(&path).map_err(Error::io("create", path.as_str()))?;
-        Ok(FileWriter { path, file, writer: None, encoder, gather: Gather::default(), footer, entry, table })
+        Ok(FileWriter {
+            path,
+            file,
+            writer: None,
+            encoder,
+            gather: Gather::default(),
+            footer,
+            entry,
+            last_key: KeyBuffer::default(),
+            table,
+        })
     }
 
     /// Adds a row, whose key must be greater than the last one's.
@@ -130,43 +145,26 @@ impl FileWriter {
     /// Adds rows of another file of the table, read in this file's columns, none of them removed. The first must be greater
     /// than the last one here.
     pub fn write_columns(&mut self, columns: &Arc<Columns>, rows: Range<usize>) -> Result<(), Error> {
-        assert!(!self.footer.with_deleted, "columns are those of a generation");
+        assert!(!self.footer.with_deleted, "no row in columns is of a removed key");
         if rows.is_empty() {
             return Ok(());
         }
         if self.encoder.rows() > 0 {
             self.encode(true)?;
         }
-        let ascends = match self.gather.last() {
-            Some((last, row)) => last.key(row) < columns.key(rows.start),
-            None => self.entry.rows == 0 || self.entry.max_key < columns.whole_key(rows.start),
-        };
-        assert!(ascends, "rows come in ascending order of distinct keys");
+        self.ascend_to(columns.key_halves(rows.start));
         for row in rows.clone() {
-            self.note_column_row(columns, row);
+            self.note(columns.key_halves(row), columns.sequence(row));
+            self.entry.residual_values += columns.residual_values(row);
         }
+        let (partition, sort) = columns.key_halves(rows.end - 1);
+        self.last_key.set(partition, sort);
         self.gather.push(columns, rows);
         if self.gather.is_full() { self.encode(true) } else { Ok(()) }
     }
 
-    fn note_column_row(&mut self, columns: &Columns, row: usize) {
-        let entry = &mut self.entry;
-        let sequence = columns.sequence(row);
-        if entry.rows == 0 {
-            entry.min_key = columns.whole_key(row);
-            entry.min_sequence = sequence;
-        }
-        if entry.rows.is_multiple_of(BLOCK_ROWS as u64) {
-            self.footer.first_keys.push(columns.whole_key(row));
-        }
-        entry.rows += 1;
-        entry.residual_values += columns.residual_values(row);
-        entry.min_sequence = entry.min_sequence.min(sequence);
-        entry.max_sequence = entry.max_sequence.max(sequence);
-    }
-
     fn write_removed(&mut self, key: &Key, sequence: SequenceNumber) -> Result<(), Error> {
-        assert!(self.footer.with_deleted, "a generation has no removed keys");
+        assert!(self.footer.with_deleted, "the file was to have no removed keys");
         let item = key.to_item(&self.table).map_err(|error| cannot_encode(&self.path, error))?;
         self.write_attributes(key, sequence, borrowed(&item), item.size(), true)
     }
@@ -182,13 +180,11 @@ impl FileWriter {
         if self.gather.rows() > 0 {
             self.encode(true)?;
         }
-        assert!(self.entry.rows == 0 || *key > self.entry.max_key, "rows come in ascending order of distinct keys");
-        if self.entry.rows.is_multiple_of(BLOCK_ROWS as u64) {
-            self.footer.first_keys.push(key.clone());
-        }
+        self.ascend_to((&key.partition, &key.sort));
         let pushed = self.encoder.push(sequence, attributes, bytes, deleted);
         self.entry.residual_values += pushed.map_err(|error| cannot_encode(&self.path, error))?;
-        self.note(key, sequence);
+        self.note((&key.partition, &key.sort), sequence);
+        self.last_key.set(&key.partition, &key.sort);
         if self.encoder.rows() >= BLOCK_ROWS || self.encoder.bytes() >= BATCH_BYTES {
             self.encode(true)?;
         }
@@ -220,6 +216,7 @@ impl FileWriter {
         let is_large = self.encoder.bytes() + self.gather.bytes() >= COMPRESSED_BYTES_MIN;
         self.encode(is_large)?;
         self.footer.residual_values = self.entry.residual_values;
+        self.entry.max_key = self.last_key.to_key();
         let mut writer = self.take_writer(is_large)?;
         for entry in self.footer.to_metadata() {
             writer.append_key_value_metadata(entry);
@@ -234,22 +231,27 @@ impl FileWriter {
         Ok(entry)
     }
 
-    fn note(&mut self, key: &Key, sequence: SequenceNumber) {
+    /// Checks that a row may come next.
+    fn ascend_to(&self, (partition, sort): (&[u8], &[u8])) {
+        let ascends = self.entry.rows == 0 || self.last_key.is_less_than(partition, sort);
+        assert!(ascends, "rows come in ascending order of distinct keys");
+    }
+
+    fn note(&mut self, key: (&[u8], &[u8]), sequence: SequenceNumber) {
         let entry = &mut self.entry;
         if entry.rows == 0 {
-            entry.min_key = key.clone();
+            entry.min_key = to_key(key);
             entry.min_sequence = sequence;
         }
+        if entry.rows.is_multiple_of(BLOCK_ROWS as u64) {
+            self.footer.first_keys.push(to_key(key));
+        }
         entry.rows += 1;
-        entry.max_key = key.clone();
         entry.min_sequence = entry.min_sequence.min(sequence);
         entry.max_sequence = entry.max_sequence.max(sequence);
     }
 
     fn encode(&mut self, compressed: bool) -> Result<(), Error> {
-        if let Some((columns, row)) = self.gather.last() {
-            self.entry.max_key = columns.whole_key(row);
-        }
         let batch = match (self.encoder.rows(), self.gather.rows()) {
             (0, 0) => return Ok(()),
             (0, _) => self.gather.take_batch(self.encoder.schema()),
