@@ -205,7 +205,9 @@ class Trace:
             if not self.synced(unfinished, written.ended, before=link.began):
                 violations.append(f"{path}: put in its place before its content is synced")
             for entry in json.loads(written.data)["manifest"]["files"]:
-                made = [(file, call) for file, call in files if file.endswith(f"-{entry['id']:020}.parquet")]
+                # A file that a later generation keeps gets another name, after this manifest.
+                name = f"-{entry['id']:020}.parquet"
+                made = [(file, call) for file, call in files if file.endswith(name) and call.began < link.began]
                 if not made:
                     violations.append(f"{path} names file {entry['id']}, which was not made")
                 for file, creation in made:

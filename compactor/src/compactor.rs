@@ -23,6 +23,7 @@ pub const METRICS: &[(&str, &str)] = &[
     ("thalweg_compactor_merged_rows_total", "Rows written to generations"),
     ("thalweg_compactor_merged_bytes_total", "Bytes of generation files written"),
     ("thalweg_compactor_filled_entries_total", "Entries made for new indexes of items that are older"),
+    ("thalweg_compactor_kept_files_total", "Files that went on into a new generation as they were, not read"),
     ("thalweg_compactor_residual_values_total", "Values written to the residual column of generations"),
     ("thalweg_compactor_collected_generations_total", "Old generations removed"),
     ("thalweg_compactor_early_trims_total", "Times that the log was trimmed before its retention time, for its size"),

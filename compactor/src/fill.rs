@@ -112,6 +112,7 @@ impl Fill {
                 shard,
                 place: Place::Run,
                 types: Arc::clone(&types),
+                with_removed: false,
                 now_us: self.site.now_us(),
             };
             let mut writer = FileWriter::create(disk, new)?;

@@ -1,7 +1,8 @@
 //! From a sealed set of memtables to run files: one file for each table and shard with rows.
 //!
-//! 1. Widen the column types of each table by its rows.
-//! 2. Write each file and sync it.
+//! 1. Widen the column types of each table by the first of its rows.
+//! 2. Write each file and sync it. Where a row needs wider types after all, widen by all rows of the table and write its
+//!    files anew: it is seldom, and saves a look at every row.
 //! 3. Sync the directory, commit: files, types, the flushed frame, the catalogue.
 //! 4. Tables that are gone lose their link.
 
@@ -16,6 +17,7 @@ use store::{
     Catalog, Direction, Error,
     files::{ColdFile, ColumnTypes, FileWriter, KeyRange, NewFile, Row},
     manifest::{Edit, FileEntry, Flushed, Place, RUNS_DIR},
+    memtable::Memtable,
     view::Sealed,
 };
 
@@ -30,6 +32,8 @@ pub(crate) struct Flush {
     sealed: Option<Arc<Sealed>>,
     state: State,
     types: BTreeMap<TableId, Arc<ColumnTypes>>,
+    /// Tables whose types hold all of their rows for sure.
+    widened: BTreeSet<TableId>,
     files: Vec<FileEntry>,
     /// Paths of files that were begun and are not committed.
     unnamed: Vec<String>,
@@ -44,11 +48,27 @@ struct Part {
 }
 
 enum State {
-    Widen { parts: VecDeque<Part>, reader: Option<Reader>, all: VecDeque<Part> },
-    Write { parts: VecDeque<Part>, writing: Option<(Reader, Box<FileWriter>)> },
+    /// Widens by the first rows of each of `parts`, or by all; then writes.
+    Widen {
+        parts: VecDeque<Part>,
+        reach: Reach,
+        reader: Option<Reader>,
+        write: VecDeque<Part>,
+    },
+    Write {
+        parts: VecDeque<Part>,
+        writing: Option<(Reader, Box<FileWriter>)>,
+    },
     Commit,
     Link,
     Done,
+}
+
+/// By which rows of a part types are widened.
+#[derive(Clone, Copy, PartialEq)]
+enum Reach {
+    First,
+    All,
 }
 
 /// Reads the rows of a part, batch by batch.
@@ -63,7 +83,7 @@ impl Flush {
         let sealed = site.store.view().sealed.first().cloned();
         let parts = sealed.as_deref().map(parts).unwrap_or_default();
         let state = match sealed {
-            Some(_) => State::Widen { all: parts.clone(), parts, reader: None },
+            Some(_) => State::Widen { write: parts.clone(), reach: Reach::First, parts, reader: None },
             None => State::Done,
         };
         Flush {
@@ -71,6 +91,7 @@ impl Flush {
             sealed,
             state,
             types: BTreeMap::new(),
+            widened: BTreeSet::new(),
             files: Vec::new(),
             unnamed: Vec::new(),
             report: Report::default(),
@@ -80,7 +101,7 @@ impl Flush {
     pub(crate) fn step(&mut self) -> Result<Step, Error> {
         let Some(sealed) = self.sealed.clone() else { return Ok(Step::Done(Report::default())) };
         self.state = match mem::replace(&mut self.state, State::Done) {
-            State::Widen { parts, reader, all } => self.widen(&sealed, parts, reader, all)?,
+            State::Widen { parts, reach, reader, write } => self.widen(&sealed, parts, reach, reader, write)?,
             State::Write { parts, writing } => self.write(&sealed, parts, writing)?,
             State::Commit => self.commit(&sealed)?,
             State::Link => {
@@ -101,13 +122,14 @@ impl Flush {
         &mut self,
         sealed: &Sealed,
         mut parts: VecDeque<Part>,
+        reach: Reach,
         reader: Option<Reader>,
-        all: VecDeque<Part>,
+        write: VecDeque<Part>,
     ) -> Result<State, Error> {
         let Some(mut reader) = reader.or_else(|| parts.pop_front().map(Reader::new)) else {
             let disk = self.site.store.disk();
             disk.create_dir(RUNS_DIR).map_err(Error::io("create directory", RUNS_DIR))?;
-            return Ok(State::Write { parts: all, writing: None });
+            return Ok(State::Write { parts: write, writing: None });
         };
         let table = Arc::clone(&reader.part.table);
         let rows = reader.next(sealed);
@@ -123,8 +145,8 @@ impl Flush {
             }
             .map_err(|error| malformed(&error))?;
         }
-        let reader = (rows.len() == BATCH_ROWS).then_some(reader);
-        Ok(State::Widen { parts, reader, all })
+        let reader = (reach == Reach::All && rows.len() == BATCH_ROWS).then_some(reader);
+        Ok(State::Widen { parts, reach, reader, write })
     }
 
     fn write(
@@ -145,13 +167,16 @@ impl Flush {
             Some(writer) => writer,
             None if rows.is_empty() => return Ok(State::Write { parts, writing: None }),
             None => {
-                let writer = FileWriter::create(self.site.store.disk().as_ref(), self.new_file(&reader.part))?;
+                let writer = FileWriter::create(self.site.store.disk().as_ref(), self.new_file(sealed, &reader.part))?;
                 self.unnamed.push(writer.path().to_owned());
                 Box::new(writer)
             }
         };
         for row in &rows {
             writer.write_image(row)?;
+        }
+        if writer.is_outgrown() && self.widened.insert(reader.part.table.id) {
+            return Ok(self.start_over(sealed, reader.part.table.id, parts));
         }
         if rows.len() == BATCH_ROWS {
             return Ok(State::Write { parts, writing: Some((reader, writer)) });
@@ -160,13 +185,27 @@ impl Flush {
         Ok(State::Write { parts, writing: None })
     }
 
-    fn new_file(&self, part: &Part) -> NewFile {
+    /// Gives up the files of a table, to be written anew with types that hold all of its rows, then what is left.
+    fn start_over(&mut self, sealed: &Sealed, table: TableId, left: VecDeque<Part>) -> State {
+        let of_table: VecDeque<Part> = parts(sealed).into_iter().filter(|part| part.table.id == table).collect();
+        self.files.retain(|entry| entry.table != table);
+        let kept: BTreeSet<String> = self.files.iter().map(FileEntry::path).collect();
+        for path in self.unnamed.extract_if(.., |path| !kept.contains(path)) {
+            self.site.remove(path);
+        }
+        let left = left.into_iter().filter(|part| part.table.id != table);
+        let write = of_table.iter().cloned().chain(left).collect();
+        State::Widen { parts: of_table, reach: Reach::All, reader: None, write }
+    }
+
+    fn new_file(&self, sealed: &Sealed, part: &Part) -> NewFile {
         NewFile {
             id: self.site.next_file(),
             table: Arc::clone(&part.table),
             shard: part.shard,
             place: Place::Run,
             types: self.types.get(&part.table.id).cloned().unwrap_or_default(),
+            with_removed: part.memtable(sealed).has_removed(part.table.id),
             now_us: self.site.now_us(),
         }
     }
@@ -191,17 +230,19 @@ impl Flush {
                 .collect(),
             ..Edit::default()
         };
-        for entry in &edit.added {
-            self.report.files += 1;
-            self.report.rows += entry.rows;
-            self.report.bytes += entry.bytes;
-        }
+        edit.added.iter().for_each(|entry| self.report.add(entry));
         self.site.commit(&edit, opened)?;
         self.unnamed.clear();
         metrics::counter!("thalweg_compactor_flushes_total").increment(1);
         metrics::counter!("thalweg_compactor_flushed_rows_total").increment(self.report.rows);
         metrics::counter!("thalweg_compactor_flushed_bytes_total").increment(self.report.bytes);
         Ok(State::Link)
+    }
+}
+
+impl Part {
+    fn memtable<'a>(&self, sealed: &'a Sealed) -> &'a Memtable {
+        &sealed.memtables[usize::from(self.shard.0)]
     }
 }
 
@@ -212,7 +253,7 @@ impl Reader {
 
     /// The next rows, fewer than a batch only at the end.
     fn next(&mut self, sealed: &Sealed) -> Vec<Row> {
-        let memtable = &sealed.memtables[usize::from(self.part.shard.0)];
+        let memtable = self.part.memtable(sealed);
         let range = KeyRange { from: self.from.take(), until: None };
         let rows = memtable.scan(self.part.table.id, &range, Direction::Forward, BATCH_ROWS);
         self.from = rows.last().map(|row| after(&row.key));

@@ -13,7 +13,7 @@ use item::TableId;
 use store::{
     Error, Store,
     files::{ColdFile, FileId},
-    manifest::Edit,
+    manifest::{Edit, FileEntry},
     write::TableWrite,
 };
 
@@ -22,12 +22,20 @@ use crate::{Config, Task, collect::Collect, fill::Fill, flush::Flush, links, mer
 /// What a finished job did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Files written and published.
+    /// Files written, and published if it was a merge; also runs that a merge published as they are.
     pub files: u64,
     /// Rows in them.
     pub rows: u64,
     /// Bytes of them.
     pub bytes: u64,
+}
+
+impl Report {
+    pub(crate) fn add(&mut self, entry: &FileEntry) {
+        self.files += 1;
+        self.rows += entry.rows;
+        self.bytes += entry.bytes;
+    }
 }
 
 /// Where a job stands after a step.

@@ -1,32 +1,34 @@
 //! From a table's generation and runs to its next generation: each live key once, no tombstones.
 //!
 //! 1. Make the directory, empty.
-//! 2. For each shard, merge its files by key; of a key's rows the one with the greatest sequence number counts, and is
-//!    left out if it removed the key, or is a token that counts no more. Write files of bounded size and sync each.
+//! 2. For each shard, link the files that go on as they are, and merge the others by key; of a key's rows the one with the
+//!    greatest sequence number counts, and is left out if it removed the key, or is a token that counts no more. Write files
+//!    of bounded size and sync each.
 //! 3. Sync the directories, commit, swap the link.
 //! 4. Remove the runs. The old generation stays for its grace.
 //!
-//! Only a batch of rows of each input is in memory.
+//! Only a batch of rows of each input is in memory, in columns, and in columns they are written.
 
-use std::{collections::VecDeque, mem, sync::Arc};
+use std::{collections::VecDeque, iter, mem, sync::Arc};
 
-use futures::FutureExt;
-use item::{Item, ShardId, Table, TableId, table::system};
+use item::{ShardId, Table, TableId, table::system};
 use store::{
     Error,
-    cache::Cache,
     env::Disk,
-    files::{ColdFile, ColumnTypes, FileId, FileWriter, ItemRow, NewFile},
+    files::{ColdFile, ColumnTypes, FileId, FileWriter, NewFile},
     manifest::{Edit, FileEntry, GENERATIONS_DIR, Manifest, Place, generation_dir},
 };
 
-use crate::job::{Report, Site, Step};
+use crate::{
+    inputs::{Inputs, Span},
+    job::{Report, Site, Step},
+    layout::{self, Extent, Part},
+};
 
-/// Rows written in one step.
+/// Rows written in one step, about.
 const STEP_ROWS: usize = 1024;
-/// Rows and bytes read of an input at a time, at most about.
-const BATCH_ROWS: u64 = 1024;
-const BATCH_BYTES: u64 = 4 << 20;
+/// Spans of rows in one step, long or short.
+const STEP_SPANS: usize = 1024;
 
 /// One table under way to its next generation.
 pub(crate) struct Merge {
@@ -51,7 +53,7 @@ struct Plan {
 
 enum State {
     Prepare,
-    Write { shard: ShardId, inputs: Vec<Input>, writer: Option<Box<FileWriter>> },
+    Write { shard: ShardId, parts: VecDeque<Part>, merging: Option<Merging> },
     Sync,
     Commit,
     Link,
@@ -59,11 +61,10 @@ enum State {
     Done,
 }
 
-/// Files of one shard that follow each other by key, read in order: a generation, or one run.
-struct Input {
-    files: VecDeque<Arc<ColdFile>>,
-    position: u64,
-    rows: VecDeque<ItemRow>,
+/// A part of a shard under way to files.
+struct Merging {
+    inputs: Inputs,
+    writer: Option<Box<FileWriter>>,
 }
 
 impl Merge {
@@ -98,9 +99,9 @@ impl Merge {
         Ok(match state {
             State::Prepare => {
                 make_empty(disk.as_ref(), &dir)?;
-                State::Write { shard: ShardId(0), inputs: plan.inputs_of(ShardId(0)), writer: None }
+                self.begin(plan, ShardId(0))
             }
-            State::Write { shard, inputs, writer } => self.write(plan, shard, inputs, writer)?,
+            State::Write { shard, parts, merging } => self.write(plan, shard, parts, merging)?,
             State::Sync => {
                 disk.sync_dir(&dir).map_err(Error::io("sync directory", dir))?;
                 disk.sync_dir(GENERATIONS_DIR).map_err(Error::io("sync directory", GENERATIONS_DIR))?;
@@ -119,39 +120,79 @@ impl Merge {
         })
     }
 
+    fn begin(&self, plan: &Plan, shard: ShardId) -> State {
+        // A file of a quarter of the greatest size is not small.
+        let parts = layout::parts(&plan.extents(shard), self.site.config.file_bytes_max / 4);
+        State::Write { shard, parts: parts.into(), merging: None }
+    }
+
     fn write(
         &mut self,
         plan: &Plan,
         shard: ShardId,
-        mut inputs: Vec<Input>,
-        mut writer: Option<Box<FileWriter>>,
+        mut parts: VecDeque<Part>,
+        merging: Option<Merging>,
     ) -> Result<State, Error> {
-        for _ in 0..STEP_ROWS {
-            let Some(row) = next_row(&mut inputs)? else {
+        let merging = match merging {
+            Some(merging) => self.merge(plan, shard, merging)?,
+            None => match parts.pop_front() {
+                Some(Part::Keep(file)) => {
+                    self.keep(plan, shard, file)?;
+                    None
+                }
+                Some(Part::Merge(files)) => Some(Merging { inputs: plan.inputs(shard, &files), writer: None }),
+                None => return self.next_shard(plan, shard),
+            },
+        };
+        Ok(State::Write { shard, parts, merging })
+    }
+
+    /// Does a step of a merge; answers what is left of it.
+    fn merge(&mut self, plan: &Plan, shard: ShardId, merging: Merging) -> Result<Option<Merging>, Error> {
+        let Merging { mut inputs, mut writer } = merging;
+        let mut rows = 0;
+        for _ in 0..STEP_SPANS {
+            let Some(Span { columns, rows: span }) = inputs.next_span()? else {
                 writer.map(|writer| self.finish(*writer)).transpose()?;
-                return self.next_shard(plan, shard);
+                return Ok(None);
             };
-            let is_kept = |item: &Item| !is_expired(&plan.table, item, plan.began_at_us);
-            if !row.item.as_ref().is_some_and(is_kept) {
+            if span.is_empty() {
                 continue;
             }
+            rows += span.len();
             let mut open = match writer {
                 Some(writer) => writer,
                 None => Box::new(FileWriter::create(self.site.store.disk().as_ref(), self.new_file(plan, shard))?),
             };
-            open.write(&row)?;
+            open.write_columns(&columns, span)?;
             writer = Some(open);
+            if rows >= STEP_ROWS {
+                break;
+            }
         }
         if writer.as_ref().is_some_and(|writer| writer.bytes() >= self.site.config.file_bytes_max) {
             writer.take().map(|writer| self.finish(*writer)).transpose()?;
         }
-        Ok(State::Write { shard, inputs, writer })
+        Ok(Some(Merging { inputs, writer }))
+    }
+
+    /// Gives a file another name in the new generation. Its bytes are on the disk since it was written.
+    fn keep(&mut self, plan: &Plan, shard: ShardId, file: usize) -> Result<(), Error> {
+        let before = &plan.entry(plan.files_of(shard)[file].id);
+        let entry = FileEntry { place: Place::Generation(plan.generation), ..FileEntry::clone(before) };
+        let path = entry.path();
+        self.site.store.disk().hard_link(&before.path(), &path).map_err(Error::io("link", path))?;
+        if before.place == Place::Run {
+            self.report.add(&entry);
+        }
+        self.files.push(entry);
+        Ok(())
     }
 
     fn next_shard(&mut self, plan: &Plan, shard: ShardId) -> Result<State, Error> {
         let next = ShardId(shard.0 + 1);
         if next.0 < self.site.store.shards() {
-            return Ok(State::Write { shard: next, inputs: plan.inputs_of(next), writer: None });
+            return Ok(self.begin(plan, next));
         }
         if self.files.is_empty() {
             // Readers of an empty table find its columns, not an empty directory.
@@ -168,15 +209,14 @@ impl Merge {
             shard,
             place: Place::Generation(plan.generation),
             types: Arc::clone(&plan.types),
+            with_removed: false,
             now_us: self.site.now_us(),
         }
     }
 
     fn finish(&mut self, writer: FileWriter) -> Result<(), Error> {
         let entry = writer.finish()?;
-        self.report.files += 1;
-        self.report.rows += entry.rows;
-        self.report.bytes += entry.bytes;
+        self.report.add(&entry);
         self.files.push(entry);
         Ok(())
     }
@@ -199,14 +239,17 @@ impl Merge {
             generations: [(plan.table.id, plan.generation)].into(),
             ..Edit::default()
         };
-        let residual: u64 = edit.added.iter().map(|entry| entry.residual_values).sum();
+        let is_kept = |entry: &&FileEntry| plan.inputs.iter().any(|input| input.id == entry.id);
+        let (kept, written): (Vec<_>, Vec<_>) = edit.added.iter().partition(is_kept);
+        let sum = |count: fn(&FileEntry) -> u64| written.iter().map(|entry| count(entry)).sum::<u64>();
         self.site.commit(&edit, opened)?;
         self.committed = true;
         self.site.discard(plan.inputs.iter().filter(|entry| entry.place == Place::Run).map(FileEntry::path));
         metrics::counter!("thalweg_compactor_merges_total").increment(1);
-        metrics::counter!("thalweg_compactor_merged_rows_total").increment(self.report.rows);
-        metrics::counter!("thalweg_compactor_merged_bytes_total").increment(self.report.bytes);
-        metrics::counter!("thalweg_compactor_residual_values_total").increment(residual);
+        metrics::counter!("thalweg_compactor_merged_rows_total").increment(sum(|entry| entry.rows));
+        metrics::counter!("thalweg_compactor_merged_bytes_total").increment(sum(|entry| entry.bytes));
+        metrics::counter!("thalweg_compactor_residual_values_total").increment(sum(|entry| entry.residual_values));
+        metrics::counter!("thalweg_compactor_kept_files_total").increment(kept.len() as u64);
         Ok(State::Link)
     }
 }
@@ -234,20 +277,38 @@ fn plan(site: &Site, table: TableId) -> Option<Plan> {
 }
 
 impl Plan {
-    fn inputs_of(&self, shard: ShardId) -> Vec<Input> {
-        let is_run =
-            |file: &&Arc<ColdFile>| self.inputs.iter().any(|entry| entry.id == file.id && entry.place == Place::Run);
-        let (runs, generation): (Vec<_>, Vec<_>) =
-            self.files.iter().filter(|file| file.shard == shard).partition(is_run);
-        let mut inputs = vec![Input::new(generation.into_iter().cloned().collect())];
-        inputs.extend(runs.into_iter().map(|run| Input::new(VecDeque::from([Arc::clone(run)]))));
-        inputs
+    fn files_of(&self, shard: ShardId) -> Vec<&Arc<ColdFile>> {
+        self.files.iter().filter(|file| file.shard == shard).collect()
     }
-}
 
-/// Is this the row of a transaction's token that counts no more? It is as good as absent.
-fn is_expired(table: &Table, item: &Item, now_us: u64) -> bool {
-    table.id == system::TOKENS && system::is_token_expired(item, now_us)
+    fn entry(&self, id: FileId) -> &FileEntry {
+        self.inputs.iter().find(|entry| entry.id == id).expect("the files are those of the inputs")
+    }
+
+    fn extents(&self, shard: ShardId) -> Vec<Extent> {
+        let extent = |file: &Arc<ColdFile>| Extent {
+            min_key: file.min_key.clone(),
+            max_key: file.max_key.clone(),
+            bytes: file.bytes,
+            is_finished: !file.may_have_removed() && *file.types() == *self.types && !self.expires(),
+        };
+        self.files_of(shard).into_iter().map(extent).collect()
+    }
+
+    /// Some of a shard's files, side by side.
+    fn inputs(&self, shard: ShardId, files: &[usize]) -> Inputs {
+        let all = self.files_of(shard);
+        let is_run = |file: &Arc<ColdFile>| self.entry(file.id).place == Place::Run;
+        let (runs, generation): (Vec<_>, Vec<_>) = files.iter().map(|at| Arc::clone(all[*at])).partition(is_run);
+        let runs = runs.into_iter().map(|run| VecDeque::from([run]));
+        let tokens_at_us = self.expires().then_some(self.began_at_us);
+        Inputs::new(&self.types, tokens_at_us, iter::once(generation.into()).chain(runs))
+    }
+
+    /// Are its rows tokens of transactions, of which some count no more?
+    fn expires(&self) -> bool {
+        self.table.id == system::TOKENS
+    }
 }
 
 /// Are the inputs still what the manifest names, so that the merge of them may replace them?
@@ -264,45 +325,4 @@ fn make_empty(disk: &dyn Disk, dir: &str) -> Result<(), Error> {
         disk.remove(&path).map_err(Error::io("remove", path))?;
     }
     Ok(())
-}
-
-/// The newest row of the least key, past the older ones.
-fn next_row(inputs: &mut [Input]) -> Result<Option<ItemRow>, Error> {
-    for input in inputs.iter_mut() {
-        input.fill()?;
-    }
-    let fronts = inputs.iter().enumerate().filter_map(|(at, input)| Some((at, input.rows.front()?)));
-    let newest_of_least = fronts.min_by(|(_, a), (_, b)| a.key.cmp(&b.key).then(b.sequence.cmp(&a.sequence)));
-    let Some(at) = newest_of_least.map(|(at, _)| at) else { return Ok(None) };
-    let newest = inputs[at].rows.pop_front();
-    if let Some(newest) = &newest {
-        for input in inputs.iter_mut() {
-            if input.rows.front().is_some_and(|older| older.key == newest.key) {
-                input.rows.pop_front();
-            }
-        }
-    }
-    Ok(newest)
-}
-
-impl Input {
-    fn new(files: VecDeque<Arc<ColdFile>>) -> Input {
-        Input { files, position: 0, rows: VecDeque::new() }
-    }
-
-    /// Has a row at the front, unless there are no more.
-    fn fill(&mut self) -> Result<(), Error> {
-        while self.rows.is_empty() {
-            let Some(file) = self.files.front() else { break };
-            let until = self.position + (BATCH_BYTES / file.row_bytes()).clamp(1, BATCH_ROWS);
-            let rows = file.read_rows(self.position..until, &Cache::Off).now_or_never();
-            self.rows = rows.expect("without a cache, reads complete at once")?.into();
-            self.position = until;
-            if self.position >= file.rows {
-                self.files.pop_front();
-                self.position = 0;
-            }
-        }
-        Ok(())
-    }
 }

@@ -6,6 +6,7 @@ mod support;
 use std::collections::BTreeMap;
 
 use item::{Item, Key};
+use store::env::OsDisk;
 use support::{Database, reading};
 
 /// A small generator: the same numbers every time.
@@ -67,4 +68,42 @@ async fn scans_and_gets_agree_with_a_map_through_flushes_merges_and_restarts() {
         }
         database.close().await;
     }
+}
+
+/// Runs of more rows than are read at a time, whose keys interleave, with new values for some and without others.
+#[tokio::test(flavor = "multi_thread")]
+async fn long_runs_that_interleave_are_merged_exactly() {
+    let root = tempfile::tempdir().unwrap();
+    let database = Database::open(root.path());
+    let table = database.create("readings").await;
+    let mut draws = Draws(11);
+    let mut model: BTreeMap<Key, Item> = BTreeMap::new();
+    let key = |item: &Item| Key::of_item(&table, item).unwrap();
+    for round in 0..3 {
+        let values = ["1", "2.5", "-1000000000000000000.125"];
+        let mut puts: BTreeMap<Key, Item> = BTreeMap::new();
+        for _ in 0..20_000 {
+            // Long stretches of the first devices in one round, of the last ones in another.
+            let (device, ts) = (draws.below(4) * draws.below(3 + round), draws.below(6_000));
+            let item = reading(device, ts, values[round as usize]);
+            puts.insert(key(&item), item);
+        }
+        model.extend(puts.clone());
+        database.put(&table, puts.into_values().collect()).await;
+        let gone: Vec<Item> = model.values().filter(|_| draws.below(20) == 0).cloned().collect();
+        gone.iter().for_each(|item| drop(model.remove(&key(item))));
+        database.remove(&table, gone).await;
+        assert!(database.store.seal().await.unwrap());
+        let mut flush = database.compactor.start(&compactor::Task::Flush);
+        while flush.step().unwrap() == compactor::Step::More {}
+        assert_eq!(database.scan(&table).await, model, "round {round}");
+    }
+    let rows: u64 = database.store.manifest().files.values().map(|entry| entry.rows).sum();
+    assert!(rows > model.len() as u64 + 1000, "runs have something in common");
+    let compacted = database.compactor.compact(None).await.unwrap();
+    assert_eq!(compacted[0].total.rows, model.len() as u64);
+    assert_eq!(database.scan(&table).await, model);
+    database.close().await;
+    let verified = compactor::verify(&OsDisk::open(root.path()).unwrap()).unwrap();
+    assert!(verified.problems.is_empty(), "{:?}", verified.problems);
 }

@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{collections::BTreeSet, os::unix::fs::MetadataExt, path::Path, sync::atomic::Ordering, time::Duration};
 
 use compactor::{Config, Step, Task};
 use support::{Database, START_US, number, published, reading};
@@ -26,11 +26,18 @@ async fn a_merge_swaps_the_link_and_the_old_generation_goes_after_its_grace() {
     assert_eq!(again[0].written, compactor::Report::default(), "nothing changed, nothing is written");
     assert_eq!(again[0].generation, 1);
 
-    database.put(&table, vec![reading(1, 1000, "2.25")]).await;
+    database.put(&table, vec![reading(1, 1000, "2.5")]).await;
     let second = database.compactor.compact(None).await.unwrap();
     assert_eq!((second[0].generation, second[0].total.rows), (2, 101));
-    assert!(published(root.path(), "readings").iter().all(|name| !files.contains(name)), "names are not used again");
     let old = root.path().join(format!("cold/generations/{}-1", table.id.0));
+    let inode = |path: &Path| std::fs::metadata(path).unwrap().ino();
+    let (kept, new): (Vec<_>, Vec<_>) =
+        published(root.path(), "readings").into_iter().partition(|name| files.contains(name));
+    assert_eq!((kept.len(), new.len()), (files.len() - 1, 1), "only the shard with a new row is merged");
+    assert!(
+        kept.iter().all(|name| inode(&old.join(name)) == inode(&link.join(name))),
+        "a name stands for the same bytes"
+    );
     assert_eq!(std::fs::read_dir(&old).unwrap().count(), files.len());
     assert_eq!(std::fs::read_dir(root.path().join("cold/runs")).unwrap().count(), 0, "merged runs are removed");
     assert_eq!(database.compactor.next_task(), None);
@@ -129,4 +136,81 @@ async fn the_background_publishes_what_is_written_and_stops_when_told() {
     stop.send(true).unwrap();
     tokio::time::timeout(Duration::from_secs(20), background).await.unwrap().unwrap();
     assert_eq!(database.scan(&table).await.len(), 1);
+}
+
+/// Writes sealed rows to runs.
+async fn flush(database: &Database) {
+    assert!(database.store.seal().await.unwrap());
+    let mut job = database.compactor.start(&Task::Flush);
+    while job.step().unwrap() == Step::More {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_apart_go_on_as_they_are_until_rows_or_types_change() {
+    let root = tempfile::tempdir().unwrap();
+    // No file is small.
+    let config = Config { file_bytes_max: 1, ..Config::default() };
+    let database = Database::open_with(root.path(), config, START_US);
+    let table = database.create("readings").await;
+    let of_devices =
+        |devices: std::ops::Range<u64>| devices.map(|device| reading(device, 1, "1.5")).collect::<Vec<_>>();
+    let ids = || -> BTreeSet<_> {
+        let manifest = database.store.manifest();
+        manifest.files.values().filter(|entry| entry.rows > 0).map(|entry| entry.id).collect()
+    };
+    database.put(&table, of_devices(100..160)).await;
+    flush(&database).await;
+    let runs = ids();
+    let published_first = database.compactor.compact(None).await.unwrap().remove(0);
+    assert_eq!((published_first.written.rows, published_first.total.rows), (60, 60));
+    assert_eq!(ids(), runs, "the first runs are the first generation");
+    assert_eq!(std::fs::read_dir(root.path().join("cold/runs")).unwrap().count(), 0);
+
+    database.put(&table, of_devices(300..360)).await;
+    let second = database.compactor.compact(None).await.unwrap().remove(0);
+    assert_eq!((second.written.rows, second.total.rows), (60, 120));
+    assert!(ids().is_superset(&runs), "greater keys leave them as they are");
+    assert_eq!(published(root.path(), "readings").len(), ids().len());
+
+    let before = ids();
+    database.remove(&table, of_devices(100..101)).await;
+    let third = database.compactor.compact(None).await.unwrap().remove(0);
+    assert_eq!(third.total.rows, 119);
+    assert_eq!(ids().intersection(&before).count(), before.len() - 1, "one file had the removed key");
+    assert_eq!(third.written.files, 1);
+
+    let before = ids();
+    database.put(&table, vec![reading(500, 1, "1.125")]).await;
+    let fourth = database.compactor.compact(None).await.unwrap().remove(0);
+    assert_eq!((fourth.written.rows, fourth.total.rows), (120, 120), "all files have the wider column");
+    assert!(ids().is_disjoint(&before));
+    assert_eq!(database.scan(&table).await.len(), 120);
+    database.close().await;
+    let verified = compactor::verify(&store::env::OsDisk::open(root.path()).unwrap()).unwrap();
+    assert!(verified.problems.is_empty(), "{:?}", verified.problems);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn types_that_widen_late_in_a_flush_hold_in_all_of_its_files() {
+    let root = tempfile::tempdir().unwrap();
+    let database = Database::open(root.path());
+    let table = database.create("readings").await;
+    let other = database.create("others").await;
+    let mut items: Vec<_> = (0..9000).map(|at| reading(at % 7, at, "1.5")).collect();
+    items[8000] = reading(8000 % 7, 8000, "123456789012345678.25");
+    items[8500].insert("note", item::Value::from("late"));
+    database.put(&other, vec![reading(1, 1, "7")]).await;
+    database.put(&table, items).await;
+    let expected = database.scan(&table).await;
+    flush(&database).await;
+    let manifest = database.store.manifest();
+    let view = database.store.view();
+    let types = &manifest.cold_tables[&table.id].types;
+    assert_eq!(types.columns().len(), 4);
+    assert!(view.files.table_files(table.id).all(|file| file.types() == types));
+    assert_eq!(manifest.files.values().map(|entry| entry.residual_values).sum::<u64>(), 0);
+    let runs = std::fs::read_dir(root.path().join("cold/runs")).unwrap().count();
+    assert_eq!(runs, manifest.files.len(), "what was given up is removed");
+    assert_eq!(database.scan(&table).await, expected);
+    assert_eq!(database.scan(&other).await.len(), 1);
 }

@@ -76,6 +76,10 @@ impl<'a> Reader<'a> {
 
     /// A varint of up to 128 bits; a longer form than needed is refused.
     pub(crate) fn varint(&mut self, what: &'static str) -> Result<u128, CodecError> {
+        // Most are a length or a number of few digits, and 16-byte arithmetic is slow.
+        if let Some(short) = self.short_varint() {
+            return Ok(short.into());
+        }
         let start = self.offset;
         let mut value = 0u128;
         for shift in (0..128).step_by(7) {
@@ -90,6 +94,21 @@ impl<'a> Reader<'a> {
             }
         }
         self.error(start, what)
+    }
+
+    /// A varint of up to four bytes, in its shortest form; none, and nothing read, if what comes is not one.
+    fn short_varint(&mut self) -> Option<u32> {
+        let bytes = self.bytes.get(self.offset..)?;
+        let mut value = 0;
+        for (at, &byte) in bytes.iter().take(4).enumerate() {
+            value |= u32::from(byte & 0x7f) << (7 * at);
+            if byte & 0x80 == 0 {
+                let is_shortest = byte != 0 || at == 0;
+                self.offset += if is_shortest { at + 1 } else { 0 };
+                return is_shortest.then_some(value);
+            }
+        }
+        None
     }
 
     /// A varint that fits `T`.

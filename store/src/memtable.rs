@@ -34,6 +34,8 @@ struct TableRows {
     partitions: BTreeMap<Bytes, Partition>,
     /// Rows that are not removed.
     live: u64,
+    /// Rows that are.
+    removed: u64,
     /// Encoded bytes of their images.
     image_bytes: u64,
 }
@@ -53,6 +55,8 @@ impl TableRows {
         };
         let replaced = partition.insert(key.sort, state);
         let freed = replaced.as_ref().and_then(image_bytes);
+        let was_removed = replaced.as_ref().is_some_and(|before| before.image.is_none());
+        self.removed = self.removed + u64::from(added.is_none()) - u64::from(was_removed);
         self.live = self.live + u64::from(added.is_some()) - u64::from(freed.is_some());
         self.image_bytes = self.image_bytes + added.unwrap_or(0) as u64 - freed.unwrap_or(0) as u64;
         let new_row_bytes = if replaced.is_some() { 0 } else { sort_bytes + ROW_OVERHEAD_BYTES };
@@ -153,6 +157,11 @@ impl Memtable {
     /// Live rows of a table here, and the bytes of their encodings.
     pub fn size(&self, table: TableId) -> (u64, u64) {
         self.read().get(&table).map_or((0, 0), |rows| (rows.live, rows.image_bytes))
+    }
+
+    /// Does it have rows of a table that are removed?
+    pub fn has_removed(&self, table: TableId) -> bool {
+        self.read().get(&table).is_some_and(|rows| rows.removed > 0)
     }
 
     /// Forgets the rows of a table. Their memory still counts until this memtable goes.

@@ -17,12 +17,13 @@ use parquet::{
         push_decoder::ParquetPushDecoderBuilder,
     },
     errors::ParquetError,
-    file::metadata::{PageIndexPolicy, ParquetMetaDataPushDecoder},
+    file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder},
 };
 
 use super::{
     FileId, ItemRow, KeyRange, Row,
     decode::{Batch, Projection},
+    encode,
     footer::{BLOCK_ROWS, Footer},
     types::ColumnTypes,
 };
@@ -69,8 +70,10 @@ impl ColdFile {
         if bytes != entry.bytes {
             return Err(corrupt(format!("it has {bytes} bytes, the manifest says {}", entry.bytes)));
         }
-        let reader = read_metadata(file.as_ref(), bytes, &path)?;
-        let footer = Footer::from_metadata(reader.metadata(), &path)?;
+        let metadata = Arc::new(read_metadata(file.as_ref(), bytes, &path)?);
+        let footer = Footer::from_metadata(&metadata, &path)?;
+        let options = ArrowReaderOptions::new().with_schema(encode::schema(&footer.types, footer.with_deleted));
+        let reader = ArrowReaderMetadata::try_new(metadata, options).map_err(|error| corrupt(error.to_string()))?;
         let rows = u64::try_from(reader.metadata().file_metadata().num_rows()).unwrap_or_default();
         if rows != entry.rows {
             return Err(corrupt(format!("it has {rows} rows, the manifest says {}", entry.rows)));
@@ -170,11 +173,29 @@ impl ColdFile {
         &self.footer.types
     }
 
+    /// May some of its rows be of removed keys? Then it has a column more than the files of a generation.
+    pub fn may_have_removed(&self) -> bool {
+        self.footer.with_deleted
+    }
+
     /// Bytes of a row before compression, on average, at least 1.
     pub fn row_bytes(&self) -> u64 {
         let groups = self.reader.metadata().row_groups().iter();
         let bytes: u64 = groups.map(|group| u64::try_from(group.total_byte_size()).unwrap_or_default()).sum();
         bytes / self.rows.max(1) + 1
+    }
+
+    pub(super) fn footer(&self) -> &Footer {
+        &self.footer
+    }
+
+    pub(super) fn reader(&self) -> &ArrowReaderMetadata {
+        &self.reader
+    }
+
+    /// Reads bytes past the cache.
+    pub(super) fn read_range(&self, range: Range<u64>) -> Result<Bytes, Error> {
+        read_range(self.file.as_ref(), range, self.bytes, &self.path)
     }
 
     /// How many rows have a key less than `key`.
@@ -274,7 +295,7 @@ impl ColdFile {
         self.corrupt(error.to_string())
     }
 
-    fn corrupt(&self, what: String) -> Error {
+    pub(super) fn corrupt(&self, what: String) -> Error {
         Error::Corrupt { path: self.path.clone(), offset: 0, what }
     }
 }
@@ -286,16 +307,16 @@ impl From<ItemRow> for Row {
     }
 }
 
-fn read_metadata(file: &dyn DiskFile, length: u64, path: &str) -> Result<ArrowReaderMetadata, Error> {
+fn read_metadata(file: &dyn DiskFile, length: u64, path: &str) -> Result<ParquetMetaData, Error> {
     let malformed =
         |error: ParquetError| Error::Corrupt { path: path.to_owned(), offset: length, what: error.to_string() };
     let mut decoder = ParquetMetaDataPushDecoder::try_new(length)
         .map_err(malformed)?
         .with_column_index_policy(PageIndexPolicy::Skip)
         .with_offset_index_policy(PageIndexPolicy::Required);
-    let metadata = loop {
+    loop {
         match decoder.try_decode().map_err(malformed)? {
-            DecodeResult::Data(metadata) => break metadata,
+            DecodeResult::Data(metadata) => return Ok(metadata),
             DecodeResult::NeedsData(ranges) => {
                 let read = |range: &Range<u64>| read_range(file, range.clone(), length, path);
                 let parts = ranges.iter().map(read).collect::<Result<Vec<Bytes>, Error>>()?;
@@ -303,9 +324,7 @@ fn read_metadata(file: &dyn DiskFile, length: u64, path: &str) -> Result<ArrowRe
             }
             DecodeResult::Finished => return Err(malformed(ParquetError::General("the footer ends early".to_owned()))),
         }
-    };
-    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    ArrowReaderMetadata::try_new(Arc::new(metadata), options).map_err(malformed)
+    }
 }
 
 fn read_range(file: &dyn DiskFile, range: Range<u64>, length: u64, path: &str) -> Result<Bytes, Error> {

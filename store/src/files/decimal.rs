@@ -9,6 +9,17 @@ pub(super) const NARROW_DIGITS: u8 = 18;
 /// Digits that a 16-byte decimal holds.
 pub(super) const WIDE_DIGITS: u8 = 38;
 
+/// Powers of ten that 8 bytes hold.
+const POWERS: [i64; NARROW_DIGITS as usize + 1] = {
+    let mut powers = [1; NARROW_DIGITS as usize + 1];
+    let mut at = 1;
+    while at < powers.len() {
+        powers[at] = powers[at - 1] * 10;
+        at += 1;
+    }
+    powers
+};
+
 /// The type of a number column, `before` so far, that holds `number` too; none if there is no such type.
 pub(super) fn widened(before: Option<ColumnType>, number: &Number) -> Option<ColumnType> {
     if let Some(ColumnType::Time(before)) = before {
@@ -39,6 +50,41 @@ pub(super) fn precision(integer_digits: u8, scale: u8) -> Option<u8> {
     }
 }
 
+/// Are decimals of that shape stored in 8 bytes?
+pub(super) fn is_narrow(integer_digits: u8, scale: u8) -> bool {
+    precision(integer_digits, scale) == Some(NARROW_DIGITS)
+}
+
+/// Does a column of this type hold `number` as it is?
+pub(super) fn holds(column_type: ColumnType, number: &Number) -> bool {
+    match column_type {
+        ColumnType::Decimal { integer_digits, scale } if is_narrow(integer_digits, scale) => {
+            to_narrow(number, integer_digits, scale).is_some()
+        }
+        ColumnType::Decimal { integer_digits, scale } => to_decimal(number, integer_digits, scale).is_some(),
+        ColumnType::Time(unit) => to_time(number, unit).is_some(),
+        ColumnType::String | ColumnType::Binary | ColumnType::Bool | ColumnType::Null => false,
+    }
+}
+
+/// `number` times `10^scale`, if a narrow decimal column of that shape holds it.
+pub(super) fn to_narrow(number: &Number, integer_digits: u8, scale: u8) -> Option<i64> {
+    let unscaled = unscaled(number, scale)?;
+    let digits = usize::from(integer_digits) + usize::from(scale);
+    (unscaled.unsigned_abs() < POWERS.get(digits)?.unsigned_abs()).then_some(unscaled)
+}
+
+/// As [`Number::unscaled`], in 8 bytes.
+fn unscaled(number: &Number, scale: u8) -> Option<i64> {
+    let power = usize::try_from(i32::from(number.exponent()) + i32::from(scale));
+    let digits = i64::try_from(number.digits()).ok()?;
+    if digits == 0 {
+        return Some(0);
+    }
+    let magnitude = digits.checked_mul(*POWERS.get(power.ok()?)?)?;
+    Some(if number.is_negative() { -magnitude } else { magnitude })
+}
+
 /// `number` times `10^scale`, if a decimal column of that shape holds it.
 pub(super) fn to_decimal(number: &Number, integer_digits: u8, scale: u8) -> Option<i128> {
     if number.integer_digits() > u32::from(integer_digits) {
@@ -49,7 +95,7 @@ pub(super) fn to_decimal(number: &Number, integer_digits: u8, scale: u8) -> Opti
 
 /// Milliseconds as a count of `unit`, if it is a whole one that fits.
 pub(super) fn to_time(milliseconds: &Number, unit: TimeUnit) -> Option<i64> {
-    i64::try_from(milliseconds.unscaled(scale_of(unit))?).ok()
+    unscaled(milliseconds, scale_of(unit))
 }
 
 /// A count of `unit` as milliseconds.

@@ -1,15 +1,16 @@
 //! Columns to rows.
 
 use arrow_array::{
-    Array, BinaryArray, BooleanArray, Decimal128Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
-    TimestampMillisecondArray, TimestampNanosecondArray, cast::AsArray,
+    Array, BinaryArray, BooleanArray, Decimal64Array, Decimal128Array, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray, TimestampMillisecondArray, TimestampNanosecondArray, cast::AsArray,
 };
 use bytes::Bytes;
 use item::{Item, Key, KeyAttribute, Number, SequenceNumber, Value, key};
 
 use super::{
     ItemRow, decimal,
-    footer::Footer,
+    footer::{Footer, KeyAttributes},
+    keys::Keys,
     types::{ColumnType, TimeUnit},
 };
 
@@ -63,7 +64,8 @@ enum Cells {
     Binary(BinaryArray),
     Bool(BooleanArray),
     Null(BooleanArray),
-    Decimal { values: Decimal128Array, scale: u8 },
+    Narrow { values: Decimal64Array, scale: u8 },
+    Wide { values: Decimal128Array, scale: u8 },
     Millis(TimestampMillisecondArray),
     Micros(TimestampMicrosecondArray),
     Nanos(TimestampNanosecondArray),
@@ -103,20 +105,79 @@ impl Batch {
 
     /// The key at `row`; an error says what is wrong with it.
     pub(super) fn key(&self, footer: &Footer, row: usize) -> Result<Key, String> {
-        let residual = self.residual(row)?;
-        let encode = |attribute: &KeyAttribute, encoded: &mut Vec<u8>| -> Result<(), String> {
-            let mut value = residual.as_ref().and_then(|item| item.get(&attribute.name).cloned());
-            for (_, cells) in self.columns.iter().filter(|(name, _)| *name == attribute.name) {
-                value = cells.value(row)?.or(value);
-            }
-            let value = value.ok_or_else(|| format!("row {row} has no key attribute {:?}", attribute.name))?;
-            key::encode_component(&attribute.name, &value, attribute.key_type, encoded)
-                .map_err(|error| format!("row {row}: {error}"))
-        };
         let (mut partition, mut sort) = (Vec::new(), Vec::new());
-        encode(&footer.key.partition, &mut partition)?;
-        footer.key.sort.iter().try_for_each(|attribute| encode(attribute, &mut sort))?;
-        Ok(Key { partition: Bytes::from(partition), sort: Bytes::from(sort) })
+        let put = |attribute: &KeyAttribute, bytes: &mut Vec<u8>| {
+            self.put_component(attribute, self.cells_of(attribute), row, bytes)
+        };
+        put(&footer.key.partition, &mut partition)?;
+        footer.key.sort.iter().try_for_each(|attribute| put(attribute, &mut sort))?;
+        Ok(Key { partition: partition.into(), sort: sort.into() })
+    }
+
+    /// The keys of all rows; an error says what is wrong with one.
+    pub(super) fn keys(&self, footer: &Footer) -> Result<Keys, String> {
+        let KeyAttributes { partition, sort } = &footer.key;
+        let partition_cells: Vec<&Cells> = self.cells_of(partition).collect();
+        let sort: Vec<(&KeyAttribute, Vec<&Cells>)> =
+            sort.iter().map(|attribute| (attribute, self.cells_of(attribute).collect())).collect();
+        let mut keys = Keys::with_capacity(self.rows);
+        for row in 0..self.rows {
+            let put_partition =
+                |bytes: &mut Vec<u8>| self.put_component(partition, partition_cells.iter().copied(), row, bytes);
+            let put_sort = |bytes: &mut Vec<u8>| {
+                let mut components = sort.iter();
+                components.try_for_each(|(it, cells)| self.put_component(it, cells.iter().copied(), row, bytes))
+            };
+            if row > 0 && partition_cells.iter().any(|cells| cells.repeats_text(row)) {
+                keys.push_in_partition(put_sort)?;
+            } else {
+                keys.push(put_partition, put_sort)?;
+            }
+        }
+        Ok(keys)
+    }
+
+    /// The sequence numbers, every row with one; an error says which has none.
+    pub(super) fn sequences(&self) -> Result<&Int64Array, String> {
+        let sequences = self.sequence.as_ref().ok_or("there are no sequence numbers")?;
+        match (0..self.rows).find(|row| sequences.is_null(*row) || sequences.value(*row) < 0) {
+            Some(row) => Err(format!("row {row} has no sequence number")),
+            None => Ok(sequences),
+        }
+    }
+
+    /// Which rows are of removed keys, where there may be some.
+    pub(super) fn removed(&self) -> Option<&BooleanArray> {
+        self.deleted.as_ref()
+    }
+
+    /// The texts of the residual column.
+    pub(super) fn residual_texts(&self) -> Option<&StringArray> {
+        self.residual.as_ref()
+    }
+
+    /// Appends a row's key component.
+    fn put_component<'a>(
+        &self,
+        attribute: &KeyAttribute,
+        cells: impl Iterator<Item = &'a Cells>,
+        row: usize,
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), String> {
+        let mut value = None;
+        for cells in cells {
+            value = cells.value(row)?.or(value);
+        }
+        if value.is_none() {
+            value = self.residual(row)?.and_then(|mut item| item.0.remove(&attribute.name));
+        }
+        let value = value.ok_or_else(|| format!("row {row} has no key attribute {:?}", attribute.name))?;
+        key::encode_component(&attribute.name, &value, attribute.key_type, bytes)
+            .map_err(|error| format!("row {row}: {error}"))
+    }
+
+    fn cells_of<'a>(&'a self, attribute: &'a KeyAttribute) -> impl Iterator<Item = &'a Cells> {
+        self.columns.iter().filter(|(name, _)| *name == attribute.name).map(|(_, cells)| cells)
     }
 
     /// The row at `row`; an error says what is wrong with it.
@@ -150,11 +211,24 @@ impl Cells {
             ColumnType::Binary => Cells::Binary(array.as_binary_opt()?.clone()),
             ColumnType::Bool => Cells::Bool(array.as_boolean_opt()?.clone()),
             ColumnType::Null => Cells::Null(array.as_boolean_opt()?.clone()),
-            ColumnType::Decimal { scale, .. } => Cells::Decimal { values: array.as_primitive_opt()?.clone(), scale },
+            ColumnType::Decimal { integer_digits, scale } if decimal::is_narrow(integer_digits, scale) => {
+                Cells::Narrow { values: array.as_primitive_opt()?.clone(), scale }
+            }
+            ColumnType::Decimal { scale, .. } => Cells::Wide { values: array.as_primitive_opt()?.clone(), scale },
             ColumnType::Time(TimeUnit::Millis) => Cells::Millis(array.as_primitive_opt()?.clone()),
             ColumnType::Time(TimeUnit::Micros) => Cells::Micros(array.as_primitive_opt()?.clone()),
             ColumnType::Time(TimeUnit::Nanos) => Cells::Nanos(array.as_primitive_opt()?.clone()),
         })
+    }
+
+    /// Is this the text of the row before?
+    fn repeats_text(&self, row: usize) -> bool {
+        match self {
+            Cells::String(values) => {
+                values.is_valid(row) && values.is_valid(row - 1) && values.value(row) == values.value(row - 1)
+            }
+            _ => false,
+        }
     }
 
     fn value(&self, row: usize) -> Result<Option<Value>, String> {
@@ -162,7 +236,8 @@ impl Cells {
             Cells::String(values) => values,
             Cells::Binary(values) => values,
             Cells::Bool(values) | Cells::Null(values) => values,
-            Cells::Decimal { values, .. } => values,
+            Cells::Narrow { values, .. } => values,
+            Cells::Wide { values, .. } => values,
             Cells::Millis(values) => values,
             Cells::Micros(values) => values,
             Cells::Nanos(values) => values,
@@ -175,15 +250,17 @@ impl Cells {
             Cells::Binary(values) => Value::Binary(Bytes::copy_from_slice(values.value(row))),
             Cells::Bool(values) => Value::Bool(values.value(row)),
             Cells::Null(_) => Value::Null,
-            Cells::Decimal { values, scale } => {
-                let number = Number::from_unscaled(values.value(row), *scale);
-                Value::Number(number.map_err(|error| format!("row {row}: {error}"))?)
-            }
+            Cells::Narrow { values, scale } => decimal(i128::from(values.value(row)), *scale, row)?,
+            Cells::Wide { values, scale } => decimal(values.value(row), *scale, row)?,
             Cells::Millis(values) => time(values.value(row), TimeUnit::Millis),
             Cells::Micros(values) => time(values.value(row), TimeUnit::Micros),
             Cells::Nanos(values) => time(values.value(row), TimeUnit::Nanos),
         }))
     }
+}
+
+fn decimal(unscaled: i128, scale: u8, row: usize) -> Result<Value, String> {
+    Number::from_unscaled(unscaled, scale).map(Value::Number).map_err(|error| format!("row {row}: {error}"))
 }
 
 fn time(count: i64, unit: TimeUnit) -> Value {

@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use arrow_array::{
     ArrayRef, RecordBatch, TimestampMicrosecondArray, TimestampMillisecondArray, TimestampNanosecondArray,
-    builder::{ArrayBuilder, BinaryBuilder, BooleanBuilder, Decimal128Builder, Int64Builder, StringBuilder},
+    builder::{
+        ArrayBuilder, BinaryBuilder, BooleanBuilder, Decimal64Builder, Decimal128Builder, Int64Builder, StringBuilder,
+    },
 };
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 use item::{CodecError, SequenceNumber, Value, ValueRef};
@@ -31,14 +33,18 @@ pub(super) fn schema(types: &ColumnTypes, with_deleted: bool) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-fn data_type(column_type: ColumnType) -> DataType {
+pub(super) fn data_type(column_type: ColumnType) -> DataType {
     match column_type {
         ColumnType::String => DataType::Utf8,
         ColumnType::Binary => DataType::Binary,
         ColumnType::Bool | ColumnType::Null => DataType::Boolean,
         ColumnType::Decimal { integer_digits, scale } => {
             let (precision, scale) = decimal_shape(integer_digits, scale);
-            DataType::Decimal128(precision, scale)
+            if precision == decimal::NARROW_DIGITS {
+                DataType::Decimal64(precision, scale)
+            } else {
+                DataType::Decimal128(precision, scale)
+            }
         }
         ColumnType::Time(unit) => {
             let unit = match unit {
@@ -66,6 +72,7 @@ pub(super) struct RowEncoder {
     deleted: Option<BooleanBuilder>,
     rows: usize,
     bytes: usize,
+    outgrown: bool,
 }
 
 enum ColumnBuilder {
@@ -73,7 +80,8 @@ enum ColumnBuilder {
     Binary(BinaryBuilder),
     Bool(BooleanBuilder),
     Null(BooleanBuilder),
-    Decimal { values: Decimal128Builder, integer_digits: u8, scale: u8 },
+    Narrow { values: Decimal64Builder, integer_digits: u8, scale: u8 },
+    Wide { values: Decimal128Builder, integer_digits: u8, scale: u8 },
     Time { values: Vec<Option<i64>>, unit: TimeUnit },
 }
 
@@ -88,6 +96,7 @@ impl RowEncoder {
             deleted: with_deleted.then(BooleanBuilder::new),
             rows: 0,
             bytes: 0,
+            outgrown: false,
         }
     }
 
@@ -105,6 +114,11 @@ impl RowEncoder {
         self.bytes
     }
 
+    /// Was there a value that no column holds, though wider ones would?
+    pub(super) fn is_outgrown(&self) -> bool {
+        self.outgrown
+    }
+
     /// Adds a row of `bytes`, about; answers how many values went to the residual column. `attributes` come in order of
     /// their names; of a removed key, they are its key's. After an error the encoder is of no more use.
     pub(super) fn push<'a>(
@@ -120,6 +134,7 @@ impl RowEncoder {
             let (name, value) = attribute?;
             let column = ascending.slots(name).and_then(|slots| slots.column(&value));
             if !column.is_some_and(|column| self.columns[column].push(&value)) {
+                self.outgrown |= self.types.would_widen(name, &value);
                 left_over.insert(name, value.to_value()?);
             }
         }
@@ -142,7 +157,7 @@ impl RowEncoder {
 
     /// The rows since the last batch.
     pub(super) fn take_batch(&mut self) -> Result<RecordBatch, ArrowError> {
-        let mut arrays = self.columns.iter_mut().map(ColumnBuilder::finish).collect::<Result<Vec<ArrayRef>, _>>()?;
+        let mut arrays: Vec<ArrayRef> = self.columns.iter_mut().map(ColumnBuilder::finish).collect();
         arrays.push(Arc::new(self.residual.finish()));
         arrays.push(Arc::new(self.sequence.finish()));
         if let Some(column) = &mut self.deleted {
@@ -161,9 +176,13 @@ impl ColumnBuilder {
             ColumnType::Binary => ColumnBuilder::Binary(BinaryBuilder::new()),
             ColumnType::Bool => ColumnBuilder::Bool(BooleanBuilder::new()),
             ColumnType::Null => ColumnBuilder::Null(BooleanBuilder::new()),
+            ColumnType::Decimal { integer_digits, scale } if decimal::is_narrow(integer_digits, scale) => {
+                let values = Decimal64Builder::new().with_data_type(data_type(column_type));
+                ColumnBuilder::Narrow { values, integer_digits, scale }
+            }
             ColumnType::Decimal { integer_digits, scale } => {
                 let values = Decimal128Builder::new().with_data_type(data_type(column_type));
-                ColumnBuilder::Decimal { values, integer_digits, scale }
+                ColumnBuilder::Wide { values, integer_digits, scale }
             }
             ColumnType::Time(unit) => ColumnBuilder::Time { values: Vec::new(), unit },
         }
@@ -176,7 +195,13 @@ impl ColumnBuilder {
             (ColumnBuilder::Binary(values), ValueRef::Binary(bytes)) => values.append_value(bytes),
             (ColumnBuilder::Bool(values), ValueRef::Bool(value)) => values.append_value(*value),
             (ColumnBuilder::Null(values), ValueRef::Null) => values.append_value(true),
-            (ColumnBuilder::Decimal { values, integer_digits, scale }, ValueRef::Number(number)) => {
+            (ColumnBuilder::Narrow { values, integer_digits, scale }, ValueRef::Number(number)) => {
+                match decimal::to_narrow(number, *integer_digits, *scale) {
+                    Some(unscaled) => values.append_value(unscaled),
+                    None => return false,
+                }
+            }
+            (ColumnBuilder::Wide { values, integer_digits, scale }, ValueRef::Number(number)) => {
                 match decimal::to_decimal(number, *integer_digits, *scale) {
                     Some(unscaled) => values.append_value(unscaled),
                     None => return false,
@@ -196,7 +221,8 @@ impl ColumnBuilder {
             ColumnBuilder::String(values) => values.append_null(),
             ColumnBuilder::Binary(values) => values.append_null(),
             ColumnBuilder::Bool(values) | ColumnBuilder::Null(values) => values.append_null(),
-            ColumnBuilder::Decimal { values, .. } => values.append_null(),
+            ColumnBuilder::Narrow { values, .. } => values.append_null(),
+            ColumnBuilder::Wide { values, .. } => values.append_null(),
             ColumnBuilder::Time { values, .. } => values.push(None),
         }
     }
@@ -207,20 +233,19 @@ impl ColumnBuilder {
             ColumnBuilder::String(values) => values.len(),
             ColumnBuilder::Binary(values) => values.len(),
             ColumnBuilder::Bool(values) | ColumnBuilder::Null(values) => values.len(),
-            ColumnBuilder::Decimal { values, .. } => values.len(),
+            ColumnBuilder::Narrow { values, .. } => values.len(),
+            ColumnBuilder::Wide { values, .. } => values.len(),
             ColumnBuilder::Time { values, .. } => values.len(),
         }
     }
 
-    fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
-        Ok(match self {
+    fn finish(&mut self) -> ArrayRef {
+        match self {
             ColumnBuilder::String(values) => Arc::new(values.finish()),
             ColumnBuilder::Binary(values) => Arc::new(values.finish()),
             ColumnBuilder::Bool(values) | ColumnBuilder::Null(values) => Arc::new(values.finish()),
-            ColumnBuilder::Decimal { values, integer_digits, scale } => {
-                let (precision, scale) = decimal_shape(*integer_digits, *scale);
-                Arc::new(values.finish().with_precision_and_scale(precision, scale)?)
-            }
+            ColumnBuilder::Narrow { values, .. } => Arc::new(values.finish()),
+            ColumnBuilder::Wide { values, .. } => Arc::new(values.finish()),
             ColumnBuilder::Time { values, unit } => {
                 let values = std::mem::take(values);
                 match unit {
@@ -229,6 +254,6 @@ impl ColumnBuilder {
                     TimeUnit::Nanos => Arc::new(TimestampNanosecondArray::from(values).with_timezone(ZONE)),
                 }
             }
-        })
+        }
     }
 }

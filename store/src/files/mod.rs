@@ -2,13 +2,17 @@
 //!
 //! [`ColumnTypes`] say what columns a table has. A [`FileWriter`] takes rows in key order and makes a file; a
 //! [`ColdFile`] finds rows in it by key, through the [`crate::cache::Cache`]. Every file tells its own columns, key
-//! attributes and key index in its footer, so reading needs no manifest. A [`FileSet`] is all files of one view.
+//! attributes and key index in its footer, so reading needs no manifest. A [`FileSet`] is all files of one view. A
+//! [`ColumnReader`] reads rows as [`Columns`], which a writer takes as they are: merging makes no items.
 
 mod cold_file;
+mod columns;
 mod decimal;
 mod decode;
 mod encode;
 mod footer;
+mod gather;
+mod keys;
 mod names;
 mod residual;
 mod set;
@@ -20,6 +24,7 @@ mod writer;
 use item::{Image, Item, Key, SequenceNumber};
 
 pub use cold_file::ColdFile;
+pub use columns::{ColumnReader, Columns};
 pub use names::{DELETED_COLUMN, RESIDUAL_COLUMN, SEQUENCE_COLUMN};
 pub use set::FileSet;
 pub use types::{COLUMNS_MAX, Column, ColumnType, ColumnTypes, TimeUnit};

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use item::{Number, Value};
-use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde::{Serialize, Serializer, de::IgnoredAny, ser::SerializeMap};
 use serde_json::Value as Json;
 
 /// The text for these attributes.
@@ -24,6 +24,14 @@ pub(super) fn from_text(text: &str) -> Result<BTreeMap<String, Value>, String> {
     match serde_json::from_str(text) {
         Ok(Json::Object(attributes)) => values(attributes),
         Ok(_) => Err("the residual is not an object".to_owned()),
+        Err(error) => Err(format!("the residual is not JSON: {error}")),
+    }
+}
+
+/// How many attributes a text has; an error says what is wrong with it.
+pub(super) fn count(text: &str) -> Result<u64, String> {
+    match serde_json::from_str::<BTreeMap<String, IgnoredAny>>(text) {
+        Ok(attributes) => Ok(attributes.len() as u64),
         Err(error) => Err(format!("the residual is not JSON: {error}")),
     }
 }

@@ -16,38 +16,53 @@ use crate::{
     manifest::{FileEntry, Place, RUNS_DIR, generation_dir},
 };
 
-struct Directory {
-    disk: OsDisk,
+pub(super) struct Directory {
+    pub(super) disk: OsDisk,
     root: tempfile::TempDir,
 }
 
 impl Directory {
-    fn new() -> Directory {
+    pub(super) fn new() -> Directory {
         let root = tempfile::tempdir().unwrap();
         let disk = OsDisk::open(root.path()).unwrap();
         disk.create_dir(RUNS_DIR).unwrap();
-        disk.create_dir(&generation_dir(TableId(1000), 1)).unwrap();
         Directory { disk, root }
     }
 
-    fn write(&self, table: &Table, types: &ColumnTypes, place: Place, rows: &[ItemRow]) -> (FileEntry, ColdFile) {
+    pub(super) fn write(
+        &self,
+        table: &Table,
+        types: &ColumnTypes,
+        place: Place,
+        rows: &[ItemRow],
+    ) -> (FileEntry, ColdFile) {
+        let mut writer = self.writer(7, table, types, place);
+        rows.iter().for_each(|row| writer.write(row).unwrap());
+        self.finish(writer)
+    }
+
+    pub(super) fn writer(&self, id: u64, table: &Table, types: &ColumnTypes, place: Place) -> FileWriter {
+        self.disk.create_dir(&generation_dir(table.id, 1)).unwrap();
         let new = NewFile {
-            id: FileId(7),
+            id: FileId(id),
             table: Arc::new(table.clone()),
             shard: ShardId(0),
             place,
             types: Arc::new(types.clone()),
+            with_removed: place == Place::Run,
             now_us: 1,
         };
-        let mut writer = FileWriter::create(&self.disk, new).unwrap();
-        rows.iter().for_each(|row| writer.write(row).unwrap());
+        FileWriter::create(&self.disk, new).unwrap()
+    }
+
+    pub(super) fn finish(&self, writer: FileWriter) -> (FileEntry, ColdFile) {
         let entry = writer.finish().unwrap();
         let file = ColdFile::open(&self.disk, &entry).unwrap();
         (entry, file)
     }
 }
 
-fn table(sort_key: Option<KeyAttribute>, sort_key_is_time: bool) -> Table {
+pub(super) fn table(sort_key: Option<KeyAttribute>, sort_key_is_time: bool) -> Table {
     Table {
         id: TableId(1000),
         name: "readings".to_owned(),
@@ -64,20 +79,20 @@ fn table(sort_key: Option<KeyAttribute>, sort_key_is_time: bool) -> Table {
     }
 }
 
-fn now<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn now<T>(future: impl Future<Output = T>) -> T {
     future.now_or_never().expect("without a cache, reads complete at once")
 }
 
-fn scan(file: &ColdFile, range: &KeyRange, direction: Direction, rows_max: usize) -> Vec<ItemRow> {
+pub(super) fn scan(file: &ColdFile, range: &KeyRange, direction: Direction, rows_max: usize) -> Vec<ItemRow> {
     now(file.scan_items(range, direction, rows_max, &Cache::Off)).unwrap()
 }
 
-fn number(text: &str) -> Value {
+pub(super) fn number(text: &str) -> Value {
     Value::Number(text.parse().unwrap())
 }
 
 /// Item rows by key, numbered in order; removed where there is no item.
-fn rows(table: &Table, items: Vec<(Item, bool)>) -> Vec<ItemRow> {
+pub(super) fn rows(table: &Table, items: Vec<(Item, bool)>) -> Vec<ItemRow> {
     let by_key: BTreeMap<Key, Option<Item>> = items
         .into_iter()
         .map(|(item, removed)| (Key::of_item(table, &item).unwrap(), (!removed).then_some(item)))
@@ -86,7 +101,7 @@ fn rows(table: &Table, items: Vec<(Item, bool)>) -> Vec<ItemRow> {
     numbered.map(|(at, (key, item))| ItemRow { key, sequence: SequenceNumber(at as u64 + 1), item }).collect()
 }
 
-fn types_of(table: &Table, rows: &[ItemRow]) -> ColumnTypes {
+pub(super) fn types_of(table: &Table, rows: &[ItemRow]) -> ColumnTypes {
     let mut types = ColumnTypes::of_table(table);
     for row in rows {
         match &row.item {
@@ -108,7 +123,7 @@ fn odd_names() -> impl Strategy<Value = String> {
     ]
 }
 
-fn tables_with_items() -> impl Strategy<Value = (Table, Vec<(Item, bool)>)> {
+pub(super) fn tables_with_items() -> impl Strategy<Value = (Table, Vec<(Item, bool)>)> {
     arbitrary::tables().prop_flat_map(|table| {
         let partition = arbitrary::key_values(table.partition_key.key_type);
         let sort = arbitrary::key_values(table.sort_key.as_ref().map_or(KeyType::S, |sort| sort.key_type));

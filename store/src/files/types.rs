@@ -183,10 +183,29 @@ impl ColumnTypes {
         match value {
             ValueRef::Number(number) => slots.number.is_some_and(|at| {
                 let before = self.columns[at].column_type;
-                decimal::widened(Some(before), number).is_none_or(|wide| wide == before)
+                decimal::holds(before, number)
+                    || decimal::widened(Some(before), number).is_none_or(|wide| wide == before)
             }),
             ValueRef::Whole(_) | ValueRef::Encoded { .. } => true,
             _ => slots.column(value).is_some(),
+        }
+    }
+
+    /// Would [`ColumnTypes::widen`] make room for this value? Asked of values that no column holds.
+    pub(super) fn would_widen(&self, attribute: &str, value: &ValueRef<'_>) -> bool {
+        let slots = self.by_attribute.get(attribute).copied().unwrap_or_default();
+        let is_addable = || self.columns.len() < COLUMNS_MAX && self.stem(attribute).is_some();
+        match value {
+            ValueRef::Whole(_) | ValueRef::Encoded { .. } => false,
+            ValueRef::Number(number) => {
+                let before = slots.number.map(|at| self.columns[at].column_type);
+                match decimal::widened(before, number) {
+                    Some(wide) if before.is_some() => before != Some(wide),
+                    Some(_) => is_addable(),
+                    None => false,
+                }
+            }
+            _ => slots.column(value).is_none() && is_addable(),
         }
     }
 

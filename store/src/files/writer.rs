@@ -3,7 +3,7 @@
 //! Rows are encoded in batches, a row group is compressed when it is full, and its bytes go to the disk in order. The
 //! file is durable only after [`FileWriter::finish`] (which syncs it) and a sync of its directory.
 
-use std::{io::Write, mem, sync::Arc};
+use std::{io::Write, mem, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use item::{CodecError, Item, Key, SequenceNumber, ShardId, Table, ValueRef};
@@ -15,9 +15,11 @@ use parquet::{
 };
 
 use super::{
-    FileId, ItemRow, Row, decimal,
+    Columns, FileId, ItemRow, Row, decimal,
     encode::RowEncoder,
     footer::{BLOCK_ROWS, Footer, KeyAttributes},
+    gather::Gather,
+    keys::{KeyBuffer, to_key},
     names::SEQUENCE_COLUMN,
     types::{ColumnType, ColumnTypes},
 };
@@ -54,6 +56,8 @@ pub struct NewFile {
     pub place: Place,
     /// Its columns. What they do not hold goes to the residual column.
     pub types: Arc<ColumnTypes>,
+    /// Will some of its rows be of removed keys? Not in a generation.
+    pub with_removed: bool,
     /// Now, microseconds since 1970.
     pub now_us: u64,
 }
@@ -64,9 +68,14 @@ pub struct FileWriter {
     file: Box<dyn DiskFile>,
     /// Made with the first batch, when it is known whether there is more.
     writer: Option<ArrowWriter<Sink>>,
+    /// Rows that came one by one. Where it has some, `gather` has none.
     encoder: RowEncoder,
+    /// Rows that came in columns.
+    gather: Gather,
     footer: Footer,
+    /// Its greatest key is set at the end.
     entry: FileEntry,
+    last_key: KeyBuffer,
     table: Arc<Table>,
 }
 
@@ -80,7 +89,8 @@ struct Sink {
 impl FileWriter {
     /// Makes the file.
     pub fn create(disk: &dyn Disk, new: NewFile) -> Result<FileWriter, Error> {
-        let NewFile { id, table, shard, place, types, now_us } = new;
+        let NewFile { id, table, shard, place, types, with_removed, now_us } = new;
+        assert!(!with_removed || place == Place::Run, "a generation has no removed keys");
         let entry = FileEntry {
             id,
             table: table.id,
@@ -97,12 +107,21 @@ impl FileWriter {
             written_at_us: now_us,
         };
         let path = entry.path();
-        let with_deleted = place == Place::Run;
-        let encoder = RowEncoder::new(Arc::clone(&types), with_deleted);
+        let encoder = RowEncoder::new(Arc::clone(&types), with_removed);
         let key = KeyAttributes::of_table(&table);
-        let footer = Footer { types, key, residual_values: 0, first_keys: Vec::new(), with_deleted };
+        let footer = Footer { types, key, residual_values: 0, first_keys: Vec::new(), with_deleted: with_removed };
         let file = disk.create(&path).map_err(Error::io("create", path.as_str()))?;
-        Ok(FileWriter { path, file, writer: None, encoder, footer, entry, table })
+        Ok(FileWriter {
+            path,
+            file,
+            writer: None,
+            encoder,
+            gather: Gather::default(),
+            footer,
+            entry,
+            last_key: KeyBuffer::default(),
+            table,
+        })
     }
 
     /// Adds a row, whose key must be greater than the last one's.
@@ -123,8 +142,29 @@ impl FileWriter {
         }
     }
 
+    /// Adds rows of another file of the table, read in this file's columns, none of them removed. The first must be greater
+    /// than the last one here.
+    pub fn write_columns(&mut self, columns: &Arc<Columns>, rows: Range<usize>) -> Result<(), Error> {
+        assert!(!self.footer.with_deleted, "no row in columns is of a removed key");
+        if rows.is_empty() {
+            return Ok(());
+        }
+        if self.encoder.rows() > 0 {
+            self.encode(true)?;
+        }
+        self.ascend_to(columns.key_halves(rows.start));
+        for row in rows.clone() {
+            self.note(columns.key_halves(row), columns.sequence(row));
+            self.entry.residual_values += columns.residual_values(row);
+        }
+        let (partition, sort) = columns.key_halves(rows.end - 1);
+        self.last_key.set(partition, sort);
+        self.gather.push(columns, rows);
+        if self.gather.is_full() { self.encode(true) } else { Ok(()) }
+    }
+
     fn write_removed(&mut self, key: &Key, sequence: SequenceNumber) -> Result<(), Error> {
-        assert!(self.footer.with_deleted, "a generation has no removed keys");
+        assert!(self.footer.with_deleted, "the file was to have no removed keys");
         let item = key.to_item(&self.table).map_err(|error| cannot_encode(&self.path, error))?;
         self.write_attributes(key, sequence, borrowed(&item), item.size(), true)
     }
@@ -137,17 +177,23 @@ impl FileWriter {
         bytes: usize,
         deleted: bool,
     ) -> Result<(), Error> {
-        assert!(self.entry.rows == 0 || *key > self.entry.max_key, "rows come in ascending order of distinct keys");
-        if self.entry.rows.is_multiple_of(BLOCK_ROWS as u64) {
-            self.footer.first_keys.push(key.clone());
+        if self.gather.rows() > 0 {
+            self.encode(true)?;
         }
+        self.ascend_to((&key.partition, &key.sort));
         let pushed = self.encoder.push(sequence, attributes, bytes, deleted);
         self.entry.residual_values += pushed.map_err(|error| cannot_encode(&self.path, error))?;
-        self.note(key, sequence);
+        self.note((&key.partition, &key.sort), sequence);
+        self.last_key.set(&key.partition, &key.sort);
         if self.encoder.rows() >= BLOCK_ROWS || self.encoder.bytes() >= BATCH_BYTES {
             self.encode(true)?;
         }
         Ok(())
+    }
+
+    /// Is there a value in the residual column that the table's columns would hold, were they widened by it?
+    pub fn is_outgrown(&self) -> bool {
+        self.encoder.is_outgrown()
     }
 
     /// Where it is, relative to the data directory.
@@ -167,9 +213,10 @@ impl FileWriter {
 
     /// Writes the rest and the footer, and syncs the file. Its directory is left to sync.
     pub fn finish(mut self) -> Result<FileEntry, Error> {
-        let is_large = self.encoder.bytes() >= COMPRESSED_BYTES_MIN;
+        let is_large = self.encoder.bytes() + self.gather.bytes() >= COMPRESSED_BYTES_MIN;
         self.encode(is_large)?;
         self.footer.residual_values = self.entry.residual_values;
+        self.entry.max_key = self.last_key.to_key();
         let mut writer = self.take_writer(is_large)?;
         for entry in self.footer.to_metadata() {
             writer.append_key_value_metadata(entry);
@@ -184,23 +231,33 @@ impl FileWriter {
         Ok(entry)
     }
 
-    fn note(&mut self, key: &Key, sequence: SequenceNumber) {
+    /// Checks that a row may come next.
+    fn ascend_to(&self, (partition, sort): (&[u8], &[u8])) {
+        let ascends = self.entry.rows == 0 || self.last_key.is_less_than(partition, sort);
+        assert!(ascends, "rows come in ascending order of distinct keys");
+    }
+
+    fn note(&mut self, key: (&[u8], &[u8]), sequence: SequenceNumber) {
         let entry = &mut self.entry;
         if entry.rows == 0 {
-            entry.min_key = key.clone();
+            entry.min_key = to_key(key);
             entry.min_sequence = sequence;
         }
+        if entry.rows.is_multiple_of(BLOCK_ROWS as u64) {
+            self.footer.first_keys.push(to_key(key));
+        }
         entry.rows += 1;
-        entry.max_key = key.clone();
         entry.min_sequence = entry.min_sequence.min(sequence);
         entry.max_sequence = entry.max_sequence.max(sequence);
     }
 
     fn encode(&mut self, compressed: bool) -> Result<(), Error> {
-        if self.encoder.rows() == 0 {
-            return Ok(());
-        }
-        let batch = self.encoder.take_batch().map_err(|error| cannot_encode(&self.path, error))?;
+        let batch = match (self.encoder.rows(), self.gather.rows()) {
+            (0, 0) => return Ok(()),
+            (0, _) => self.gather.take_batch(self.encoder.schema()),
+            (_, _) => self.encoder.take_batch(),
+        };
+        let batch = batch.map_err(|error| cannot_encode(&self.path, error))?;
         let mut writer = self.take_writer(compressed)?;
         writer.write(&batch).map_err(|error| cannot_encode(&self.path, error))?;
         self.drain(&mut writer)?;
@@ -274,9 +331,7 @@ fn properties(types: &ColumnTypes, place: Place, compressed: bool) -> WriterProp
 fn is_integer(column_type: ColumnType) -> bool {
     match column_type {
         ColumnType::Time(_) => true,
-        ColumnType::Decimal { integer_digits, scale } => {
-            decimal::precision(integer_digits, scale) == Some(decimal::NARROW_DIGITS)
-        }
+        ColumnType::Decimal { integer_digits, scale } => decimal::is_narrow(integer_digits, scale),
         ColumnType::String | ColumnType::Binary | ColumnType::Bool | ColumnType::Null => false,
     }
 }

@@ -1,0 +1,167 @@
+use std::{collections::BTreeMap, sync::Arc};
+
+use item::{Item, KeyAttribute, KeyType, Table, Value};
+use proptest::prelude::*;
+
+use super::{ColumnReader, sources};
+use crate::{
+    Direction,
+    files::{
+        ColdFile, ColumnTypes, ItemRow, KeyRange,
+        tests::{Directory, number, rows, scan, table, tables_with_items, types_of},
+    },
+    manifest::{FileEntry, Place},
+};
+
+/// Writes what `reader` gives to a file of a generation, in spans of at most `span_rows`.
+fn copy(
+    directory: &Directory,
+    id: u64,
+    table: &Table,
+    types: &ColumnTypes,
+    mut reader: ColumnReader,
+    span_rows: usize,
+) -> (FileEntry, ColdFile) {
+    let mut writer = directory.writer(id, table, types, Place::Generation(1));
+    while let Some(columns) = reader.next_rows().unwrap() {
+        let columns = Arc::new(columns);
+        let mut start = 0;
+        while start < columns.rows() {
+            let kept = |row: &usize| !columns.is_removed(*row);
+            let end =
+                (start..columns.rows().min(start + span_rows)).take_while(kept).last().map_or(start, |row| row + 1);
+            writer.write_columns(&columns, start..end).unwrap();
+            start = if end == start { start + 1 } else { end };
+        }
+    }
+    directory.finish(writer)
+}
+
+fn everything(file: &ColdFile) -> Vec<ItemRow> {
+    scan(file, &KeyRange::default(), Direction::Forward, usize::MAX)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// The file is as old as its own rows; the table has had others since, of any types.
+    #[test]
+    fn rows_moved_in_columns_are_those_moved_one_by_one(
+        (table, items) in tables_with_items(),
+        others in proptest::collection::vec(item::arbitrary::values(), 0..8),
+        rows_max in 1usize..8,
+        span_rows in 1usize..8,
+    ) {
+        let directory = Directory::new();
+        let rows = rows(&table, items);
+        let live: Vec<ItemRow> = rows.iter().filter(|row| row.item.is_some()).cloned().collect();
+        prop_assume!(!live.is_empty());
+        let before = types_of(&table, &rows);
+        let mut types = before.clone();
+        let names: Vec<String> = before.columns().iter().map(|column| column.attribute.clone()).collect();
+        for (at, value) in others.into_iter().enumerate() {
+            let name = names.get(at).cloned().unwrap_or_else(|| format!("other-{at}"));
+            types.widen(&Item(BTreeMap::from([(name, value)])));
+        }
+        let (_, run) = directory.write(&table, &before, Place::Run, &rows);
+        let (run, types) = (Arc::new(run), Arc::new(types));
+        let by_columns = ColumnReader::new(Arc::clone(&run), &types, rows_max, 1000).unwrap();
+        let by_rows = ColumnReader::by_rows(run, &types, rows_max).unwrap();
+        let (entry, file) = copy(&directory, 8, &table, &types, by_columns, span_rows);
+        let (mut same_entry, same_file) = copy(&directory, 9, &table, &types, by_rows, span_rows);
+        prop_assert_eq!(&everything(&file), &live);
+        prop_assert_eq!(&everything(&same_file), &live);
+        prop_assert_eq!(file.types(), &*types);
+        // Values are in the same columns: as many are left over, and the bytes are the same.
+        same_entry.id = entry.id;
+        prop_assert_eq!(entry, same_entry);
+    }
+}
+
+/// One item a device, with these attributes.
+fn items(values: &[(&str, &str)]) -> Vec<(Item, bool)> {
+    let item = |(at, (name, value)): (usize, &(&str, &str))| {
+        let mut item = Item::new();
+        item.insert("device_id", Value::from(format!("device-{at}")));
+        item.insert("ts", number("1"));
+        item.insert(*name, number(value));
+        (item, false)
+    };
+    values.iter().enumerate().map(item).collect()
+}
+
+fn types_with(table: &Table, values: &[(&str, &str)]) -> ColumnTypes {
+    types_of(table, &rows(table, items(values)))
+}
+
+#[test]
+fn columns_are_copied_where_the_table_has_them_wider_and_rows_where_they_may_not_fit() {
+    let table = table(Some(KeyAttribute::new("ts", KeyType::N)), true);
+    let before = types_with(&table, &[("a", "1.5")]);
+    let agrees = |values: &[(&str, &str)]| {
+        let mut types = before.clone();
+        items(values).iter().for_each(|(item, _)| types.widen(item));
+        sources(&before, &types).is_some()
+    };
+    assert!(agrees(&[]));
+    assert!(agrees(&[("b", "1")]), "a new column");
+    assert!(agrees(&[("a", "1000")]), "more digits before the point");
+    assert!(agrees(&[("a", "1.125")]), "more digits behind it");
+    assert!(agrees(&[("a", "12345678901234567890.125")]), "too many for 8 bytes");
+    assert!(!agrees(&[("ts", "0.5")]), "a finer unit");
+    assert!(sources(&types_with(&table, &[("a", "1"), ("b", "1")]), &before).is_none(), "a column too few");
+}
+
+#[test]
+fn a_time_that_a_finer_unit_does_not_hold_stays_exact() {
+    let directory = Directory::new();
+    let table = table(Some(KeyAttribute::new("ts", KeyType::N)), true);
+    let old = rows(&table, items(&[("ts", "9000000000000000000"), ("a", "1.5"), ("ts", "-3")]));
+    let before = types_of(&table, &old);
+    let mut types = before.clone();
+    items(&[("ts", "0.000001")]).iter().for_each(|(item, _)| types.widen(item));
+    let (entry, run) = directory.write(&table, &before, Place::Run, &old);
+    assert_eq!(entry.residual_values, 0);
+    let types = Arc::new(types);
+    let reader = ColumnReader::new(Arc::new(run), &types, 2, u64::MAX).unwrap();
+    let (entry, file) = copy(&directory, 8, &table, &types, reader, 10);
+    assert_eq!(everything(&file), old);
+    assert_eq!(entry.residual_values, 1, "nanoseconds reach to the year 2262");
+}
+
+#[test]
+fn rows_are_gathered_from_files_of_different_types() {
+    let directory = Directory::new();
+    let table = table(Some(KeyAttribute::new("ts", KeyType::N)), true);
+    let reading = |at: u32| {
+        let mut item = Item::new();
+        item.insert("device_id", Value::from(format!("device-{}", at / 4000)));
+        item.insert("ts", number(&at.to_string()));
+        item.insert("value", number(&format!("{at}.{}", if at.is_multiple_of(2) { "5" } else { "125" })));
+        (item, false)
+    };
+    let all = rows(&table, (0..12_000).map(reading).collect());
+    let (even, odd): (Vec<_>, Vec<_>) = all.iter().cloned().partition(|row| row.sequence.0 % 2 == 1);
+    let (narrow, wide) = (types_of(&table, &even), Arc::new(types_of(&table, &all)));
+    assert_ne!(&narrow, &*wide);
+    let (_, even) = directory.write(&table, &narrow, Place::Run, &even);
+    let (_, odd) = directory.write(&table, &wide, Place::Generation(1), &odd);
+    let read = |file| ColumnReader::new(Arc::new(file), &wide, 1000, u64::MAX).unwrap();
+    let (mut even, mut odd) = (read(even), read(odd));
+    let mut writer = directory.writer(8, &table, &wide, Place::Generation(1));
+    while let (Some(even), Some(odd)) = (even.next_rows().unwrap(), odd.next_rows().unwrap()) {
+        let (even, odd) = (Arc::new(even), Arc::new(odd));
+        for row in 0..even.rows() {
+            writer.write_columns(&even, row..row + 1).unwrap();
+            writer.write_columns(&odd, row..row + 1).unwrap();
+        }
+    }
+    let (entry, file) = directory.finish(writer);
+    assert_eq!((entry.rows, &entry.min_key, &entry.max_key), (12_000, &all[0].key, &all[11_999].key));
+    assert_eq!((entry.min_sequence, entry.max_sequence), (all[0].sequence, all[11_999].sequence));
+    assert_eq!(everything(&file), all);
+    for row in all.iter().step_by(777) {
+        let range = KeyRange { from: Some(row.key.clone()), until: None };
+        assert_eq!(&scan(&file, &range, Direction::Forward, 1)[0], row);
+    }
+}
