@@ -97,6 +97,10 @@ def check_local(client, items):
         assert list(pages(client.query, **query)) == keys
         # A local index fetches from the table what it does not hold.
         assert list(pages(client.query, Select="ALL_ATTRIBUTES", Limit=3, **query)) == expected
+        # A filter may look at what is not shown.
+        filtered = query | {"FilterExpression": "attribute_exists(colour)"}
+        shown = [key for key, item in zip(keys, expected, strict=True) if "colour" in item]
+        assert list(pages(client.query, **filtered)) == shown
 
 
 class Writer:
@@ -214,6 +218,12 @@ def test_what_cannot_be_is_refused_with_its_reason(server):
     refused(
         "Duplicate index name: by-site", client.create_table,
         AttributeDefinitions=ATTRIBUTES, GlobalSecondaryIndexes=[BY_SITE, BY_SITE], **table,
+    )  # fmt: skip
+    # 200 characters, 400 bytes: what could not be read back is not stored.
+    long = "\u00e9" * 200
+    refused(
+        "400 bytes, not 1 to 255", client.create_table, KeySchema=[{"AttributeName": long, "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": long, "AttributeType": "S"}], BillingMode="PAY_PER_REQUEST",
     )  # fmt: skip
     create(client, GlobalSecondaryIndexes=[BY_SITE], LocalSecondaryIndexes=[BY_LEVEL])
     refused("Type mismatch for Index Key level", client.put_item, Item=wire({"device": "d", "at": 1, "level": "high"}))

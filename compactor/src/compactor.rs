@@ -200,11 +200,21 @@ impl Compactor {
         Ok(compacted)
     }
 
-    /// Lets a filled index be read, and waits until that is durable.
+    /// Lets a filled index be read, and waits until that is durable. What was asked for before it may need a flush first.
     fn activate(&self, index: TableId, runtime: &Handle) -> Result<(), Error> {
-        match runtime.block_on(self.site.store.change_table(TableWrite::ActivateIndex(index)))? {
-            // Whoever removed it meanwhile does not wait for it.
-            Ok(_) | Err(_) => Ok(()),
+        let mut answer = self.site.store.submit_table(TableWrite::ActivateIndex(index))?;
+        loop {
+            match runtime.block_on(async { tokio::time::timeout(TICK, &mut answer).await }) {
+                // Whoever removed it meanwhile does not wait for it.
+                Ok(Ok(answered)) => return Ok(answered.map(drop)?),
+                Ok(Err(_)) => return Err(store::Error::Closed.into()),
+                Err(_) if self.stopping.load(Ordering::Relaxed) => return Ok(()),
+                Err(_) => {
+                    while !self.site.store.view().sealed.is_empty() {
+                        self.finish(&Task::Flush)?;
+                    }
+                }
+            }
         }
     }
 

@@ -13,14 +13,16 @@ use std::{collections::BTreeMap, mem, sync::Arc};
 use item::{Image, Key, SequenceNumber, TableId};
 use store::{
     Error,
-    files::{ColdFile, ColumnTypes, FileWriter, NewFile, Row},
+    files::{ColdFile, FileWriter, NewFile, Row},
     manifest::{Edit, Fill as Progress, Place, RUNS_DIR},
 };
 
 use crate::job::{Report, Site, Step};
 
-/// Rows read in one step.
-const STEP_ROWS: usize = 1024;
+/// Bytes and rows read in one step, about.
+const STEP_BYTES: u64 = 4 << 20;
+const STEP_ROWS_MIN: u64 = 16;
+const STEP_ROWS_MAX: u64 = 1024;
 /// Entries of one run at most, in bytes and in number, about.
 const RUN_BYTES: usize = 32 << 20;
 const RUN_ENTRIES: usize = 256 << 10;
@@ -52,9 +54,12 @@ impl Fill {
         let (Some((table, index)), Some(from)) = (found, self.from.take()) else {
             return Ok(Step::Done(self.report.clone()));
         };
-        let rows = store.view().cold().rows(table.id, from.shard, from.after.as_ref(), STEP_ROWS)?;
+        let view = store.view().cold();
+        let row_bytes = view.files.files(table.id, from.shard).iter().map(|file| file.row_bytes()).max();
+        let rows_max = (STEP_BYTES / row_bytes.unwrap_or(1).max(1)).clamp(STEP_ROWS_MIN, STEP_ROWS_MAX) as usize;
+        let rows = view.rows(table.id, from.shard, from.after.as_ref(), rows_max)?;
         let next = match rows.last() {
-            Some(last) if rows.len() == STEP_ROWS => Progress { after: Some(last.key.clone()), ..from },
+            Some(last) if rows.len() == rows_max => Progress { after: Some(last.key.clone()), ..from },
             _ => Progress { shard: item::ShardId(from.shard.0 + 1), after: None },
         };
         for Row { key, sequence, image } in rows {
@@ -94,9 +99,7 @@ impl Fill {
         let mut edit = Edit { now_us: self.site.now_us(), fills: [(self.index, next)].into(), ..Edit::default() };
         let mut opened = Vec::new();
         if !self.entries.is_empty() {
-            let before = manifest.cold_tables.get(&self.index).map(|cold| cold.types.clone());
-            let before = before.filter(|types| !types.columns().is_empty());
-            let mut types = Arc::new(before.unwrap_or_else(|| ColumnTypes::of_table(&schema)));
+            let mut types = Arc::new(manifest.types_of(&schema));
             let encoded = |error: item::CodecError| Error::Corrupt {
                 path: format!("index {}", schema.name),
                 offset: error.offset as u64,

@@ -135,8 +135,7 @@ impl Flush {
         let rows = reader.next(sealed);
         let types = self.types.entry(table.id).or_insert_with(|| {
             let manifest = self.site.store.manifest();
-            let before = manifest.cold_tables.get(&table.id).map(|cold| cold.types.clone());
-            Arc::new(before.unwrap_or_else(|| ColumnTypes::of_table(&table)))
+            Arc::new(manifest.types_of(&table))
         });
         for row in &rows {
             match &row.image {

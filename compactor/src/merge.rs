@@ -259,8 +259,8 @@ impl Merge {
 fn plan(site: &Site, table: TableId) -> Option<Plan> {
     let manifest = site.store.manifest();
     let schema = Arc::clone(manifest.catalog.rows_of(table)?);
-    let cold = manifest.cold_tables.get(&table).cloned().unwrap_or_default();
-    let types = if cold.types.columns().is_empty() { ColumnTypes::of_table(&schema) } else { cold.types };
+    let published = manifest.cold_tables.get(&table).map_or(0, |cold| cold.generation);
+    let types = manifest.types_of(&schema);
     let inputs: Vec<FileEntry> =
         manifest.files_in_order().into_iter().filter(|entry| entry.table == table).cloned().collect();
     let view = site.store.view();
@@ -268,7 +268,7 @@ fn plan(site: &Site, table: TableId) -> Option<Plan> {
     let files = inputs.iter().filter(|entry| entry.rows > 0).map(open).collect::<Option<Vec<_>>>()?;
     Some(Plan {
         table: schema,
-        generation: site.next_generation(table, cold.generation),
+        generation: site.next_generation(table, published),
         began_at_us: site.now_us(),
         types: Arc::new(types),
         inputs,

@@ -6,6 +6,7 @@ mod support;
 use std::{collections::BTreeSet, os::unix::fs::MetadataExt, path::Path, sync::atomic::Ordering, time::Duration};
 
 use compactor::{Config, Step, Task};
+use store::files::{ColumnType, TimeUnit};
 use support::{Database, START_US, number, published, reading};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,6 +75,10 @@ async fn a_dropped_table_loses_its_link_and_a_new_one_of_the_name_starts_empty()
     database.put(&again, vec![reading(2, 2, "2")]).await;
     database.compactor.compact(None).await.unwrap();
     assert_eq!(database.scan(&again).await.len(), 1);
+    let types = database.store.manifest().types_of(&again);
+    let columns: Vec<_> = types.columns().iter().map(|column| (column.name.as_str(), column.column_type)).collect();
+    let key = [("device", ColumnType::String), ("ts", ColumnType::Time(TimeUnit::Millis))];
+    assert_eq!(columns[..2], key, "the first rows widen the columns of the key");
     database.close().await;
 
     let database = Database::open_with(root.path(), Config::default(), START_US + 20 * 60 * 1_000_000);

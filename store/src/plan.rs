@@ -210,6 +210,7 @@ impl Planner {
                 table.version = 1;
                 table.created_at_us = now_us;
                 table.indexes.iter_mut().for_each(|index| index.id = self.new_number());
+                table.check()?;
                 if let Some(stream) = &mut table.stream {
                     stream.enabled_at_us = now_us;
                 }
@@ -279,6 +280,8 @@ impl Planner {
         if table == *old {
             return Ok((old, None));
         }
+        // What was checked against an older schema may not fit this one, and what is no table could not be replayed.
+        table.check()?;
         table.version += 1;
         let table = Arc::new(table);
         self.catalog.put(table.clone());

@@ -216,16 +216,14 @@ impl Reader<'_> {
                 continue;
             }
             let mut item = image.decode().map_err(|error| corrupt(target.table, &error))?;
-            page.bytes += item.size();
             if let Some(index) = target.index.filter(|_| target.whole) {
-                let key = index.item_key(&row.key).map_err(|error| corrupt(target.table, &error))?;
-                let whole = self.get(target.table.id, &key).await?.and_then(|row| row.image);
-                // In one view an entry and its item are there together.
-                if let Some(whole) = whole {
-                    item = whole.decode().map_err(|error| corrupt(target.table, &error))?;
-                    page.bytes += item.size();
+                page.bytes += item.size();
+                match self.whole(target.table, index, &row.key).await? {
+                    Some(whole) => item = whole,
+                    None => continue,
                 }
             }
+            page.bytes += item.size();
             page.items.push(item);
             if page.items.len() >= limit.items || page.bytes >= limit.bytes {
                 page.last_key = Some(row.key);
@@ -233,6 +231,15 @@ impl Reader<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The item whose entry in `index` has this key, unless it has another one by now: a view goes on while it is read.
+    async fn whole(&self, table: &Table, index: &Index, entry_key: &Key) -> Result<Option<Item>, Error> {
+        let malformed = |error| corrupt(table, &error);
+        let key = index.item_key(entry_key).map_err(malformed)?;
+        let image = self.get(table.id, &key).await?.and_then(|row| row.image);
+        let item = image.map(|image| image.decode().map_err(malformed)).transpose()?;
+        Ok(item.filter(|item| index.entry_key(&key, item).as_ref() == Some(entry_key)))
     }
 }
 
@@ -255,7 +262,8 @@ impl<'a> Target<'a> {
         Target { table, index: Some(index), whole }
     }
 
-    fn id(self) -> TableId {
+    /// The number of its rows.
+    pub(crate) fn id(self) -> TableId {
         self.index.map_or(self.table.id, |index| index.id)
     }
 

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use item::{Item, Key, Table};
+use item::{Item, Key, Table, TableId};
 use tokio::{
     runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch},
@@ -260,8 +260,14 @@ impl Store {
         if let Some(row) = &row {
             self.0.shared.view.wait_for(shard_of_key(key, view.shards()), row.sequence);
         }
-        let image = row.and_then(|row| row.image);
+        let image = row.and_then(|row| row.image).filter(|_| self.is_there(table.id));
         image.map(|image| image.decode().map_err(|error| read::corrupt(table, &error))).transpose()
+    }
+
+    /// Is there still a table or an index of that number? When one goes, its rows in memory go at once, those in files later:
+    /// what was read meanwhile may be neither the one nor the other.
+    fn is_there(&self, id: TableId) -> bool {
+        self.view().catalog.rows_of(id).is_some()
     }
 
     /// The items of `keys` as of one frame, to be read one by one: no transaction shows in part.
@@ -269,7 +275,7 @@ impl Store {
         Snapshot::take(&self.0.shared.view, &self.0.shared.cache, keys)
     }
 
-    /// Items of one partition whose sort key is in `range`, after `after` (exclusive) if given.
+    /// Items of one partition whose sort key is in `range`, after `after` (exclusive) if given; none of what is no more.
     pub async fn query<'a>(
         &self,
         target: impl Into<Target<'a>>,
@@ -279,10 +285,10 @@ impl Store {
         after: Option<&Key>,
         limit: PageLimit,
     ) -> Result<Page, Error> {
-        let page =
-            self.0.shared.reader(&self.view()).query(target.into(), partition, range, direction, after, limit).await?;
+        let target = target.into();
+        let page = self.0.shared.reader(&self.view()).query(target, partition, range, direction, after, limit).await?;
         self.0.shared.view.wait_for_frame();
-        Ok(page)
+        Ok(if self.is_there(target.id()) { page } else { Page::default() })
     }
 
     /// Items whose slot is in `slots`, by shard, then key, after `after` (exclusive) if given.
@@ -293,9 +299,10 @@ impl Store {
         after: Option<&Key>,
         limit: PageLimit,
     ) -> Result<Page, Error> {
-        let page = self.0.shared.reader(&self.view()).scan(target.into(), slots, after, limit).await?;
+        let target = target.into();
+        let page = self.0.shared.reader(&self.view()).scan(target, slots, after, limit).await?;
         self.0.shared.view.wait_for_frame();
-        Ok(page)
+        Ok(if self.is_there(target.id()) { page } else { Page::default() })
     }
 
     /// Live rows and their bytes, approximately: superseded and removed rows count until they are merged.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use item::{
-    Actor, Index, Item, ItemError, Key, SequenceNumber, Stream, Table, TableId,
+    Actor, Index, Item, ItemError, Key, SequenceNumber, Stream, Table, TableError, TableId,
     expression::{Condition, Update, UpdateError},
 };
 
@@ -118,4 +118,7 @@ pub enum TableRejection {
     /// It is protected against deletion.
     #[error("deletion protection is enabled")]
     Protected,
+    /// It would be no table.
+    #[error(transparent)]
+    Invalid(#[from] TableError),
 }

@@ -93,6 +93,7 @@ pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
     match app.store.change_table_within(TableWrite::Create(table), app.config.patience).await? {
         Ok(table) => Ok(Answer { table_description: TableDescription::of(app, &table, "ACTIVE") }),
         Err(TableRejection::Exists(_)) => Err(Error::InUse(format!("Table already exists: {name}"))),
+        Err(TableRejection::Invalid(error)) => Err(Error::parameter(error)),
         Err(other) => Err(Error::Internal(format!("could not create table {name}: {other}"))),
     }
 }

@@ -18,6 +18,8 @@ pub(crate) struct IndexRead {
     entries: Table,
     /// The items are asked for more than the entries hold.
     whole: bool,
+    /// Only the filter asks for it: what is shown is what the entries hold.
+    for_filter: bool,
 }
 
 /// What is asked of an index.
@@ -60,7 +62,12 @@ impl IndexRead {
         }
         let entries = index.entries(table);
         let whole = asks_for_all || !missing.is_empty();
-        Ok(IndexRead { index, entries, whole })
+        Ok(IndexRead { index, entries, whole, for_filter: whole && !asks_for_all })
+    }
+
+    /// The index whose entries say what is shown of whole items, if no projection does.
+    pub(crate) fn held(&self) -> Option<Index> {
+        self.for_filter.then(|| self.index.clone())
     }
 }
 

@@ -1,5 +1,7 @@
 //! Keys as CreateTable and UpdateTable are told them: attribute definitions and key schemas.
 
+use std::collections::BTreeSet;
+
 use item::{KeyAttribute, KeyType};
 
 use crate::{Error, json::request, validate::Violations};
@@ -56,12 +58,11 @@ pub(crate) fn schema_constraints(violations: &mut Violations, at: &str, schema: 
 
 /// Refuses an attribute that is defined twice.
 pub(crate) fn check_definitions(attributes: &[AttributeDefinition]) -> Result<(), Error> {
-    for (place, attribute) in attributes.iter().enumerate() {
-        if attributes[..place].iter().any(|before| before.name == attribute.name) {
-            return Err(Error::parameter("AttributeDefinitions must not define an attribute twice"));
-        }
+    let mut names = BTreeSet::new();
+    match attributes.iter().all(|attribute| names.insert(&attribute.name)) {
+        true => Ok(()),
+        false => Err(Error::parameter("AttributeDefinitions must not define an attribute twice")),
     }
-    Ok(())
 }
 
 /// Partition key and sort key of a schema; `undefined` is for an attribute without a definition.

@@ -1,7 +1,7 @@
 //! What Query and Scan have in common: which attributes to show, filtering, and the page's answer.
 
 use item::{
-    Table,
+    Index, Table,
     expression::{Condition, Projection},
 };
 use serde::Serialize;
@@ -36,6 +36,8 @@ pub(crate) struct Answer {
 pub(crate) struct Showing {
     pub(crate) filter: Option<Condition>,
     pub(crate) projection: Option<Projection>,
+    /// Items were read whole for the filter's sake: of these, what the entries of this index hold is shown.
+    pub(crate) held: Option<Index>,
     pub(crate) count_only: bool,
     pub(crate) told: Told,
 }
@@ -75,21 +77,22 @@ impl Showing {
         self.projection.as_ref().map_or(Ok(()), |p| check_scalar_keys(table, &p.nested_attributes()))
     }
 
-    /// Filters and projects a page that the store gave; units count what was read, not what is shown.
-    pub(crate) fn answer(self, table: &Table, page: Page) -> Result<Answer, Error> {
+    /// Filters and projects a page that the store gave, whose keys are of `schema`; units count what was read, not what is shown.
+    pub(crate) fn answer(self, table: &Table, schema: &Table, page: Page) -> Result<Answer, Error> {
         let scanned_count = page.items.len();
         let matching = page.items.into_iter().filter(|item| self.filter.as_ref().is_none_or(|f| f.matches(item)));
         let (items, count) = if self.count_only {
             (None, matching.count())
         } else {
-            let items: Vec<ItemOut> = match &self.projection {
-                Some(projection) => matching.map(|item| ItemOut(projection.apply(&item))).collect(),
-                None => matching.map(ItemOut).collect(),
+            let items: Vec<ItemOut> = match (&self.projection, &self.held) {
+                (Some(projection), _) => matching.map(|item| ItemOut(projection.apply(&item))).collect(),
+                (None, Some(index)) => matching.map(|item| ItemOut(index.project(&item, table))).collect(),
+                (None, None) => matching.map(ItemOut).collect(),
             };
             let count = items.len();
             (Some(items), count)
         };
-        let last_evaluated_key = page.last_key.map(|key| key.to_item(table)).transpose();
+        let last_evaluated_key = page.last_key.map(|key| key.to_item(schema)).transpose();
         let last_evaluated_key = last_evaluated_key.map_err(|error| Error::Internal(error.to_string()))?.map(ItemOut);
         let Told { given_name, capacity, consistent } = self.told;
         let consumed_capacity = capacity.consumed(&given_name, read_units(page.bytes, consistent));

@@ -110,7 +110,8 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
             "Filter Expression can only contain non-primary key attributes: Primary key attribute: {name}"
         )));
     }
-    let showing = Showing { filter, projection, count_only, told };
+    let held = read.as_ref().and_then(IndexRead::held);
+    let showing = Showing { filter, projection, held, count_only, told };
     showing.check_scalar_keys(schema)?;
     let after = start.map(|start| validate::start_key(schema, &start)).transpose()?;
     if let Some(after) = &after {
@@ -121,7 +122,7 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
     let limit = page_limit(request.limit);
     room.reserve(page_room(limit)).await?;
     let page = app.store.query(target, &condition.partition, &range, direction, after.as_ref(), limit).await?;
-    showing.answer(schema, page)
+    showing.answer(&table, schema, page)
 }
 
 /// A page can only start where the key condition holds.

@@ -87,7 +87,8 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
     };
     let read = request.index_name.as_ref().map(|name| IndexRead::of(&table, name, &asked)).transpose()?;
     let (schema, target) = index_read::target(&table, read.as_ref());
-    let showing = Showing { filter, projection, count_only, told };
+    let held = read.as_ref().and_then(IndexRead::held);
+    let showing = Showing { filter, projection, held, count_only, told };
     showing.check_scalar_keys(schema)?;
     let after = start.map(|start| validate::start_key(schema, &start)).transpose()?;
     if let (Some(after), Some(Integer(segment)), Some(Integer(total))) =
@@ -102,7 +103,7 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
     let limit = page_limit(request.limit);
     room.reserve(page_room(limit)).await?;
     let page = app.store.scan(target, slots, after.as_ref(), limit).await?;
-    showing.answer(schema, page)
+    showing.answer(&table, schema, page)
 }
 
 /// The slots of a segment; all if there are no segments. With more segments than slots some are empty.

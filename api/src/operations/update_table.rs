@@ -176,6 +176,7 @@ async fn changed(app: &App, name: &str, change: TableWrite) -> Result<std::sync:
         TableRejection::NotFound => super::no_such_table(name),
         TableRejection::IndexExists => Error::validation("Attempting to create an index which already exists"),
         TableRejection::IndexNotFound => Error::NotFound("Requested resource not found: Index not found".into()),
+        TableRejection::Invalid(error) => Error::parameter(error),
         other => Error::Internal(format!("could not change table {name}: {other}")),
     })
 }

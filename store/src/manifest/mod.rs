@@ -13,7 +13,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) use current::CurrentManifest;
-use item::{Key, SequenceNumber, ShardId, TableId};
+use item::{Key, SequenceNumber, ShardId, Table, TableId};
 
 use crate::{
     Catalog,
@@ -184,6 +184,13 @@ impl Manifest {
         }
         next.drop_missing_tables(edit.now_us);
         next
+    }
+
+    /// The column types of a table, or of an index's entries: those that were widened so far, else those of its key.
+    pub fn types_of(&self, table: &Table) -> ColumnTypes {
+        let widened = self.cold_tables.get(&table.id).map(|cold| &cold.types);
+        let widened = widened.filter(|types| !types.columns().is_empty());
+        widened.cloned().unwrap_or_else(|| ColumnTypes::of_table(table))
     }
 
     /// All files: by table, then the generation's by shard and key, then runs in the order of their flushes.

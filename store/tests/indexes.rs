@@ -1,0 +1,92 @@
+//! Secondary indexes: entries are there when the write is answered and after a restart; what is no index is refused.
+
+mod support;
+
+use item::{
+    Index, IndexKind, IndexStatus, Item, KeyAttribute, KeyType, Table, TableError, TableId, Value,
+    table::{Billing, Projection},
+};
+use store::{
+    Config, Direction, PageLimit, SortRange, Store, Target,
+    write::{Action, Rejection, TableRejection, TableWrite},
+};
+use support::{create, number, open, put, reading, readings, write};
+
+fn by_site(key_type: KeyType) -> Index {
+    Index {
+        id: TableId(0),
+        name: "by-site".to_owned(),
+        kind: IndexKind::Global,
+        partition_key: KeyAttribute::new("site", key_type),
+        sort_key: None,
+        projection: Projection::KeysOnly,
+        status: IndexStatus::Active,
+        billing: Billing::OnDemand,
+    }
+}
+
+fn text(text: &str) -> Value {
+    Value::String(text.to_owned())
+}
+
+/// The items at a site, read through the index, in its order.
+async fn at_site(store: &Store, table: &Table, site: &str, whole: bool) -> Vec<Item> {
+    let index = table.index("by-site").unwrap();
+    let partition = item::key::encode_partition_attribute(&index.partition_key, &text(site)).unwrap();
+    let target = Target::index(table, index, whole);
+    let (range, limit) = (SortRange::default(), PageLimit::default());
+    store.query(target, &partition, &range, Direction::Forward, None, limit).await.unwrap().items
+}
+
+#[tokio::test]
+async fn entries_are_there_with_the_answer_and_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), Config::default());
+    let table = create(&store, Table { indexes: vec![by_site(KeyType::S)], ..readings("plants", false) }).await;
+    let at = |device: &str, at: u64, site: &str| reading(device, at, &[("site", text(site)), ("v", number(at))]);
+    store.write((0..20).map(|n| put(&table, at(&format!("pump-{n}"), n, "north"))).collect()).await.unwrap();
+    store.write(vec![put(&table, at("pump-3", 3, "south")), put(&table, reading("pump-4", 4, &[]))]).await.unwrap();
+    store.write(vec![write(&table, reading("pump-5", 5, &[]), |_| Action::Remove)]).await.unwrap();
+    let check = async |store: &Store| {
+        assert_eq!(at_site(store, &table, "north", false).await.len(), 17);
+        let south = reading("pump-3", 3, &[("site", text("south"))]);
+        assert_eq!(at_site(store, &table, "south", false).await, [south]);
+        assert_eq!(at_site(store, &table, "south", true).await, [at("pump-3", 3, "south")]);
+    };
+    check(&store).await;
+    let refused = store.write(vec![put(&table, reading("pump-6", 6, &[("site", number(1))]))]).await.unwrap();
+    assert!(
+        matches!(&refused[0], Err(Rejection::Invalid(item::ItemError::IndexKey { index, .. })) if index == "by-site")
+    );
+    store.close().await.unwrap();
+    drop(store);
+    let store = open(dir.path(), Config::default());
+    check(&store).await;
+    store.change_table(TableWrite::DropIndex("plants".to_owned(), "by-site".to_owned())).await.unwrap().unwrap();
+    assert_eq!(at_site(&store, &table, "north", false).await, [], "of what is no more, nothing is read");
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_could_not_be_replayed_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), Config::default());
+    create(&store, readings("plants", false)).await;
+    let add = |index: Index| store.change_table(TableWrite::AddIndex("plants".to_owned(), index));
+    add(by_site(KeyType::S)).await.unwrap().unwrap();
+    assert_eq!(add(by_site(KeyType::S)).await.unwrap(), Err(TableRejection::IndexExists));
+    // Whoever asked for it may not have seen the other.
+    let other = Index { name: "other".to_owned(), ..by_site(KeyType::N) };
+    let two_types = TableError::TwoTypes { name: "site".to_owned() };
+    assert_eq!(add(other).await.unwrap(), Err(TableRejection::Invalid(two_types)));
+    let long = KeyAttribute::new("\u{e9}".repeat(200), KeyType::S);
+    let created = TableWrite::Create(Table { partition_key: long, ..readings("long", false) });
+    let refused = store.change_table(created).await.unwrap();
+    assert!(matches!(refused, Err(TableRejection::Invalid(TableError::KeyNameLength { bytes: 400, .. }))));
+    store.close().await.unwrap();
+    drop(store);
+    let store = open(dir.path(), Config::default());
+    assert_eq!(store.catalog().by_name("plants").unwrap().indexes.len(), 1);
+    assert!(store.catalog().by_name("long").is_none());
+    store.close().await.unwrap();
+}
