@@ -18,6 +18,12 @@ pub struct CodecError {
 /// Appends `value` as a varint: seven bits a byte, the low ones first, the top bit set on all but the last byte.
 pub(crate) fn put_varint(value: u128, out: &mut Vec<u8>) {
     let mut rest = value;
+    // Most fit a machine word, and 16-byte arithmetic is slow.
+    while rest > u128::from(u64::MAX) {
+        out.push(rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    let mut rest = rest as u64;
     while rest >= 0x80 {
         out.push(rest as u8 | 0x80);
         rest >>= 7;

@@ -43,6 +43,9 @@ const BINARY: u8 = 5;
 const TERMINATOR: [u8; 2] = [0x00, 0x01];
 const ESCAPED_ZERO: [u8; 2] = [0x00, 0xff];
 
+/// What most keys take, encoded.
+const KEY_BYTES_USUAL: usize = 48;
+
 /// The digits of the longest number, in pairs.
 const PAIRS_MAX: usize = Number::PRECISION_MAX as usize / 2;
 
@@ -103,18 +106,18 @@ impl Key {
         let attribute = |attribute: &KeyAttribute| {
             item.get(&attribute.name).ok_or_else(|| KeyError::Missing { name: attribute.name.clone() })
         };
-        let partition = encode_partition(table, attribute(&table.partition_key)?)?;
-        let mut sort = match &table.sort_key {
-            Some(sort_key) => encode_sort(sort_key, attribute(sort_key)?)?,
-            None => Bytes::new(),
-        };
-        if !table.item_key.is_empty() {
-            let mut with_item_key = sort.to_vec();
-            for key in &table.item_key {
-                encode_component(&key.name, attribute(key)?, key.key_type, &mut with_item_key)?;
-            }
-            sort = with_item_key.into();
+        // Both halves share one piece of memory.
+        let mut encoded = Vec::with_capacity(KEY_BYTES_USUAL);
+        put_attribute(&table.partition_key, attribute(&table.partition_key)?, PARTITION_BYTES_MAX, &mut encoded)?;
+        let partition_bytes = encoded.len();
+        if let Some(sort_key) = &table.sort_key {
+            put_attribute(sort_key, attribute(sort_key)?, SORT_BYTES_MAX, &mut encoded)?;
         }
+        for key in &table.item_key {
+            encode_component(&key.name, attribute(key)?, key.key_type, &mut encoded)?;
+        }
+        let mut sort = Bytes::from(encoded);
+        let partition = sort.split_to(partition_bytes);
         Ok(Key { partition, sort })
     }
 
@@ -173,6 +176,13 @@ pub fn encode_sort_prefix(attribute: &KeyAttribute, value: &Value) -> Result<Byt
 }
 
 fn encode_attribute(attribute: &KeyAttribute, value: &Value, bytes_max: usize) -> Result<Bytes, KeyError> {
+    let mut out = Vec::with_capacity(KEY_BYTES_USUAL);
+    put_attribute(attribute, value, bytes_max, &mut out)?;
+    Ok(Bytes::from(out))
+}
+
+/// Appends the component of a key attribute, of its type and no longer than `bytes_max` before encoding.
+fn put_attribute(attribute: &KeyAttribute, value: &Value, bytes_max: usize, out: &mut Vec<u8>) -> Result<(), KeyError> {
     let bytes = match value {
         Value::String(text) => text.len(),
         Value::Binary(bytes) => bytes.len(),
@@ -181,9 +191,7 @@ fn encode_attribute(attribute: &KeyAttribute, value: &Value, bytes_max: usize) -
     if bytes > bytes_max {
         return Err(KeyError::TooLong { name: attribute.name.clone(), bytes, bytes_max });
     }
-    let mut out = Vec::with_capacity(if bytes == 0 { 2 + PAIRS_MAX } else { bytes + 1 + TERMINATOR.len() });
-    encode_component(&attribute.name, value, attribute.key_type, &mut out)?;
-    Ok(Bytes::from(out))
+    encode_component(&attribute.name, value, attribute.key_type, out)
 }
 
 fn wrong_type(name: &str, value: &Value, expected: KeyType) -> KeyError {
@@ -238,8 +246,19 @@ fn put_number(number: &Number, out: &mut Vec<u8>) {
     let pairs = &mut pairs[..precision.div_ceil(2) as usize];
     let mut follows = 0;
     for pair in pairs.iter_mut().rev() {
-        *pair = (digits % 100) as u8 * 2 + follows;
-        digits /= 100;
+        // Most digits fit a machine word, and 16-byte arithmetic is slow.
+        let low = match u64::try_from(digits) {
+            Ok(small) => {
+                digits = u128::from(small / 100);
+                (small % 100) as u8
+            }
+            Err(_) => {
+                let low = (digits % 100) as u8;
+                digits /= 100;
+                low
+            }
+        };
+        *pair = low * 2 + follows;
         follows = 1;
     }
     out.extend_from_slice(pairs);

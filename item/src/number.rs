@@ -273,6 +273,9 @@ struct Mantissa {
 
 impl Mantissa {
     fn parse(text: &[u8]) -> Result<Mantissa, NumberError> {
+        if let Some(short) = Mantissa::parse_short(text) {
+            return Ok(short);
+        }
         let mut mantissa = Mantissa { digits: 0, exponent: 0, precision: 0 };
         // Zeros wait until a digit follows them: only then are they significant.
         let mut zeros = 0usize;
@@ -304,6 +307,29 @@ impl Mantissa {
         }
         mantissa.exponent += zeros as i64;
         Ok(mantissa)
+    }
+}
+
+impl Mantissa {
+    /// What is written in up to 19 digits without zeros at the end, as most numbers are: 16-byte arithmetic is slow. None of
+    /// any other text, right or wrong.
+    fn parse_short(text: &[u8]) -> Option<Mantissa> {
+        const DIGITS_MAX: usize = 19;
+        if text.len() > DIGITS_MAX || !matches!(text.last(), Some(b'1'..=b'9')) {
+            return None;
+        }
+        let mut digits = 0u64;
+        let mut point = None;
+        for (at, &byte) in text.iter().enumerate() {
+            match byte {
+                b'0'..=b'9' => digits = digits * 10 + u64::from(byte - b'0'),
+                b'.' if point.is_none() => point = Some(at),
+                _ => return None,
+            }
+        }
+        let decimals = point.map_or(0, |at| text.len() - 1 - at);
+        let precision = digits.checked_ilog10()? as usize + 1;
+        Some(Mantissa { digits: u128::from(digits), exponent: -(decimals as i64), precision })
     }
 }
 

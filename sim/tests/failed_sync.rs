@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use item::SequenceNumber;
 use sim::{
     disk::{SimDisk, Trouble},
@@ -14,7 +13,7 @@ use sim::{
 use store::{
     Durability, Error,
     env::DirectoryId,
-    log::{Draft, FrameNumber, LocalLog, Log, LogConfig, Preparation},
+    log::{Body, Draft, FrameNumber, LocalLog, Log, LogConfig, Preparation},
 };
 
 fn open(disk: &SimDisk) -> Result<LocalLog, Error> {
@@ -34,7 +33,7 @@ fn a_frame_that_is_shown_after_a_failed_sync_stays() {
     for seed in 0..100 {
         let disk = SimDisk::new(Random::new(seed));
         let log = open(&disk).unwrap();
-        let draft = Draft { committed_at_us: 1, first_sequences: vec![SequenceNumber(1)], body: Bytes::new() };
+        let draft = Draft { committed_at_us: 1, first_sequences: vec![SequenceNumber(1)], body: Body::default() };
         log.append(draft.clone()).unwrap();
         disk.trouble(Trouble { syncs: 1000, ..Trouble::default() });
         assert!(matches!(log.append(draft.clone()), Err(Error::Poisoned { .. })));

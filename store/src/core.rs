@@ -16,7 +16,6 @@ use std::{
     sync::Arc,
 };
 
-use bytes::Bytes;
 use item::{Event, SequenceNumber, Table};
 use tokio::sync::{oneshot, watch};
 
@@ -28,7 +27,7 @@ use crate::{
     log::{Draft, FrameNumber},
     overlay::Ordinal,
     park::{Fetch, Fetched},
-    plan::{Planner, Settled},
+    plan::{Drafted, Planner, Settled},
     request::{Request, Unplanned},
     transaction::{Transacted, TransactionRequest},
     view::CurrentView,
@@ -238,17 +237,13 @@ impl Core {
         if self.in_flight.is_some() {
             return None;
         }
-        let (ordinal, events) = self.planner.take_events()?;
-        let mut body = Vec::new();
-        for event in &events {
-            event.encode(&mut body);
-        }
+        let Drafted { ordinal, events, body } = self.planner.take_events()?;
         let first_sequences = std::mem::replace(&mut self.draft_sequences, self.planner.next_sequences().to_vec());
         self.in_flight = Some(InFlight { ordinal, events });
         // Time never goes back in the log, whatever the clock does.
         self.last_committed_at_us = self.last_committed_at_us.max(now_us);
         self.plan();
-        Some(Draft { committed_at_us: self.last_committed_at_us, first_sequences, body: Bytes::from(body) })
+        Some(Draft { committed_at_us: self.last_committed_at_us, first_sequences, body })
     }
 
     /// The log's answer for the draft in flight.

@@ -17,34 +17,31 @@ pub(crate) struct Planned {
 
 /// The newest planned state of every key with changes in flight.
 #[derive(Debug, Default)]
-pub(crate) struct Overlay(BTreeMap<(TableId, Key), Planned>);
+pub(crate) struct Overlay(BTreeMap<TableId, BTreeMap<Key, Planned>>);
 
 impl Overlay {
     pub(crate) fn get(&self, table: TableId, key: &Key) -> Option<&Planned> {
-        // The map is small: what is in flight.
-        self.0.get(&(table, key.clone()))
+        self.0.get(&table)?.get(key)
     }
 
     pub(crate) fn put(&mut self, table: TableId, key: Key, planned: Planned) {
-        self.0.insert((table, key), planned);
+        self.0.entry(table).or_default().insert(key, planned);
     }
 
     /// Forgets a key whose draft `ordinal` was applied, unless a later draft changes it again.
     pub(crate) fn applied(&mut self, table: TableId, key: &Key, ordinal: Ordinal) {
-        let place = (table, key.clone());
-        if self.0.get(&place).is_some_and(|planned| planned.ordinal == ordinal) {
-            self.0.remove(&place);
+        if let Some(keys) = self.0.get_mut(&table)
+            && keys.get(key).is_some_and(|planned| planned.ordinal == ordinal)
+        {
+            keys.remove(key);
         }
     }
 
     /// The greatest planned sort key of a partition.
     pub(crate) fn greatest_sort(&self, table: TableId, partition: &Bytes) -> Option<Bytes> {
-        let from = (table, Key { partition: partition.clone(), sort: Bytes::new() });
-        self.0
-            .range((Bound::Included(from), Bound::Unbounded))
-            .take_while(|((in_table, key), _)| *in_table == table && key.partition == *partition)
-            .last()
-            .map(|((_, key), _)| key.sort.clone())
+        let from = Key { partition: partition.clone(), sort: Bytes::new() };
+        let keys = self.0.get(&table)?.range((Bound::Included(from), Bound::Unbounded));
+        keys.take_while(|(key, _)| key.partition == *partition).last().map(|(key, _)| key.sort.clone())
     }
 
     /// Drops everything: what was planned will not be.

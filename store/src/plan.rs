@@ -15,6 +15,7 @@ use crate::{
     Catalog,
     batch::Place,
     high_keys::HighKeys,
+    log::{Body, Pool},
     overlay::{Ordinal, Overlay, Planned},
     park::{Fetch, Park},
     request::{Prepared, Request, Unplanned, check, updated},
@@ -27,6 +28,13 @@ use crate::{
 pub(crate) struct Planning<T> {
     pub(crate) answer: T,
     pub(crate) after: Ordinal,
+}
+
+/// What is planned for one frame: its events, and the same encoded.
+pub(crate) struct Drafted {
+    pub(crate) ordinal: Ordinal,
+    pub(crate) events: Vec<Event>,
+    pub(crate) body: Body,
 }
 
 /// What a request came to.
@@ -62,9 +70,10 @@ pub(crate) struct Planner {
     overlay: Overlay,
     high_keys: HighKeys,
     park: Park,
-    /// Events of the next frame.
+    /// Events of the next frame, and the same encoded: what is left to do between two frames is little.
     open: Vec<Event>,
-    open_bytes: usize,
+    open_body: Body,
+    bodies: Pool,
     /// The next frame's ordinal.
     ordinal: Ordinal,
 }
@@ -76,6 +85,7 @@ impl Planner {
         next_table: u32,
         high_keys_max: usize,
     ) -> Planner {
+        let (bodies, shards) = (Pool::default(), next_sequences.len());
         Planner {
             next_sequences,
             catalog,
@@ -84,7 +94,8 @@ impl Planner {
             high_keys: HighKeys::new(high_keys_max),
             park: Park::default(),
             open: Vec::new(),
-            open_bytes: 0,
+            open_body: Body::new(&bodies, shards),
+            bodies,
             ordinal: 1,
         }
     }
@@ -130,9 +141,9 @@ impl Planner {
         self.park.len()
     }
 
-    /// Encoded bytes (approximately) waiting for the next frame.
+    /// Encoded bytes waiting for the next frame.
     pub(crate) fn open_bytes(&self) -> usize {
-        self.open_bytes
+        self.open_body.len()
     }
 
     /// The ordinal of the frame that takes what is planned next.
@@ -146,14 +157,15 @@ impl Planner {
     }
 
     /// Takes the events planned since the last call for one frame; none if there are none.
-    pub(crate) fn take_events(&mut self) -> Option<(Ordinal, Vec<Event>)> {
+    pub(crate) fn take_events(&mut self) -> Option<Drafted> {
         if self.open.is_empty() {
             return None;
         }
-        self.open_bytes = 0;
         let ordinal = self.ordinal;
         self.ordinal += 1;
-        Some((ordinal, std::mem::take(&mut self.open)))
+        let next = Body::new(&self.bodies, self.next_sequences.len());
+        let body = std::mem::replace(&mut self.open_body, next);
+        Some(Drafted { ordinal, events: std::mem::take(&mut self.open), body })
     }
 
     /// The events of draft `ordinal` are durable and applied.
@@ -175,7 +187,7 @@ impl Planner {
         // Bounds stay upper bounds, but a key that was planned and dropped must not count as present for ever.
         self.high_keys.clear();
         self.open.clear();
-        self.open_bytes = 0;
+        self.open_body.clear();
         self.ordinal += 1;
     }
 
@@ -388,9 +400,10 @@ impl Planner {
         let next = &mut self.next_sequences[usize::from(shard.0)];
         let sequence = *next;
         next.0 += 1;
-        self.open_bytes += change_bytes(&change);
         let schema_version = table.version;
-        self.open.push(Event { shard, sequence, actor, table: table.id, schema_version, change });
+        let event = Event { shard, sequence, actor, table: table.id, schema_version, change };
+        self.open_body.push(&event);
+        self.open.push(event);
         sequence
     }
 }
@@ -428,9 +441,10 @@ fn changing(
         Prepared::Remove => None,
         Prepared::Put(image) => Some(image),
         Prepared::Merge(newer) => Some(match old_item {
-            None => Image::encode(&newer),
+            None => newer,
             Some(mut item) => {
-                written.collisions = item.merge(newer).into_iter().map(|collision| collision.attribute).collect();
+                written.collisions =
+                    item.merge(decode(&newer)).into_iter().map(|collision| collision.attribute).collect();
                 check(table, &item)?;
                 Image::encode(&item)
             }
@@ -451,16 +465,4 @@ fn changing(
         Some(Some(image)) => Old::Image(image),
     };
     Ok((written, Some(Changing { key: request.key, actor: request.actor, old, new })))
-}
-
-/// The encoded size of a change, approximately.
-fn change_bytes(change: &Change) -> usize {
-    let key_bytes = |key: &Key| key.partition.len() + key.sort.len();
-    let old_bytes = |old: &Old| if let Old::Image(image) = old { image.bytes().len() } else { 0 };
-    16 + match change {
-        Change::Put { key, new, old } => key_bytes(key) + new.bytes().len() + old_bytes(old),
-        Change::Remove { key, old } => key_bytes(key) + old_bytes(old),
-        Change::PutTable(table) => 64 + table.name.len(),
-        Change::DeleteTable => 0,
-    }
 }

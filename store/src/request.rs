@@ -35,7 +35,7 @@ pub(crate) struct Request {
 #[derive(Debug)]
 pub(crate) enum Prepared {
     Put(Image),
-    Merge(Item),
+    Merge(Image),
     Update {
         update: Arc<Update>,
         return_new: bool,
@@ -56,7 +56,7 @@ impl Request {
         let action = match (checked, write.action) {
             (Err(rejection), _) => Prepared::Refused(rejection),
             (Ok(()), Action::Put(item)) => Prepared::Put(Image::encode(&item)),
-            (Ok(()), Action::Merge(item)) => Prepared::Merge(item),
+            (Ok(()), Action::Merge(item)) => Prepared::Merge(Image::encode(&item)),
             (Ok(()), Action::Update { update, return_new }) => Prepared::Update { update, return_new },
             (Ok(()), Action::Remove) => Prepared::Remove,
             (Ok(()), Action::Check) => Prepared::Check,
@@ -81,8 +81,7 @@ impl Request {
     /// Memory that it holds until it is answered, approximately, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         let action = match &self.action {
-            Prepared::Put(image) => image.bytes().len(),
-            Prepared::Merge(item) => item.size(),
+            Prepared::Put(image) | Prepared::Merge(image) => image.bytes().len(),
             Prepared::Update { update, .. } => update.size(),
             Prepared::Remove | Prepared::Check | Prepared::Refused(_) => 0,
         };

@@ -10,7 +10,6 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use bytes::Bytes;
 use item::{
     Actor, Change, Event, Image, Item, Key, KeyAttribute, KeyType, Number, Old, SequenceNumber, ShardId, Stream,
     StreamView, Table, TableId, table::Billing,
@@ -18,7 +17,7 @@ use item::{
 use store::{
     Catalog,
     env::Clock,
-    log::{Draft, FrameNumber, Log, MemoryLog},
+    log::{Body, Draft, FrameNumber, Log, MemoryLog},
 };
 use tokio::sync::watch;
 
@@ -111,7 +110,7 @@ impl World {
             event.encode(&mut body);
             next.0 += 1;
         }
-        let draft = Draft { committed_at_us: self.now_us(), first_sequences, body: Bytes::from(body) };
+        let draft = Draft { committed_at_us: self.now_us(), first_sequences, body: Body::from(body) };
         self.log.append(draft).unwrap()
     }
 

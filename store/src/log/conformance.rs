@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use item::{Actor, Change, Event, Image, Item, Key, Old, SequenceNumber, ShardId, TableId, Value};
 
-use super::{Draft, Frame, FrameNumber, Log};
+use super::{Body, Draft, Frame, FrameNumber, Log};
 use crate::Error;
 
 /// Shards of the logs under test.
@@ -32,7 +32,7 @@ impl Author {
                 event(ShardId(shard), sequence, bytes).encode(&mut body);
             }
         }
-        Draft { committed_at_us: self.time_us, first_sequences, body: Bytes::from(body) }
+        Draft { committed_at_us: self.time_us, first_sequences, body: Body::from(body) }
     }
 
     fn append(&mut self, log: &dyn Log, counts: [u64; SHARDS as usize]) -> (FrameNumber, Draft) {
@@ -73,7 +73,7 @@ pub(crate) fn is(frame: &Frame, number: FrameNumber, draft: &Draft) -> bool {
     frame.number == number
         && frame.committed_at_us == draft.committed_at_us
         && frame.first_sequences == draft.first_sequences
-        && frame.body == draft.body
+        && frame.body == draft.body.bytes()
 }
 
 /// What every log does while it is open.
@@ -143,7 +143,7 @@ fn finds_frames_by_sequence_and_time(log: &dyn Log) {
     let mut author = Author::new();
     let appended: Vec<_> = (0..60).map(|at| author.append(log, [at % 2, 2, u64::from(at % 7 == 0)])).collect();
     for (number, draft) in &appended {
-        for event in Event::decode_all(&draft.body).unwrap() {
+        for event in Event::decode_all(&Bytes::copy_from_slice(draft.body.bytes())).unwrap() {
             assert_eq!(log.find_sequence(event.shard, event.sequence).unwrap(), *number);
         }
         assert_eq!(log.find_time(draft.committed_at_us).unwrap(), *number);

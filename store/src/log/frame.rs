@@ -33,6 +33,7 @@ use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, Digest};
 use item::{CodecError, Event, SequenceNumber};
 
+use super::body::Body;
 use crate::env::{BLOCK_BYTES, DirectoryId};
 
 /// Greatest count of shards that a header has room for.
@@ -67,8 +68,8 @@ pub struct Draft {
     pub committed_at_us: u64,
     /// Per shard, the number that its first event from this frame on has.
     pub first_sequences: Vec<SequenceNumber>,
-    /// Encoded events ([`item::Event::encode`]), possibly none.
-    pub body: Bytes,
+    /// Its events, possibly none.
+    pub body: Body,
 }
 
 /// A frame as read back. One with an empty body marks that the log was opened; it changes nothing.
@@ -155,18 +156,22 @@ impl Codec {
         Codec { seed }
     }
 
-    /// Fills `out`, [`frame_bytes`] long, with the frame; answers the header's checksum.
-    pub(crate) fn encode(&self, header: &Header, body: &[u8], out: &mut [u8]) -> u32 {
+    /// Puts the header in front of the events and padding that lie in `frame` already; `body_bytes` is the length of the events.
+    /// Answers the header's checksum.
+    pub(crate) fn encode(&self, header: &Header, body_bytes: usize, frame: &mut [u8]) -> u32 {
         let shards = header.first_sequences.len();
         assert!(shards <= SHARDS_MAX, "a header has room for {SHARDS_MAX} shards");
-        assert!(body.len() <= BODY_BYTES_MAX, "an append refuses longer bodies");
-        let (head, rest) = out.split_at_mut(FIXED_BYTES + 8 * shards);
+        assert!(body_bytes <= BODY_BYTES_MAX, "an append refuses longer bodies");
+        let body_at = header_bytes(shards);
+        let body_checksum = self.checksum([&frame[body_at..]]);
+        let (head, _) = frame.split_at_mut(body_at);
         let mut fields = Writer(head);
         fields.put(&MAGIC);
         fields.put(&VERSION.to_le_bytes());
         fields.put(&(shards as u16).to_le_bytes());
-        fields.put(&[0; 8]);
-        fields.put(&(body.len() as u32).to_le_bytes());
+        fields.put(&[0; 4]);
+        fields.put(&body_checksum.to_le_bytes());
+        fields.put(&(body_bytes as u32).to_le_bytes());
         fields.put(&header.previous_checksum.to_le_bytes());
         for number in [
             header.number.0,
@@ -182,14 +187,8 @@ impl Codec {
         for first in &header.first_sequences {
             fields.put(&first.0.to_le_bytes());
         }
-        let (content, padding) = rest.split_at_mut(body.len());
-        content.copy_from_slice(body);
-        padding.fill(0);
-        let body_at = FIXED_BYTES + 8 * shards;
-        let body_checksum = self.checksum([&out[body_at..]]);
-        out[12..16].copy_from_slice(&body_checksum.to_le_bytes());
-        let checksum = self.checksum([&out[..8], &out[12..body_at]]);
-        out[8..12].copy_from_slice(&checksum.to_le_bytes());
+        let checksum = self.checksum([&head[..8], &head[12..]]);
+        head[8..12].copy_from_slice(&checksum.to_le_bytes());
         checksum
     }
 
@@ -203,7 +202,7 @@ impl Codec {
             return Err(BadFrame("unknown frame version"));
         }
         let shards = usize::from(u16::from_le_bytes(fields.take()?));
-        let header_bytes = FIXED_BYTES + 8 * shards;
+        let header_bytes = header_bytes(shards);
         if shards > SHARDS_MAX || block.len() < header_bytes {
             return Err(BadFrame("impossible header length"));
         }
@@ -236,7 +235,7 @@ impl Codec {
 
     /// The frame in `bytes` (all its blocks), whose header was `found` there.
     pub(crate) fn decode_frame(&self, found: Found, bytes: &Bytes) -> Result<Frame, BadFrame> {
-        let body_at = FIXED_BYTES + 8 * found.header.first_sequences.len();
+        let body_at = header_bytes(found.header.first_sequences.len());
         if bytes.len() as u64 != found.bytes() {
             return Err(BadFrame("the frame is cut short"));
         }
@@ -283,9 +282,14 @@ impl Codec {
     }
 }
 
+/// Length of a header.
+pub(crate) fn header_bytes(shards: usize) -> usize {
+    FIXED_BYTES + 8 * shards
+}
+
 /// Bytes on disk of a frame: header and body, rounded up to whole blocks.
 pub(crate) fn frame_bytes(shards: usize, body_bytes: usize) -> u64 {
-    ((FIXED_BYTES + 8 * shards + body_bytes) as u64).next_multiple_of(BLOCK_BYTES)
+    ((header_bytes(shards) + body_bytes) as u64).next_multiple_of(BLOCK_BYTES)
 }
 
 /// Puts fields to the front.

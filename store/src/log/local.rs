@@ -5,12 +5,11 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use bytes::Bytes;
 use item::{SequenceNumber, ShardId, TableId};
 
 use super::{
-    Draft, Frame, FrameNumber, Log, Preparation, archive,
-    frame::{Codec, Header, frame_bytes},
+    Body, Draft, Frame, FrameNumber, Log, Preparation, archive,
+    frame::{Codec, Header, frame_bytes, header_bytes},
     index::Index,
     kept::{Kept, Segments},
     recent::Recent,
@@ -20,7 +19,7 @@ use super::{
 };
 use crate::{
     Durability, Error,
-    env::{BLOCK_BYTES, BlockBuffer, DirectoryId, Disk, remove_if_present},
+    env::{BLOCK_BYTES, DirectoryId, Disk, remove_if_present},
 };
 
 const LOCKED: &str = "a thread panicked inside the log";
@@ -82,8 +81,6 @@ struct Writer {
     checksum: u32,
     committed_at_us: u64,
     durable_to: FrameNumber,
-    /// The frame being written.
-    buffer: BlockBuffer,
 }
 
 enum Status {
@@ -131,7 +128,7 @@ impl LocalLog {
                 let Last { frame: last, checksum, .. } = last;
                 let place = |error: item::CodecError| segment.corrupt(0, format!("frame {}: {error}", last.number.0));
                 let first_sequences = last.next_sequences().map_err(place)?;
-                let draft = Draft { committed_at_us: last.committed_at_us, first_sequences, body: Bytes::new() };
+                let draft = Draft { committed_at_us: last.committed_at_us, first_sequences, body: Body::default() };
                 (segment, bytes, index, last.epoch + 1, checksum, draft)
             }
             None => {
@@ -141,7 +138,7 @@ impl LocalLog {
                     Unmade::Retryable(error) | Unmade::Unknown(error) => error,
                 })?;
                 let first_sequences = vec![SequenceNumber(1); usize::from(config.shards)];
-                let draft = Draft { committed_at_us: 0, first_sequences, body: Bytes::new() };
+                let draft = Draft { committed_at_us: 0, first_sequences, body: Body::default() };
                 (segment, bytes, Index::new(FrameNumber::FIRST), 1, 0, draft)
             }
         };
@@ -168,7 +165,6 @@ impl LocalLog {
             checksum,
             committed_at_us: draft.committed_at_us,
             durable_to: FrameNumber(next.0 - 1),
-            buffer: BlockBuffer::default(),
         };
         let log = LocalLog { disk, config, codec, writer: Mutex::new(writer), kept };
         metrics::gauge!("thalweg_log_poisoned").set(0.0);
@@ -178,7 +174,9 @@ impl LocalLog {
     }
 
     fn write_frame(&self, writer: &mut Writer, draft: Draft) -> Result<FrameNumber, Error> {
-        let bytes = frame_bytes(draft.first_sequences.len(), draft.body.len());
+        let Draft { committed_at_us, first_sequences, mut body } = draft;
+        let (header_bytes, body_bytes) = (header_bytes(first_sequences.len()), body.len());
+        let bytes = frame_bytes(first_sequences.len(), body_bytes);
         if writer.offset > 0 && writer.offset + bytes > writer.segment_bytes {
             self.roll(writer)?;
         }
@@ -188,13 +186,16 @@ impl LocalLog {
             segment: writer.segment.id,
             offset: writer.offset,
             previous_checksum: writer.checksum,
-            committed_at_us: draft.committed_at_us.max(writer.committed_at_us),
+            committed_at_us: committed_at_us.max(writer.committed_at_us),
             durable_to: writer.durable_to,
             append_id: writer.appends,
-            first_sequences: draft.first_sequences,
+            first_sequences,
         };
-        let checksum = self.codec.encode(&header, &draft.body, writer.buffer.reset(bytes as usize));
-        writer.segment.write(writer.offset, writer.buffer.bytes()).map_err(|error| writer.poison(error))?;
+        let (checksum, written) = body.as_frame(header_bytes, |frame| {
+            let checksum = self.codec.encode(&header, body_bytes, frame);
+            (checksum, writer.segment.write(writer.offset, frame))
+        });
+        written.map_err(|error| writer.poison(error))?;
         if self.config.durability == Durability::Fsync {
             writer.sync()?;
             writer.durable_to = header.number;
@@ -207,7 +208,7 @@ impl LocalLog {
         writer.committed_at_us = header.committed_at_us;
         metrics::counter!("thalweg_log_appends_total").increment(1);
         metrics::counter!("thalweg_log_bytes_total").increment(bytes);
-        self.kept.push(&writer.segment, writer.segment_bytes, header, draft.body, bytes);
+        self.kept.push(&writer.segment, writer.segment_bytes, header, body.into_bytes(), bytes);
         if writer.offset > writer.segment_bytes / 2 {
             writer.spare.begin(writer.segment.id + 1);
         }

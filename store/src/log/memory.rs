@@ -5,10 +5,9 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use bytes::Bytes;
 use item::{SequenceNumber, ShardId};
 
-use super::{Draft, Frame, FrameNumber, Log, index::starts_by};
+use super::{Body, Draft, Frame, FrameNumber, Log, index::starts_by};
 use crate::Error;
 
 /// A log that ends with the process. Like every log it begins with the empty frame of its epoch.
@@ -29,7 +28,7 @@ impl MemoryLog {
     pub fn new(shards: u16) -> MemoryLog {
         let mut kept = Kept { frames: VecDeque::new(), trim_point: FrameNumber::FIRST, closed: false };
         let first_sequences = vec![SequenceNumber(1); usize::from(shards)];
-        kept.push(Draft { committed_at_us: 0, first_sequences, body: Bytes::new() });
+        kept.push(Draft { committed_at_us: 0, first_sequences, body: Body::default() });
         MemoryLog { kept: Mutex::new(kept) }
     }
 
@@ -48,6 +47,7 @@ impl Kept {
         let before = self.frames.back().map_or(0, |frame| frame.committed_at_us);
         let Draft { committed_at_us, first_sequences, body } = draft;
         let committed_at_us = committed_at_us.max(before);
+        let body = body.into_bytes();
         self.frames.push_back(Arc::new(Frame { number, epoch: 1, committed_at_us, first_sequences, body }));
         number
     }

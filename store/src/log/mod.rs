@@ -13,6 +13,7 @@
 //! stream readers meet frames that carry no event.
 
 mod archive;
+mod body;
 #[cfg(test)]
 mod conformance;
 pub mod frame;
@@ -30,6 +31,7 @@ use std::sync::Arc;
 
 use item::{SequenceNumber, ShardId, TableId};
 
+pub use body::{Body, Pool};
 pub use frame::{Draft, Frame, FrameNumber};
 pub use local::{LocalLog, LogConfig};
 pub use memory::MemoryLog;

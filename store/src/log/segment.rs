@@ -11,12 +11,13 @@ use bytes::Bytes;
 use super::frame::{BadFrame, Codec, Found, Frame};
 use crate::{
     Durability, Error,
-    env::{BLOCK_BYTES, Disk, DiskFile, remove_if_present},
+    env::{BLOCK_BYTES, BlockBuffer, Disk, DiskFile, remove_if_present},
 };
 
 pub(crate) const DIR: &str = "log";
 const SUFFIX: &str = ".segment";
-static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
+/// Zeros that are written at once.
+const ZEROS_BYTES: usize = 1 << 20;
 
 /// Why there is no new segment.
 pub(crate) enum Unmade {
@@ -60,15 +61,18 @@ impl Segment {
         let path = path(id);
         let make = || {
             remove_if_present(disk, &path)?;
-            let file = disk.create(&path)?;
+            drop(disk.create(&path)?);
+            let file = open_active(disk, &path, durability)?;
+            let mut zeros = BlockBuffer::default();
+            zeros.reset(ZEROS_BYTES).fill(0);
             let mut offset = 0;
             while offset < bytes {
-                let length = (bytes - offset).min(ZEROS.len() as u64);
-                file.write_at(offset, &ZEROS[..length as usize])?;
+                let length = (bytes - offset).min(ZEROS_BYTES as u64);
+                file.write_at(offset, &zeros.bytes()[..length as usize])?;
                 offset += length;
             }
             file.sync()?;
-            open_active(disk, &path, durability)
+            Ok(file)
         };
         let file = make().map_err(|error: io::Error| {
             // Leaves room for others; what cannot be removed now is removed by the next attempt.

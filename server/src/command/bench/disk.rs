@@ -42,6 +42,11 @@ pub(super) fn run(arguments: &DiskArguments) -> anyhow::Result<Value> {
 
 /// Where the writes of one kind go.
 trait Writes {
+    /// Makes ready for the next write; not timed.
+    fn prepare(&mut self) -> anyhow::Result<()> {
+        Ok(())
+    }
+
     /// Writes the next `bytes` and returns when they are on stable storage.
     fn write(&mut self) -> anyhow::Result<()>;
 }
@@ -56,13 +61,18 @@ fn at_size(directory: &Path, bytes: usize, arguments: &DiskArguments) -> anyhow:
         kinds.push(("direct_dsync", Box::new(direct), Histogram::default()));
     }
     if arguments.log {
-        kinds.push(("thalweg_log", Box::new(OwnLog::open(&directory.join("log"), bytes)?), Histogram::default()));
+        kinds.push((
+            "thalweg_log",
+            Box::new(OwnLog::open(&directory.join("log"), bytes, FILE_BYTES)?),
+            Histogram::default(),
+        ));
     }
     let rounds = (arguments.seconds / TURN.as_secs_f64()).ceil() as u64;
     for _ in 0..rounds {
         for (_, kind, latencies) in &mut kinds {
             let turn = Instant::now();
             while turn.elapsed() < TURN {
+                kind.prepare()?;
                 let began = Instant::now();
                 kind.write()?;
                 latencies.record(began.elapsed());
@@ -180,6 +190,10 @@ impl Writes for Direct {
 }
 
 impl Writes for OwnLog {
+    fn prepare(&mut self) -> anyhow::Result<()> {
+        self.make_room()
+    }
+
     fn write(&mut self) -> anyhow::Result<()> {
         self.append()
     }

@@ -1,14 +1,21 @@
-//! Thalweg's own log, appended to as the store does: events encoded into a frame, the frame written and synced.
+//! Thalweg's own log, appended to as the store does: one thread encodes the events of the next frame while another puts the
+//! frame's header before those of this one, writes the frame, and syncs.
+//!
+//! The frames lie in one segment of zeros, as raw writes over zeros do; before it is full another log is begun, which is not
+//! timed. What becomes of frames later (compressed into archives, behind the appends) is no part of this figure.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, mpsc},
+    thread::{self, JoinHandle},
+};
 
 use anyhow::Context;
-use bytes::Bytes;
 use item::{Actor, Change, Event, Image, Item, Key, Old, SequenceNumber, ShardId, Table, Value, table::system};
 use store::{
     Config,
     env::{Clock, OsClock, OsDisk},
-    log::{Draft, FrameNumber, LocalLog, Log, LogConfig},
+    log::{Body, Draft, FrameNumber, LocalLog, Log, LogConfig, Pool, Preparation},
 };
 
 /// Bytes of one encoded event: a reading of ten numbers with its key.
@@ -16,44 +23,97 @@ const EVENT_BYTES: usize = 150;
 
 /// A log in a directory of its own.
 pub(super) struct OwnLog {
-    log: LocalLog,
-    shards: u16,
-    event: Event,
-    /// Events of one append.
-    events: usize,
+    directory: PathBuf,
+    /// Events and padding of one append, and the header's block.
+    frame_bytes: u64,
+    segment_bytes: u64,
+    left_bytes: u64,
+    log: Option<LocalLog>,
+    drafts: Option<mpsc::Receiver<Draft>>,
+    author: Option<JoinHandle<()>>,
 }
 
 impl OwnLog {
-    /// A new log at `path`, to which about `bytes` of events are appended at once.
-    pub(super) fn open(path: &Path, bytes: usize) -> anyhow::Result<OwnLog> {
-        let disk = OsDisk::open(path).context("the log's directory")?;
-        let config = Config::default();
-        let settings = LogConfig::new(&config, disk.directory());
-        let log = LocalLog::open(Arc::new(disk), settings, FrameNumber(0)).context("the log")?;
-        Ok(OwnLog { log, shards: config.shards, event: event()?, events: (bytes / EVENT_BYTES).max(1) })
+    /// A new log at `directory`, to which about `bytes` of events are appended at once, `segment_bytes` before it is begun
+    /// again.
+    pub(super) fn open(directory: &Path, bytes: usize, segment_bytes: u64) -> anyhow::Result<OwnLog> {
+        let frame_bytes = (bytes + 2 * 4096) as u64;
+        let (sender, drafts) = mpsc::sync_channel(1);
+        let events = (bytes / EVENT_BYTES).max(1);
+        let event = event()?;
+        let author =
+            thread::Builder::new().name("author".to_owned()).spawn(move || write_drafts(event, events, &sender));
+        let mut own = OwnLog {
+            directory: directory.to_owned(),
+            frame_bytes,
+            segment_bytes: segment_bytes.max(4 * frame_bytes),
+            left_bytes: 0,
+            log: None,
+            drafts: Some(drafts),
+            author: Some(author.context("starting a thread")?),
+        };
+        own.make_room()?;
+        Ok(own)
+    }
+
+    /// Begins another log when this one is full.
+    pub(super) fn make_room(&mut self) -> anyhow::Result<()> {
+        if self.left_bytes >= self.frame_bytes {
+            return Ok(());
+        }
+        if self.log.take().is_some() {
+            std::fs::remove_dir_all(&self.directory).context("removing the log")?;
+        }
+        let disk = OsDisk::open(&self.directory).context("the log's directory")?;
+        let settings = LogConfig {
+            segment_bytes: self.segment_bytes,
+            preparation: Preparation::Inline,
+            ..LogConfig::new(&Config::default(), disk.directory())
+        };
+        self.log = Some(LocalLog::open(Arc::new(disk), settings, FrameNumber(0)).context("the log")?);
+        // The log's first frame is its own.
+        self.left_bytes = self.segment_bytes - 4096;
+        Ok(())
     }
 
     /// Appends; returns when the frame is on stable storage.
     pub(super) fn append(&mut self) -> anyhow::Result<()> {
-        let mut first_sequences = vec![SequenceNumber(1); usize::from(self.shards)];
-        first_sequences[0] = self.event.sequence;
-        let mut body = Vec::with_capacity(self.events * (EVENT_BYTES + 8));
-        for _ in 0..self.events {
-            self.event.encode(&mut body);
-            self.event.sequence.0 += 1;
-        }
-        let draft = Draft { committed_at_us: OsClock.now_us(), first_sequences, body: Bytes::from(body) };
-        let number = self.log.append(draft).context("appending to the log")?;
-        // Trimmed as a server would, so that the disk does not fill; whole segments go at once.
-        if number.0 % TRIM_EVERY == 0 {
-            self.log.trim(number).context("trimming the log")?;
-        }
+        self.make_room()?;
+        let draft = self.drafts.as_ref().and_then(|drafts| drafts.recv().ok()).context("the author has ended")?;
+        self.log.as_ref().context("a log is open")?.append(draft).context("appending to the log")?;
+        self.left_bytes -= self.frame_bytes;
         Ok(())
     }
 }
 
-/// Frames between two trims.
-const TRIM_EVERY: u64 = 1000;
+impl Drop for OwnLog {
+    fn drop(&mut self) {
+        // The author ends when nobody takes what it writes.
+        self.drafts = None;
+        if let Some(author) = self.author.take() {
+            let _ = author.join();
+        }
+    }
+}
+
+/// Encodes `events` events for each frame, until nobody takes them.
+fn write_drafts(mut event: Event, events: usize, drafts: &mpsc::SyncSender<Draft>) {
+    let bodies = Pool::default();
+    let shards = usize::from(Config::default().shards);
+    loop {
+        let mut first_sequences = vec![SequenceNumber(1); shards];
+        first_sequences[0] = event.sequence;
+        let mut body = Body::new(&bodies, shards);
+        for _ in 0..events {
+            body.push(&event);
+            event.sequence.0 += 1;
+        }
+        let draft = Draft { committed_at_us: OsClock.now_us(), first_sequences, body };
+        if drafts.send(draft).is_err() {
+            return;
+        }
+    }
+}
 
 /// One put of [`EVENT_BYTES`], with a number of eight digits.
 fn event() -> anyhow::Result<Event> {

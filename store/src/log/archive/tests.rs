@@ -11,7 +11,7 @@ use crate::{
     log::{
         Draft,
         conformance::Author,
-        frame::{Header, frame_bytes},
+        frame::{Header, frame_bytes, header_bytes},
     },
 };
 
@@ -38,10 +38,13 @@ fn segment(disk: &dyn Disk, id: u64, drafts: &[Draft]) -> (Segment, Index) {
             append_id: 0,
             first_sequences: draft.first_sequences.clone(),
         };
-        let mut bytes = vec![0; frame_bytes(draft.first_sequences.len(), draft.body.len()) as usize];
-        checksum = codec.encode(&header, &draft.body, &mut bytes);
-        segment.write(index.end(), &bytes).unwrap();
-        index.push_row(draft.committed_at_us, draft.first_sequences.clone(), bytes.len() as u64);
+        let body_bytes = draft.body.len();
+        let bytes = frame_bytes(draft.first_sequences.len(), body_bytes);
+        draft.body.clone().as_frame(header_bytes(draft.first_sequences.len()), |frame| {
+            checksum = codec.encode(&header, body_bytes, frame);
+            segment.write(index.end(), frame).unwrap();
+        });
+        index.push_row(draft.committed_at_us, draft.first_sequences.clone(), bytes);
     }
     (segment, index)
 }

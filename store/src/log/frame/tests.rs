@@ -29,9 +29,11 @@ fn bodies() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn encode(codec: Codec, header: &Header, body: &[u8]) -> (u32, Vec<u8>) {
-    // Memory is used again: what was in it must not show.
-    let mut bytes = vec![9; frame_bytes(header.first_sequences.len(), body.len()) as usize];
-    (codec.encode(header, body, &mut bytes), bytes)
+    // Memory is used again: what was in the header's room must not show.
+    let mut bytes = vec![9; header_bytes(header.first_sequences.len())];
+    bytes.extend_from_slice(body);
+    bytes.resize(frame_bytes(header.first_sequences.len(), body.len()) as usize, 0);
+    (codec.encode(header, body.len(), &mut bytes), bytes)
 }
 
 fn decode(codec: Codec, bytes: &[u8], segment: u64, offset: u64) -> Result<(Header, u32, Frame), BadFrame> {
