@@ -15,9 +15,9 @@ use std::{
 use item::{Key, ShardId, Table, TableId};
 use store::{
     Catalog, Direction, Error,
-    files::{ColdFile, ColumnTypes, FileWriter, KeyRange, NewFile, Row},
+    files::{ColdFile, ColumnTypes, FileWriter, KeyRange, NewFile},
     manifest::{Edit, FileEntry, Flushed, Place, RUNS_DIR},
-    memtable::Memtable,
+    memtable::{Block, Memtable},
     view::Sealed,
 };
 
@@ -132,7 +132,7 @@ impl Flush {
             return Ok(State::Write { parts: write, writing: None });
         };
         let table = Arc::clone(&reader.part.table);
-        let rows = reader.next(sealed);
+        let Block { rows, is_last } = reader.next(sealed);
         let types = self.types.entry(table.id).or_insert_with(|| {
             let manifest = self.site.store.manifest();
             Arc::new(manifest.types_of(&table))
@@ -144,7 +144,7 @@ impl Flush {
             }
             .map_err(|error| malformed(&error))?;
         }
-        let reader = (reach == Reach::All && rows.len() == BATCH_ROWS).then_some(reader);
+        let reader = (reach == Reach::All && !is_last).then_some(reader);
         Ok(State::Widen { parts, reach, reader, write })
     }
 
@@ -161,7 +161,7 @@ impl Flush {
                 None => return Ok(State::Commit),
             },
         };
-        let rows = reader.next(sealed);
+        let Block { rows, is_last } = reader.next(sealed);
         let mut writer = match writer {
             Some(writer) => writer,
             None if rows.is_empty() => return Ok(State::Write { parts, writing: None }),
@@ -177,7 +177,7 @@ impl Flush {
         if writer.is_outgrown() && self.widened.insert(reader.part.table.id) {
             return Ok(self.start_over(sealed, reader.part.table.id, parts));
         }
-        if rows.len() == BATCH_ROWS {
+        if !is_last {
             return Ok(State::Write { parts, writing: Some((reader, writer)) });
         }
         self.files.push(writer.finish()?);
@@ -250,13 +250,13 @@ impl Reader {
         Reader { part, from: None }
     }
 
-    /// The next rows, fewer than a batch only at the end.
-    fn next(&mut self, sealed: &Sealed) -> Vec<Row> {
+    /// The next rows.
+    fn next(&mut self, sealed: &Sealed) -> Block {
         let memtable = self.part.memtable(sealed);
         let range = KeyRange { from: self.from.take(), until: None };
-        let rows = memtable.scan(self.part.table.id, &range, Direction::Forward, BATCH_ROWS);
-        self.from = rows.last().map(|row| after(&row.key));
-        rows
+        let block = memtable.scan(self.part.table.id, &range, Direction::Forward, BATCH_ROWS);
+        self.from = block.rows.last().map(|row| after(&row.key));
+        block
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     Error,
     cache::Cache,
     files::{ColdFile, KeyRange, Row},
-    memtable::Memtable,
+    memtable::{Block, Memtable},
     view::{View, shard_of, shard_of_key},
 };
 
@@ -428,11 +428,14 @@ impl Source<'_> {
         if self.exhausted || !self.block.is_empty() {
             return Ok(());
         }
-        let rows = match self.place {
+        let Block { rows, is_last } = match self.place {
             Place::Memory(memtable) => memtable.scan(table, &self.range, direction, rows_max),
-            Place::Cold(file) => file.scan(&self.range, direction, rows_max, cache).await?,
+            Place::Cold(file) => {
+                let rows = file.scan(&self.range, direction, rows_max, cache).await?;
+                Block { is_last: rows.len() < rows_max, rows }
+            }
         };
-        self.exhausted = rows.len() < rows_max;
+        self.exhausted = is_last;
         if let Some(last) = rows.last() {
             match direction {
                 Direction::Forward => self.range.from = Some(successor(&last.key)),

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use item::{Change, Event, Image, Key, SequenceNumber, TableId};
+use item::{Event, SequenceNumber, TableId};
 
 use crate::{
     Catalog, Config, Error,
@@ -72,7 +71,6 @@ pub(crate) fn recover(disk: &Arc<dyn Disk>, clock: &dyn Clock, config: &Config) 
                 offset: error.offset as u64,
                 what: format!("frame {}: {}", frame.number.0, error.what),
             })?;
-            let events: Vec<Event> = events.into_iter().map(detached).collect();
             applied.apply(&view, frame.number, &events);
             last_committed_at_us = frame.committed_at_us;
             let bytes: usize = view.get().active.iter().map(Memtable::bytes).sum();
@@ -113,19 +111,4 @@ fn add_system_tables(catalog: &mut Catalog) {
             catalog.put(Arc::new(table));
         }
     }
-}
-
-/// The same event with memory of its own: rows must not keep whole frames alive, nor old images.
-fn detached(mut event: Event) -> Event {
-    let own = |bytes: &Bytes| Bytes::copy_from_slice(bytes);
-    let own_key = |key: &Key| Key { partition: own(&key.partition), sort: own(&key.sort) };
-    match &mut event.change {
-        Change::Put { key, new, .. } => {
-            *key = own_key(key);
-            *new = Image::from_bytes(own(new.bytes()));
-        }
-        Change::Remove { key, .. } => *key = own_key(key),
-        Change::PutTable(_) | Change::DeleteTable => {}
-    }
-    event
 }

@@ -49,7 +49,7 @@ pub struct Sealed {
 }
 
 impl Sealed {
-    /// Memory taken, approximately, in bytes.
+    /// Memory taken, in bytes.
     pub fn bytes(&self) -> usize {
         self.memtables.iter().map(Memtable::bytes).sum()
     }
