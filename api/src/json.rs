@@ -14,7 +14,13 @@ use crate::Error;
 
 /// Parses a whole request body.
 pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
-    serde_json::from_slice(body).map_err(|error| Error::Serialization(explain(&error)))
+    let parsed = match std::str::from_utf8(body) {
+        // Looked at once, not text by text.
+        Ok(text) => serde_json::from_str(text),
+        // Tells where.
+        Err(_) => serde_json::from_slice(body),
+    };
+    parsed.map_err(|error| Error::Serialization(explain(&error)))
 }
 
 /// What DynamoDB says of a value of the wrong JSON type; nothing of text that is no JSON at all.

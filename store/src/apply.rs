@@ -83,7 +83,7 @@ impl Applied {
         self.sealed_through = self.frame;
         let sequences = self.next_sequences.iter().map(|next| SequenceNumber(next.0 - 1)).collect();
         view.change(|view| {
-            let fresh = Arc::new(view.active.iter().map(|_| Memtable::default()).collect());
+            let fresh = Arc::new(view.active.iter().map(Memtable::successor).collect());
             view.sealed.push(Arc::new(Sealed {
                 memtables: std::mem::replace(&mut view.active, fresh),
                 through: self.frame,

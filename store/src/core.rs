@@ -256,7 +256,7 @@ impl Core {
         self.refusal.send_if_modified(|refusal| refusal.take().is_some());
         self.applied.apply(&self.view, frame, &events);
         self.tail.send_replace(FrameNumber(frame.0 + 1));
-        self.planner.applied(ordinal, &events);
+        self.planner.applied(ordinal, events);
         self.batches.applied(ordinal);
         self.transactions.applied(ordinal);
         self.answer_tables(ordinal);

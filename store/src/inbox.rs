@@ -38,6 +38,8 @@ struct State {
     asks: VecDeque<Ask>,
     signals: VecDeque<Signal>,
     closing: bool,
+    /// Does the core sleep until something arrives? Waking it is a call of the system, which a busy core is spared.
+    sleeping: bool,
 }
 
 impl Inbox {
@@ -48,21 +50,22 @@ impl Inbox {
             return Err(Error::Closed);
         }
         state.asks.push_back(ask);
-        drop(state);
-        self.arrived.notify_one();
+        self.wake(state);
         Ok(())
     }
 
     /// Hands in a signal.
     pub(crate) fn signal(&self, signal: Signal) {
-        self.lock().signals.push_back(signal);
-        self.arrived.notify_one();
+        let mut state = self.lock();
+        state.signals.push_back(signal);
+        self.wake(state);
     }
 
     /// Refuses requests from now on.
     pub(crate) fn close(&self) {
-        self.lock().closing = true;
-        self.arrived.notify_one();
+        let mut state = self.lock();
+        state.closing = true;
+        self.wake(state);
     }
 
     /// Takes everything that is here; answers also whether the inbox is closing.
@@ -79,7 +82,17 @@ impl Inbox {
             if asked || closing || !state.signals.is_empty() {
                 return Self::take_from(&mut state);
             }
+            state.sleeping = true;
             state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.sleeping = false;
+        }
+    }
+
+    /// Lets the core see what has arrived.
+    fn wake(&self, mut state: MutexGuard<'_, State>) {
+        if std::mem::take(&mut state.sleeping) {
+            drop(state);
+            self.arrived.notify_one();
         }
     }
 

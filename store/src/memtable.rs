@@ -75,6 +75,12 @@ struct Rows {
 }
 
 impl Memtable {
+    /// An empty memtable that takes its memory from what this one and those before it give back.
+    pub fn successor(&self) -> Memtable {
+        let rows = Rows { arena: self.read().arena.successor(), ..Rows::default() };
+        Memtable { rows: RwLock::new(rows), ..Memtable::default() }
+    }
+
     /// Sets the state of a key. Sequence numbers of a key must not go back.
     pub fn insert(&self, table: TableId, key: &Key, state: &State) {
         self.insert_all([(table, key, state)]);
@@ -177,7 +183,7 @@ impl Rows {
     fn compact_if_due(&mut self) {
         let dead = self.arena.dead_bytes();
         if dead >= DEAD_BYTES_MIN && dead > self.arena.used_bytes() / 2 {
-            let mut arena = Arena::default();
+            let mut arena = self.arena.successor();
             self.tables.values_mut().for_each(|rows| rows.move_to(&mut arena, &self.arena));
             self.arena = arena;
         }

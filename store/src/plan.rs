@@ -61,6 +61,9 @@ struct Changing {
     new: Option<Image>,
 }
 
+/// Events whose memory is kept from frame to frame.
+const EVENTS_KEPT_MAX: usize = 16 << 10;
+
 /// All shards' planners. They share one frame, so that a frame is one sync for everybody.
 pub(crate) struct Planner {
     next_sequences: Vec<SequenceNumber>,
@@ -74,6 +77,8 @@ pub(crate) struct Planner {
     open: Vec<Event>,
     open_body: Body,
     bodies: Pool,
+    /// The memory of events that are applied, for those to come.
+    used: Vec<Event>,
     /// The next frame's ordinal.
     ordinal: Ordinal,
 }
@@ -96,6 +101,7 @@ impl Planner {
             open: Vec::new(),
             open_body: Body::new(&bodies, shards),
             bodies,
+            used: Vec::new(),
             ordinal: 1,
         }
     }
@@ -165,15 +171,19 @@ impl Planner {
         self.ordinal += 1;
         let next = Body::new(&self.bodies, self.next_sequences.len());
         let body = std::mem::replace(&mut self.open_body, next);
-        Some(Drafted { ordinal, events: std::mem::take(&mut self.open), body })
+        let events = std::mem::replace(&mut self.open, std::mem::take(&mut self.used));
+        Some(Drafted { ordinal, events, body })
     }
 
     /// The events of draft `ordinal` are durable and applied.
-    pub(crate) fn applied(&mut self, ordinal: Ordinal, events: &[Event]) {
-        for event in events {
+    pub(crate) fn applied(&mut self, ordinal: Ordinal, mut events: Vec<Event>) {
+        for event in events.drain(..) {
             if let Change::Put { key, .. } | Change::Remove { key, .. } = &event.change {
                 self.overlay.applied(event.table, key, ordinal);
             }
+        }
+        if events.capacity() <= EVENTS_KEPT_MAX {
+            self.used = events;
         }
     }
 

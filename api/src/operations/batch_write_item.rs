@@ -1,6 +1,6 @@
 //! BatchWriteItem: up to 25 puts and deletes, each on its own.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use item::{Actor, Item, Key, TableId};
 use serde::Serialize;
@@ -90,7 +90,7 @@ pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
     for (given_name, requests) in tables {
         let name = validate::table_name(Some(given_name.clone()))?;
         let requests: Vec<Wanted> = requests.into_iter().map(Wanted::of).collect::<Result<_, _>>()?;
-        wanted.push((given_name, name, requests));
+        wanted.push((Arc::<str>::from(given_name), name, requests));
     }
     let capacity = Detail::of(request.return_capacity.as_deref());
     let mut writes = Vec::new();
@@ -108,20 +108,22 @@ pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
             }
             let return_old = capacity != Detail::None;
             writes.push(Write { table: table.clone(), key, action, condition: None, return_old, actor: Actor::User });
-            given_names.push(given_name.clone());
+            given_names.push(Arc::clone(&given_name));
         }
     }
-    let new_sizes: Vec<usize> = writes
-        .iter()
-        .map(|write| match &write.action {
-            Action::Put(item) => item.size(),
-            _ => 0,
-        })
-        .collect();
-    let mut units: Vec<(String, f64)> = Vec::new();
+    let new_size = |write: &Write| match &write.action {
+        Action::Put(item) if capacity != Detail::None => item.size(),
+        _ => 0,
+    };
+    let new_sizes: Vec<usize> = writes.iter().map(new_size).collect();
+    let mut units: Vec<(Arc<str>, f64)> = Vec::new();
     let answers = app.store.write_within(writes, app.config.patience).await?;
     for ((answer, given_name), new_size) in answers.into_iter().zip(given_names).zip(new_sizes) {
-        let old_size = answer?.old.as_ref().map_or(0, Item::size);
+        let answer = answer?;
+        if capacity == Detail::None {
+            continue;
+        }
+        let old_size = answer.old.as_ref().map_or(0, Item::size);
         let write_units = write_units(new_size.max(old_size));
         match units.last_mut() {
             Some((name, sum)) if *name == given_name => *sum += write_units,

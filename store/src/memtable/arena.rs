@@ -8,6 +8,8 @@
 //! chunk      up to 256 KiB of records, each from a unit on; or one record that is longer than 64 KiB
 //! ```
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use bytes::BufMut;
 
 /// Where a record begins.
@@ -48,9 +50,20 @@ pub(crate) struct Arena {
     /// Bytes of all records, dead ones included.
     used_bytes: usize,
     dead_bytes: usize,
+    spares: Spares,
 }
 
+/// Whole chunks of arenas past, for those to come: memory that is used again need not be cleared by the system first.
+type Spares = Arc<Mutex<Vec<Vec<u8>>>>;
+
 impl Arena {
+    /// An empty arena that takes its memory from what this one and those before it give back.
+    pub(crate) fn successor(&self) -> Arena {
+        let mut arena = Arena::default();
+        arena.spares = Arc::clone(&self.spares);
+        arena
+    }
+
     /// Adds a record of `bytes` bytes, which `write` puts.
     pub(crate) fn push(&mut self, bytes: usize, write: impl FnOnce(&mut [u8])) -> Place {
         let bytes = taken(bytes);
@@ -114,11 +127,30 @@ impl Arena {
     }
 
     fn add_chunk(&mut self, bytes: usize) -> usize {
-        let chunk = Vec::with_capacity(bytes);
+        let spare = if bytes == CHUNK_BYTES_MAX { lock(&self.spares).pop() } else { None };
+        let chunk = spare.unwrap_or_else(|| Vec::with_capacity(bytes));
         self.memory_bytes += chunk.capacity();
         self.chunks.push(chunk);
         self.chunks.len() - 1
     }
+}
+
+impl Drop for Arena {
+    fn drop(&mut self) {
+        let most = self.chunks.len();
+        let mut spares = lock(&self.spares);
+        for mut chunk in self.chunks.drain(..).filter(|chunk| chunk.capacity() == CHUNK_BYTES_MAX) {
+            // As many as one arena had: those that wait are never more than are in use at least.
+            if spares.len() < most {
+                chunk.clear();
+                spares.push(chunk);
+            }
+        }
+    }
+}
+
+fn lock(spares: &Spares) -> std::sync::MutexGuard<'_, Vec<Vec<u8>>> {
+    spares.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Bytes that a record of `bytes` bytes takes.
