@@ -14,23 +14,6 @@ use tokio::{runtime::Handle, sync::watch, time::MissedTickBehavior};
 
 use crate::{Config, Error, Job, Report, Step, Task, collect, job::Site, plan, retention};
 
-/// Metrics of the compactor: names and meanings.
-pub const METRICS: &[(&str, &str)] = &[
-    ("thalweg_compactor_flushes_total", "Sealed sets of memtables written to runs"),
-    ("thalweg_compactor_flushed_rows_total", "Rows written to runs"),
-    ("thalweg_compactor_flushed_bytes_total", "Bytes of run files written"),
-    ("thalweg_compactor_merges_total", "Generations published"),
-    ("thalweg_compactor_merged_rows_total", "Rows written to generations"),
-    ("thalweg_compactor_merged_bytes_total", "Bytes of generation files written"),
-    ("thalweg_compactor_filled_entries_total", "Entries made for new indexes of items that are older"),
-    ("thalweg_compactor_kept_files_total", "Files that went on into a new generation as they were, not read"),
-    ("thalweg_compactor_residual_values_total", "Values written to the residual column of generations"),
-    ("thalweg_compactor_collected_generations_total", "Old generations removed"),
-    ("thalweg_compactor_early_trims_total", "Times that the log was trimmed before its retention time, for its size"),
-    ("thalweg_compactor_failures_total", "Jobs that failed and will be tried again"),
-    ("thalweg_compactor_sealed_sets", "Sealed sets of memtables that wait to be flushed"),
-];
-
 /// How often the background looks for work.
 const TICK: Duration = Duration::from_millis(250);
 /// How long the background waits after a failure.
@@ -70,6 +53,11 @@ impl Compactor {
         let site = Site::new(store, config);
         let (working, trimmed_at_us, stopping) = Default::default();
         Ok(Compactor { site, working, trimmed_at_us, stopping })
+    }
+
+    /// Sets the gauges of what waits for the compactor.
+    pub fn observe(&self) {
+        crate::metrics::observe(&self.site.store);
     }
 
     /// What is most urgent now, if anything is due.
@@ -157,7 +145,6 @@ impl Compactor {
 
     fn work(&self, runtime: &Handle) -> Result<(), Error> {
         let _working = self.working.lock().unwrap_or_else(PoisonError::into_inner);
-        metrics::gauge!("thalweg_compactor_sealed_sets").set(self.site.store.view().sealed.len() as f64);
         self.site.catch_up()?;
         let mut flushed = false;
         while let Some(task) = self.next_task() {
@@ -221,10 +208,14 @@ impl Compactor {
     /// Runs one job to its end; sealed sets that appear meanwhile are flushed between its steps.
     fn finish(&self, task: &Task) -> Result<Report, Error> {
         let mut job = self.start(task);
+        let began_us = self.site.now_us();
         loop {
             match self.step(&mut job, task) {
                 Ok(Step::More) => {}
-                Ok(Step::Done(report)) => return Ok(report),
+                Ok(Step::Done(report)) => {
+                    crate::metrics::finished(task, self.site.now_us().saturating_sub(began_us));
+                    return Ok(report);
+                }
                 Err(error) => {
                     job.abandon();
                     return Err(error);

@@ -47,6 +47,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// What `/metrics` shows: names, types, units, labels, meanings.
+    Metrics,
     /// What was received and could not be stored as an item.
     Quarantine {
         #[command(subcommand)]

@@ -3,9 +3,12 @@
 use std::{io::IsTerminal, time::Duration};
 
 use anyhow::Context;
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use store::metric::Metric;
 use tokio::task::JoinHandle;
 use tracing_subscriber::EnvFilter;
+
+use crate::metrics;
 
 /// How often histograms are folded, so that they do not grow between two scrapes.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
@@ -26,7 +29,15 @@ pub(crate) fn start_logs(level: &str) -> anyhow::Result<()> {
 
 /// Installs the process's metrics recorder; the task keeps it small and is ended with the server.
 pub(crate) fn start_metrics() -> anyhow::Result<(PrometheusHandle, JoinHandle<()>)> {
-    let handle = PrometheusBuilder::new().install_recorder().context("metrics recorder")?;
+    let mut builder = PrometheusBuilder::new();
+    let of = |suffix: &str| Matcher::Suffix(suffix.to_owned());
+    builder = builder.set_buckets_for_metric(of("_seconds"), metrics::SECONDS)?;
+    builder = builder.set_buckets_for_metric(of("_bytes"), metrics::BYTES)?;
+    for name in metrics::LONG {
+        builder = builder.set_buckets_for_metric(Matcher::Full((*name).to_owned()), metrics::LONG_SECONDS)?;
+    }
+    let handle = builder.install_recorder().context("metrics recorder")?;
+    metrics::all().for_each(Metric::register);
     let upkept = handle.clone();
     let upkeep = tokio::spawn(async move {
         let mut interval = tokio::time::interval(UPKEEP_INTERVAL);

@@ -119,7 +119,10 @@ impl Store {
         config: &Config,
         cache: Cache,
     ) -> Result<(Core, Arc<Shared>), Error> {
+        let began_us = clock.now_us();
         let recovered = recover::recover(&disk, clock.as_ref(), config)?;
+        let took_us = clock.now_us().saturating_sub(began_us);
+        metrics::gauge!("thalweg_store_recovery_seconds").set(took_us as f64 / 1e6);
         let view = Arc::new(recovered.view);
         let (tail_sender, tail) = watch::channel(FrameNumber(recovered.applied.frame.0 + 1));
         let (refusal_sender, refusal) = watch::channel(None);
@@ -328,6 +331,12 @@ impl Store {
     /// The clock.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.0.shared.clock
+    }
+
+    /// Bytes of writes that are admitted and not answered.
+    pub fn admitted_bytes(&self) -> usize {
+        let shared = &self.0.shared;
+        shared.admission_bytes_max.saturating_sub(shared.admission.available_permits())
     }
 
     /// The disk.

@@ -13,6 +13,7 @@ use super::{
     frame::{Codec, Header, frame_bytes},
     index::Index,
     kept::{Kept, Segments},
+    meter::Meter,
     recent::Recent,
     recover::{Active, Last, Recovered, recover, remove_closed, write_closed},
     segment::{self, DIR, Segment, Unmade},
@@ -84,6 +85,7 @@ struct Writer {
     durable_to: FrameNumber,
     /// The frame being written.
     buffer: BlockBuffer,
+    meter: Meter,
 }
 
 enum Status {
@@ -169,6 +171,7 @@ impl LocalLog {
             committed_at_us: draft.committed_at_us,
             durable_to: FrameNumber(next.0 - 1),
             buffer: BlockBuffer::default(),
+            meter: Meter::new(),
         };
         let log = LocalLog { disk, config, codec, writer: Mutex::new(writer), kept };
         metrics::gauge!("thalweg_log_poisoned").set(0.0);
@@ -205,8 +208,7 @@ impl LocalLog {
         writer.next = header.number.next();
         writer.checksum = checksum;
         writer.committed_at_us = header.committed_at_us;
-        metrics::counter!("thalweg_log_appends_total").increment(1);
-        metrics::counter!("thalweg_log_bytes_total").increment(bytes);
+        writer.meter.appended(bytes);
         self.kept.push(&writer.segment, writer.segment_bytes, header, draft.body, bytes);
         if writer.offset > writer.segment_bytes / 2 {
             writer.spare.begin(writer.segment.id + 1);
