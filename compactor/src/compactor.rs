@@ -57,7 +57,7 @@ impl Compactor {
 
     /// Sets the gauges of what waits for the compactor.
     pub fn observe(&self) {
-        crate::metrics::observe(&self.site.store);
+        crate::Backlog::of(&self.site.store).show();
     }
 
     /// What is most urgent now, if anything is due.
@@ -115,7 +115,7 @@ impl Compactor {
             };
             if let Err(error) = outcome {
                 metrics::counter!("thalweg_compactor_failures_total").increment(1);
-                tracing::error!(%error, "compaction failed, trying again in {} s", BACK_OFF.as_secs());
+                tracing::error!(%error, retry_in_s = BACK_OFF.as_secs(), "compaction failed and will be tried again");
                 // Whatever it was, a full disk say, at once is too soon.
                 let _ = tokio::time::timeout(BACK_OFF, stopped(&mut shutdown)).await;
             }
@@ -213,7 +213,10 @@ impl Compactor {
             match self.step(&mut job, task) {
                 Ok(Step::More) => {}
                 Ok(Step::Done(report)) => {
-                    crate::metrics::finished(task, self.site.now_us().saturating_sub(began_us));
+                    let took_us = self.site.now_us().saturating_sub(began_us);
+                    crate::metrics::finished(task, took_us);
+                    let Report { files, rows, bytes } = report;
+                    tracing::debug!(?task, files, rows, bytes, took_ms = took_us / 1000, "a job is done");
                     return Ok(report);
                 }
                 Err(error) => {

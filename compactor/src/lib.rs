@@ -32,6 +32,6 @@ pub use compactor::{Compacted, Compactor};
 pub use config::Config;
 pub use error::Error;
 pub use job::{Job, Report, Step};
-pub use metrics::METRICS;
+pub use metrics::{Backlog, METRICS};
 pub use plan::Task;
 pub use verify::{Verified, verify};

@@ -44,28 +44,48 @@ pub(crate) fn finished(task: &Task, took_us: u64) {
     metrics::histogram!("thalweg_compactor_job_seconds", "job" => job).record(took_us as f64 / 1e6);
 }
 
-/// Sets the gauges.
-pub(crate) fn observe(store: &Store) {
-    let manifest = store.manifest();
-    let (mut runs, mut run_bytes, mut files, mut bytes) = (0_u64, 0, 0_u64, 0);
-    let mut oldest_us: Option<u64> = None;
-    for entry in manifest.files.values() {
-        match entry.place {
-            Place::Run => {
-                runs += 1;
-                run_bytes += entry.bytes;
-                oldest_us = Some(oldest_us.map_or(entry.written_at_us, |oldest| oldest.min(entry.written_at_us)));
-            }
-            Place::Generation(_) => {
-                files += 1;
-                bytes += entry.bytes;
+/// What waits to be merged, and what is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Run files.
+    pub runs: u64,
+    /// Bytes of them.
+    pub run_bytes: u64,
+    /// Age of the oldest, microseconds; 0 if there is none.
+    pub oldest_run_us: u64,
+    /// Files of published generations.
+    pub generation_files: u64,
+    /// Bytes of them.
+    pub generation_bytes: u64,
+}
+
+impl Backlog {
+    /// As of now.
+    pub fn of(store: &Store) -> Backlog {
+        let now_us = store.clock().now_us();
+        let mut backlog = Backlog::default();
+        for entry in store.manifest().files.values() {
+            match entry.place {
+                Place::Run => {
+                    backlog.runs += 1;
+                    backlog.run_bytes += entry.bytes;
+                    backlog.oldest_run_us = backlog.oldest_run_us.max(now_us.saturating_sub(entry.written_at_us));
+                }
+                Place::Generation(_) => {
+                    backlog.generation_files += 1;
+                    backlog.generation_bytes += entry.bytes;
+                }
             }
         }
+        backlog
     }
-    let age_us = oldest_us.map_or(0, |oldest| store.clock().now_us().saturating_sub(oldest));
-    metrics::gauge!("thalweg_compactor_runs").set(runs as f64);
-    metrics::gauge!("thalweg_compactor_run_bytes").set(run_bytes as f64);
-    metrics::gauge!("thalweg_compactor_oldest_run_seconds").set(age_us as f64 / 1e6);
-    metrics::gauge!("thalweg_compactor_generation_files").set(files as f64);
-    metrics::gauge!("thalweg_compactor_generation_bytes").set(bytes as f64);
+
+    /// Sets the gauges.
+    pub(crate) fn show(self) {
+        metrics::gauge!("thalweg_compactor_runs").set(self.runs as f64);
+        metrics::gauge!("thalweg_compactor_run_bytes").set(self.run_bytes as f64);
+        metrics::gauge!("thalweg_compactor_oldest_run_seconds").set(self.oldest_run_us as f64 / 1e6);
+        metrics::gauge!("thalweg_compactor_generation_files").set(self.generation_files as f64);
+        metrics::gauge!("thalweg_compactor_generation_bytes").set(self.generation_bytes as f64);
+    }
 }

@@ -70,7 +70,7 @@ impl Part {
     async fn end(mut self) {
         self.stop.send_replace(true);
         if tokio::time::timeout(DRAIN_MAX, self.drained()).await.is_err() {
-            tracing::warn!("stopping although not everything under way is done after {} s", DRAIN_MAX.as_secs());
+            tracing::warn!(after_s = DRAIN_MAX.as_secs(), "stopping although not everything under way is done");
             self.tasks.abort_all();
             self.drained().await;
         }

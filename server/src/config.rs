@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use toml::Spanned;
 
-use crate::cli::ServeArguments;
+use crate::{cli::ServeArguments, telemetry::LogFormat};
 
 /// Everything that the server can be told, as it will be used.
 #[derive(Clone, Debug)]
@@ -24,6 +24,8 @@ pub(crate) struct Config {
     pub(crate) http: SocketAddr,
     /// The MQTT listener; none if off. Default `127.0.0.1:1883`.
     pub(crate) mqtt: Option<SocketAddr>,
+    /// How lines of the log look. Default: as text.
+    pub(crate) log_format: LogFormat,
     /// The store's settings.
     pub(crate) store: store::Config,
     /// Sources, routes, limits.
@@ -42,6 +44,7 @@ pub(crate) struct Told {
     data_dir: PathBuf,
     http: String,
     mqtt: String,
+    log_format: LogFormat,
     durability: Durability,
     store: StoreSection,
     /// The cache's sizes.
@@ -60,6 +63,7 @@ struct File {
     data_dir: Option<PathBuf>,
     http: Option<HttpAddress>,
     mqtt: Option<MqttAddress>,
+    log_format: LogFormat,
     durability: Durability,
     store: StoreSection,
     cache: CacheSection,
@@ -175,6 +179,7 @@ impl Config {
             Some(path) => format!("configuration file {}", path.display()),
             None => "configuration".to_owned(),
         })?;
+        let log_format = arguments.log_format.unwrap_or(file.log_format);
         let data_dir =
             std::path::absolute(&data_dir).with_context(|| format!("data directory {}", data_dir.display()))?;
         let limits = &ingest.settings;
@@ -183,6 +188,7 @@ impl Config {
             data_dir: data_dir.clone(),
             http: http.to_string(),
             mqtt: mqtt.map_or_else(|| "off".to_owned(), |address| address.to_string()),
+            log_format,
             durability: file.durability,
             store: file.store,
             cache: file.cache,
@@ -198,6 +204,7 @@ impl Config {
             data_dir,
             http,
             mqtt,
+            log_format,
             store: store::Config {
                 durability: match file.durability {
                     Durability::Fsync => store::Durability::Fsync,

@@ -3,7 +3,9 @@
 use std::{io::IsTerminal, time::Duration};
 
 use anyhow::Context;
+use clap::ValueEnum;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use serde::{Deserialize, Serialize};
 use store::metric::Metric;
 use tokio::task::JoinHandle;
 use tracing_subscriber::EnvFilter;
@@ -13,17 +15,28 @@ use crate::metrics;
 /// How often histograms are folded, so that they do not grow between two scrapes.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
+/// How a line of the log looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: one JSON object, with `timestamp`, `level`, `target`, `message` and the fields of the event.
+    Json,
+}
+
 /// Sends logs to standard error. `THALWEG_LOG` (such as `debug` or `ingest=debug,info`) wins over `level`.
-pub(crate) fn start_logs(level: &str) -> anyhow::Result<()> {
+pub(crate) fn start_logs(level: &str, format: LogFormat) -> anyhow::Result<()> {
     let filter = match std::env::var("THALWEG_LOG") {
         Ok(text) => EnvFilter::try_new(&text).with_context(|| format!("THALWEG_LOG = `{text}`"))?,
         Err(_) => EnvFilter::new(level),
     };
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => logs.with_ansi(std::io::stderr().is_terminal()).init(),
+        LogFormat::Json => logs.json().flatten_event(true).with_current_span(false).with_span_list(false).init(),
+    }
     Ok(())
 }
 

@@ -183,7 +183,9 @@ impl Cache {
         match tokio::time::timeout(limit, cache.close()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the cache did not close cleanly"),
-            Err(_) => tracing::warn!("the cache did not close within {} s; its newest pages are lost", limit.as_secs()),
+            Err(_) => {
+                tracing::warn!(after_s = limit.as_secs(), "the cache did not close in time; its newest pages are lost")
+            }
         }
     }
 }

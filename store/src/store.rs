@@ -123,6 +123,8 @@ impl Store {
         let recovered = recover::recover(&disk, clock.as_ref(), config)?;
         let took_us = clock.now_us().saturating_sub(began_us);
         metrics::gauge!("thalweg_store_recovery_seconds").set(took_us as f64 / 1e6);
+        let (flushed, applied) = (recovered.manifest.flushed.0, recovered.applied.frame.0);
+        tracing::info!(flushed, replayed = applied - flushed, took_ms = took_us / 1000, "recovered");
         let view = Arc::new(recovered.view);
         let (tail_sender, tail) = watch::channel(FrameNumber(recovered.applied.frame.0 + 1));
         let (refusal_sender, refusal) = watch::channel(None);
