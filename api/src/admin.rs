@@ -54,6 +54,7 @@ pub(crate) async fn status(service: &Service) -> Response<Payload> {
             json!({ "table": table.name, "items": items, "bytes": bytes, "stream": table.stream.is_some() })
         });
         let (manifest, view) = (store.manifest(), store.view());
+        let (room, space) = store.room();
         let backlog = compactor::Backlog::of(store);
         let refused = store.health(STATUS_PATIENCE).await.err();
         let log = store.log();
@@ -67,6 +68,11 @@ pub(crate) async fn status(service: &Service) -> Response<Payload> {
             "writes": match refused {
                 None => json!("taken"),
                 Some(cause) => json!(format!("refused: {cause}")),
+            },
+            "disk": {
+                "room": format!("{room:?}").to_lowercase(),
+                "free": space.map(|space| space.free_bytes),
+                "total": space.map(|space| space.total_bytes),
             },
             "memory": {
                 "resident": process::resident_bytes(),

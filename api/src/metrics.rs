@@ -25,9 +25,12 @@ pub(crate) const DURATION: &str = "thalweg_http_request_duration_seconds";
 pub(crate) const REQUEST_BYTES: &str = "thalweg_http_request_bytes_total";
 pub(crate) const FOLLOWERS: &str = "thalweg_http_followers";
 
+/// An operation and its outcome.
+type Answer = (&'static str, &'static str);
+
 /// What every request counts. Operations and outcomes are few and fixed; each pair is looked up at its first request.
 pub(crate) struct Meter {
-    answered: RwLock<BTreeMap<(&'static str, &'static str), (Counter, Histogram)>>,
+    answered: RwLock<BTreeMap<Answer, (Counter, Histogram)>>,
     request_bytes: Counter,
 }
 

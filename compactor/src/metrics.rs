@@ -22,7 +22,7 @@ pub const METRICS: &[Metric] = &[
     Metric::counter("thalweg_compactor_collected_generations_total", "Old generations removed"),
     Metric::counter(
         "thalweg_compactor_early_trims_total",
-        "Times that the log was trimmed before its retention time, for its size",
+        "Times that the log was kept for half as long as before, for its size or because room on the disk was low",
     ),
     Metric::counter("thalweg_compactor_failures_total", "Jobs that failed and will be tried again"),
     Metric::gauge("thalweg_compactor_runs", "Run files that wait to be merged"),

@@ -62,6 +62,7 @@ const STATUS_TERMS: &str = "\
 What the lines mean:
   up_seconds   seconds since the start
   writes       taken, or refused and why
+  disk         room is fine, low (the log is kept for less long) or full (only what removes is taken); bytes
   memory       bytes: of the process, of recent rows, of those on their way to Parquet, of the cache of pages, of writes
                that wait for their answer
   tables       items and bytes are estimates; stream says whether changes can be read

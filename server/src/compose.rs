@@ -20,7 +20,7 @@ use store::{
     env::{Clock, OsClock, OsDisk},
 };
 use streams::Streams;
-use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::MissedTickBehavior};
 
 use crate::config::{CacheSection, Config};
 
@@ -115,6 +115,9 @@ impl Running {
         let (worker, stop) = (compactor.clone(), background.stop.subscribe());
         background.tasks.spawn(async move { worker.run(stop).await });
 
+        let (watched, stop) = (store.clone(), background.stop.subscribe());
+        background.tasks.spawn(watch_room(watched, stop));
+
         let mut entrances = Part::new();
         let limits = config.ingest.settings.limits;
         if let Some((listener, _)) = mqtt_listener {
@@ -160,6 +163,24 @@ impl Running {
         self.store.close().await.context("closing the store")?;
         self.store.cache().close().await;
         Ok(())
+    }
+}
+
+/// How often the disk is asked how much room is left: in that time no more is written than the reserve.
+const ROOM_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Asks the disk how much room is left, until told to stop.
+async fn watch_room(store: Store, mut stop: watch::Receiver<bool>) {
+    let mut interval = tokio::time::interval(ROOM_INTERVAL);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = interval.tick() => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        let asked = store.clone();
+        // A disk that does not answer holds up nobody else.
+        let _ = tokio::task::spawn_blocking(move || asked.check_room()).await;
     }
 }
 

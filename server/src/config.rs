@@ -49,6 +49,7 @@ pub(crate) struct Told {
     store: StoreSection,
     /// The cache's sizes.
     pub(crate) cache: CacheSection,
+    disk: DiskSection,
     compactor: CompactorSection,
     log: LogSection,
     ingest: serde_json::Value,
@@ -67,6 +68,7 @@ struct File {
     durability: Durability,
     store: StoreSection,
     cache: CacheSection,
+    disk: DiskSection,
     compactor: CompactorSection,
     log: LogSection,
     ingest: ingest::Settings,
@@ -119,6 +121,23 @@ pub(crate) struct CacheSection {
 impl Default for CacheSection {
     fn default() -> Self {
         CacheSection { memory_bytes: 256 << 20, ssd_bytes: 4 << 30 }
+    }
+}
+
+/// `[disk]`: what is done when it fills up.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct DiskSection {
+    /// Below so many percent of it the log is kept for less long than it should be, 0 to 90. Default 10.
+    low_percent: u8,
+    /// Below so many free bytes only what removes something is taken. Default: room for what makes room again, that is
+    /// `store.memtable_bytes_max` + `store.segment_bytes` + 1 MiB.
+    reserve_bytes: Option<u64>,
+}
+
+impl Default for DiskSection {
+    fn default() -> Self {
+        DiskSection { low_percent: store::Config::default().disk_low_percent, reserve_bytes: None }
     }
 }
 
@@ -192,6 +211,7 @@ impl Config {
             durability: file.durability,
             store: file.store,
             cache: file.cache,
+            disk: file.disk,
             compactor: file.compactor,
             log: file.log,
             ingest: json!({
@@ -213,6 +233,8 @@ impl Config {
                 shards: file.store.shards,
                 memtable_bytes_max: file.store.memtable_bytes_max,
                 segment_bytes: file.store.segment_bytes,
+                disk_low_percent: file.disk.low_percent,
+                disk_reserve_bytes: file.disk.reserve_bytes,
                 ..store::Config::default()
             },
             ingest,
@@ -232,7 +254,7 @@ impl Config {
 impl File {
     /// Refuses numbers with which nothing would work, or not as meant.
     fn check(&self) -> anyhow::Result<()> {
-        let File { store, cache, compactor, log, .. } = self;
+        let File { store, cache, disk, compactor, log, .. } = self;
         within("store.shards", u64::from(store.shards), 1, 64)?;
         within("store.memtable_bytes_max", store.memtable_bytes_max as u64, 16 << 10, 16 << 30)?;
         within("store.segment_bytes", store.segment_bytes, 64 << 10, 4 << 30)?;
@@ -244,6 +266,7 @@ impl File {
             within("cache.ssd_bytes", cache.ssd_bytes as u64, store::cache::SSD_BYTES_MIN as u64, u64::MAX)
                 .context("0 keeps the cache in memory only")?;
         }
+        within("disk.low_percent", u64::from(disk.low_percent), 0, 90)?;
         within("compactor.flush_interval_s", compactor.flush_interval_s, 1, 24 * 3600)?;
         within("compactor.grace_s", compactor.grace_s, 0, 365 * 24 * 3600)?;
         within("log.retention_hours", log.retention_hours, 1, 10 * 366 * 24)?;
@@ -466,6 +489,7 @@ mod tests {
             ("[cache]\nmemory_bytes = 1", ["cache.memory_bytes = 1", "65536"]),
             ("[store]\nshards = 0", ["store.shards = 0", "1 to 64"]),
             ("[store]\nmemtable_bytes_max = 1", ["store.memtable_bytes_max = 1", "16384"]),
+            ("[disk]\nlow_percent = 91", ["disk.low_percent = 91", "0 to 90"]),
             ("[store]\nsegment_bytes = 1", ["store.segment_bytes = 1", "65536"]),
             ("[compactor]\nflush_interval_s = 0", ["compactor.flush_interval_s = 0", "1 to"]),
             ("[log]\nretention_hours = 0", ["log.retention_hours = 0", "1 to"]),

@@ -8,8 +8,9 @@ use compactor::{Compactor, Job, Step, Task};
 use item::{Index, IndexStatus, Table};
 use store::{
     Config, Error, Stepper, Store,
-    env::{Clock, Disk},
+    env::{Clock, Disk, Space},
     log::Preparation,
+    room::{Room, RoomLimits},
     transaction::Transacted,
     write::{Answers, TableRejection, TableWrite},
 };
@@ -222,7 +223,10 @@ impl<'w> Session<'w> {
             }
             86 => drop(self.store.submit_seal()),
             87 => self.world.clock.set_back(500_000),
-            88 => self.drive()?,
+            88 => match self.world.random.percent(90) {
+                true => self.drive()?,
+                false => self.change_room(),
+            },
             89 => self.trim()?,
             90 => self.end_trouble()?,
             _ => _ = self.work()?,
@@ -230,9 +234,22 @@ impl<'w> Session<'w> {
         Ok(())
     }
 
+    /// The disk tells another amount of room.
+    fn change_room(&mut self) {
+        let reserve_bytes = RoomLimits::new(&store_config()).reserve_bytes;
+        let free_bytes = match self.world.random.below(4) {
+            0 => reserve_bytes / 2,
+            1 => 2 * reserve_bytes,
+            _ => 100 * reserve_bytes,
+        };
+        self.world.disk.tell_space(Some(Space { free_bytes, total_bytes: 100 * reserve_bytes }));
+        self.store.check_room();
+    }
+
     fn change_table(&mut self) -> Result<(), End> {
         let World { model, workload, random, report, .. } = &mut *self.world;
-        if !model.may_change_tables() {
+        // Nothing new while the disk is full.
+        if !model.may_change_tables() || self.store.room().0 == Room::Full {
             return Ok(());
         }
         let table = workload.table();

@@ -22,7 +22,11 @@ impl Store {
     /// Sets the gauges.
     pub fn observe(&self) {
         let (view, log) = (self.view(), self.log());
+        let (room, space) = self.room();
         let gauges = [
+            ("thalweg_disk_free_bytes", space.map_or(0, |space| space.free_bytes) as f64),
+            ("thalweg_disk_total_bytes", space.map_or(0, |space| space.total_bytes) as f64),
+            ("thalweg_disk_room", room as u8 as f64),
             ("thalweg_store_tables", view.catalog.user_tables().count() as f64),
             ("thalweg_store_applied", self.applied().borrow().0 as f64),
             ("thalweg_store_flushed", self.manifest().flushed.0 as f64),

@@ -28,6 +28,7 @@ mod plan;
 mod read;
 mod recover;
 mod request;
+pub mod room;
 mod snapshot;
 mod stepper;
 mod store;

@@ -21,7 +21,7 @@ use crate::{
     claim::Claim,
     core::{Ask, Core, Refusal, TableAnswer, Wanted},
     drive,
-    env::{Clock, Disk},
+    env::{Clock, Disk, Space},
     files::ColdFile,
     inbox::{Inbox, Signal},
     log::{FrameNumber, Log},
@@ -30,6 +30,7 @@ use crate::{
     read::{self, Reader},
     recover,
     request::Request,
+    room::{self, Room, RoomLimits, RoomWatch},
     snapshot::Snapshot,
     stepper::Stepper,
     transaction::{Transacted, Transaction, TransactionRequest},
@@ -91,6 +92,7 @@ pub(crate) struct Shared {
     pub(crate) view: Arc<CurrentView>,
     pub(crate) inbox: Arc<Inbox>,
     manifest: CurrentManifest,
+    room: RoomWatch,
     tail: watch::Receiver<FrameNumber>,
     refusal: watch::Receiver<Option<Refusal>>,
     admission: Arc<Semaphore>,
@@ -103,7 +105,9 @@ impl Store {
     pub fn open(disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, config: Config, cache: Cache) -> Result<Store, Error> {
         let (core, shared) = Self::recover(disk, clock, &config, cache)?;
         let thread = drive::start(core, shared.clone(), Handle::current())?;
-        Ok(Store(Arc::new(Inner { shared, thread: Mutex::new(Some(thread)) })))
+        let store = Store(Arc::new(Inner { shared, thread: Mutex::new(Some(thread)) }));
+        store.check_room();
+        Ok(store)
     }
 
     /// Opens like [`Store::open`], but nothing happens on its own: the caller drives every step. For the simulator.
@@ -138,6 +142,7 @@ impl Store {
             view,
             inbox: Arc::default(),
             manifest: CurrentManifest::new(recovered.manifest),
+            room: RoomWatch::new(RoomLimits::new(config)),
             tail,
             refusal,
             admission: Arc::new(Semaphore::new(config.admission_bytes_max)),
@@ -162,6 +167,7 @@ impl Store {
     /// Hands `batch` in once there is room for it.
     async fn hand_in(&self, batch: Vec<Write>) -> Result<HandedIn<Answers>, Error> {
         let requests: Vec<Request> = batch.into_iter().map(Request::new).collect();
+        self.0.shared.room.check(|| room::grow(&requests))?;
         let permit = self.admit(requests.iter().map(Request::bytes).sum()).await?;
         let (sender, answers) = oneshot::channel();
         let claim = self.ask(Wanted::Write(requests, Reply { sender, permit: Some(permit) }))?;
@@ -181,6 +187,7 @@ impl Store {
 
     async fn hand_in_transaction(&self, transaction: Transaction) -> Result<HandedIn<Vec<Transacted>>, Error> {
         let transaction = TransactionRequest::new(transaction);
+        self.0.shared.room.check(|| room::grow(&transaction.requests))?;
         let permit = self.admit(transaction.bytes()).await?;
         let (sender, answer) = oneshot::channel();
         let claim = self.ask(Wanted::Transaction(transaction, Reply { sender, permit: Some(permit) }))?;
@@ -194,6 +201,7 @@ impl Store {
     ) -> Result<oneshot::Receiver<Result<Vec<Transacted>, Error>>, Error> {
         let (sender, answer) = oneshot::channel();
         let transaction = TransactionRequest::new(transaction);
+        self.0.shared.room.check(|| room::grow(&transaction.requests))?;
         self.ask(Wanted::Transaction(transaction, Reply { sender, permit: None }))?;
         Ok(answer)
     }
@@ -214,7 +222,8 @@ impl Store {
     /// Hands `batch` in without waiting for room or answers. For the simulator, which drives the steps itself.
     pub fn submit(&self, batch: Vec<Write>) -> Result<oneshot::Receiver<Result<Answers, Error>>, Error> {
         let (sender, answers) = oneshot::channel();
-        let requests = batch.into_iter().map(Request::new).collect();
+        let requests: Vec<Request> = batch.into_iter().map(Request::new).collect();
+        self.0.shared.room.check(|| room::grow(&requests))?;
         self.ask(Wanted::Write(requests, Reply { sender, permit: None }))?;
         Ok(answers)
     }
@@ -235,15 +244,46 @@ impl Store {
     }
 
     fn hand_in_table(&self, change: TableWrite) -> Result<HandedIn<TableAnswer>, Error> {
+        let grows = || matches!(change, TableWrite::Create(_) | TableWrite::AddIndex(..));
+        self.0.shared.room.check(grows)?;
         let (sender, answer) = oneshot::channel();
         let claim = self.ask(Wanted::Table(change, sender))?;
         Ok((claim, answer))
     }
 
-    /// Would a write be taken now? If not, why: the log has failed, or there was no room for its last frame (which is told
+    /// Asks the disk how much room is left; what is taken from now on, and what the compactor does, follows that. To be called
+    /// a few times a second. Blocks on the disk.
+    pub fn check_room(&self) -> Room {
+        let shared = &self.0.shared;
+        match shared.disk.space() {
+            Ok(space) => shared.room.tell(space),
+            Err(error) => {
+                tracing::debug!(%error, "the disk does not tell how much room is left");
+                shared.room.get().0
+            }
+        }
+    }
+
+    /// How much room was left on the disk when it was last asked; in bytes, if it told.
+    pub fn room(&self) -> (Room, Option<Space>) {
+        self.0.shared.room.get()
+    }
+
+    /// The error of what the room that was last told does not allow.
+    pub fn full(&self) -> Error {
+        self.0.shared.room.error()
+    }
+
+    /// How many bytes may be taken without touching the reserve, as last told; none if the disk does not tell.
+    pub fn spare_bytes(&self) -> Option<u64> {
+        self.0.shared.room.spare_bytes()
+    }
+
+    /// Would a write be taken now? If not, why: the disk is full, the log has failed, or there was no room for its last frame (which is told
     /// until a frame is stored, or for a minute), memory waits for the compactor, or the store is closing.
     pub async fn health(&self, patience: Patience) -> Result<(), Error> {
         let shared = &self.0.shared;
+        shared.room.check(|| true)?;
         let refusal = shared.refusal.borrow().clone();
         if let Some(Refusal { error, at_us }) = refusal
             && (matches!(error, Error::Poisoned { .. }) || shared.clock.now_us().saturating_sub(at_us) < REFUSAL_US)

@@ -10,7 +10,7 @@ use std::{
 
 use metrics::Histogram;
 
-use super::{BLOCK_BYTES, DirectoryId, Disk, DiskFile, open_format};
+use super::{BLOCK_BYTES, DirectoryId, Disk, DiskFile, Space, open_format};
 use crate::{Error, metric::Metric};
 
 /// What the real disk measures. The area is the part of the data directory: log (its segments), archive (of the log),
@@ -18,6 +18,12 @@ use crate::{Error, metric::Metric};
 pub const METRICS: &[Metric] = &[
     Metric::histogram("thalweg_disk_write_seconds", "How long writes took").by(&["area"]),
     Metric::histogram("thalweg_disk_sync_seconds", "How long syncs of files and directories took").by(&["area"]),
+    Metric::gauge("thalweg_disk_free_bytes", "Bytes that may still be taken on the disk of the data directory"),
+    Metric::gauge("thalweg_disk_total_bytes", "Bytes of that disk"),
+    Metric::gauge(
+        "thalweg_disk_room",
+        "0: fine, 1: low, so the log is kept for less long, 2: full, so writes are refused",
+    ),
 ];
 
 const LOCK: &str = "LOCK";
@@ -161,6 +167,12 @@ impl Disk for OsDisk {
 
     fn remove_dir(&self, dir: &str) -> io::Result<()> {
         fs::remove_dir(self.path(dir))
+    }
+
+    fn space(&self) -> io::Result<Option<Space>> {
+        let told = rustix::fs::statvfs(&self.root)?;
+        let bytes = |blocks: u64| blocks.saturating_mul(told.f_frsize);
+        Ok(Some(Space { free_bytes: bytes(told.f_bavail), total_bytes: bytes(told.f_blocks) }))
     }
 
     fn sync_dir(&self, dir: &str) -> io::Result<()> {
