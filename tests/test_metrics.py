@@ -78,8 +78,9 @@ def work(server):
         [binary(), "tail", "readings", "--limit", "1", "--http", f"127.0.0.1:{server.http_port}"], stdout=subprocess.PIPE
     )
     wait_for("the follower", lambda: server.metric("thalweg_streams_followers") == 1)
+    # Another one: that one is in the row cache.
     dynamodb.update_item(
-        TableName="readings", Key=key, UpdateExpression="SET n = n + :one", ExpressionAttributeValues={":one": {"N": "1"}}
+        TableName="readings", Key=key | {"ts": {"N": "1700000000009"}}, UpdateExpression="SET n = n + :one", ExpressionAttributeValues={":one": {"N": "1"}}
     )
     dynamodb.update_table(
         TableName="readings",

@@ -79,6 +79,7 @@ pub(crate) async fn status(service: &Service) -> Response<Payload> {
                 "memtables": view.active_bytes(),
                 "sealed": view.sealed_bytes(),
                 "cache": store.cache().memory_bytes(),
+                "rows": view.rows.bytes(),
                 "admitted": store.admitted_bytes(),
             },
             "shards": store.shards(),

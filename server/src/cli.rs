@@ -63,8 +63,8 @@ What the lines mean:
   up_seconds   seconds since the start
   writes       taken, or refused and why
   disk         room is fine, low (the log is kept for less long) or full (only what removes is taken); bytes
-  memory       bytes: of the process, of recent rows, of those on their way to Parquet, of the cache of pages, of writes
-               that wait for their answer
+  memory       bytes: of the process, of recent rows, of those on their way to Parquet, of the caches of pages and of
+               rows, of writes that wait for their answer
   tables       items and bytes are estimates; stream says whether changes can be read
   log          one frame holds the writes of one sync. Frames before `trim_point` are no longer kept, those before
                `applied` are visible to readers, `tail` is the next one; bytes are those on disk

@@ -196,7 +196,7 @@ async fn open_cache(config: &Config) -> anyhow::Result<Cache> {
         directory: config.data_dir.join("cache"),
     };
     Cache::open(settings).await.with_context(|| {
-        let CacheSection { memory_bytes, ssd_bytes } = sizes;
+        let CacheSection { memory_bytes, ssd_bytes, .. } = sizes;
         format!("cache.memory_bytes = {memory_bytes}, cache.ssd_bytes = {ssd_bytes}")
     })
 }

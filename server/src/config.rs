@@ -116,11 +116,17 @@ pub(crate) struct CacheSection {
     pub(crate) memory_bytes: usize,
     /// SSD under `<data-dir>/cache`, in bytes, at least 64 MiB. Default 4 GiB; 0 keeps the cache in memory only.
     pub(crate) ssd_bytes: usize,
+    /// Memory for single rows of cold data that are asked for again, in bytes. Default 64 MiB; 0 for none.
+    pub(crate) row_bytes: usize,
 }
 
 impl Default for CacheSection {
     fn default() -> Self {
-        CacheSection { memory_bytes: 256 << 20, ssd_bytes: 4 << 30 }
+        CacheSection {
+            memory_bytes: 256 << 20,
+            ssd_bytes: 4 << 30,
+            row_bytes: store::Config::default().row_cache_bytes,
+        }
     }
 }
 
@@ -233,6 +239,7 @@ impl Config {
                 shards: file.store.shards,
                 memtable_bytes_max: file.store.memtable_bytes_max,
                 segment_bytes: file.store.segment_bytes,
+                row_cache_bytes: file.cache.row_bytes,
                 disk_low_percent: file.disk.low_percent,
                 disk_reserve_bytes: file.disk.reserve_bytes,
                 ..store::Config::default()
@@ -261,6 +268,9 @@ impl File {
         if cache.memory_bytes != 0 {
             within("cache.memory_bytes", cache.memory_bytes as u64, 64 << 10, u64::MAX)
                 .context("0 turns the cache off")?;
+        }
+        if cache.row_bytes != 0 {
+            within("cache.row_bytes", cache.row_bytes as u64, 64 << 10, u64::MAX).context("0 keeps no rows")?;
         }
         if cache.ssd_bytes != 0 {
             within("cache.ssd_bytes", cache.ssd_bytes as u64, store::cache::SSD_BYTES_MIN as u64, u64::MAX)

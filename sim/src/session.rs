@@ -92,6 +92,8 @@ pub(crate) fn store_config() -> Config {
         sealed_max: 2,
         frame_bytes_max: 16 << 10,
         high_keys_max: 6,
+        // A few rows in each of its parts.
+        row_cache_bytes: 128 << 10,
         ..Config::default()
     }
 }
@@ -114,6 +116,9 @@ impl<'w> Session<'w> {
         let disk: Arc<dyn Disk> = Arc::new(world.disk.clone());
         let clock: Arc<dyn Clock> = Arc::new(world.clock.clone());
         let (store, stepper) = Store::open_stepped(disk, clock, store_config())?;
+        if world.stales {
+            stepper.break_row_cache();
+        }
         let compactor = Compactor::open(store.clone(), compactor_config()).map_err(|error| match error {
             compactor::Error::Store(error) => error,
             other => unreachable!("an open asks for no table: {other}"),

@@ -57,8 +57,9 @@ impl Applied {
             };
             let table = catalog.as_ref().unwrap_or(&current.catalog).by_id(event.table);
             let entries = table.map(|table| entries::changed(table, event.sequence, key, old, new)).unwrap_or_default();
-            let item = (event.table, key.clone(), State { sequence: event.sequence, image: new.cloned() });
-            memtable.insert_all(entries.into_iter().chain([item]));
+            let state = State { sequence: event.sequence, image: new.cloned() };
+            memtable.insert_all(entries.into_iter().chain([(event.table, key.clone(), state.clone())]));
+            current.rows.renew(event.table, key, || state);
         }
         if let Some(catalog) = catalog {
             for memtable in current.active.iter() {

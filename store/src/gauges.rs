@@ -37,6 +37,7 @@ impl Store {
             ("thalweg_log_trim_point", log.trim_point().0 as f64),
             ("thalweg_log_tail", log.tail().0 as f64),
             ("thalweg_log_kept_bytes", log.bytes() as f64),
+            ("thalweg_rows_used_bytes", view.rows.bytes() as f64),
             ("thalweg_cache_memory_used_bytes", self.cache().memory_bytes() as f64),
         ];
         for (name, value) in gauges {

@@ -29,6 +29,7 @@ mod read;
 mod recover;
 mod request;
 pub mod room;
+pub mod rows;
 mod snapshot;
 mod stepper;
 mod store;

@@ -336,6 +336,10 @@ impl Planner {
         }
         let covered = view.files.files(table, shard).iter().any(|file| file.min_key <= *key && *key <= file.max_key);
         if covered {
+            if let Some(state) = view.rows.get(table, key) {
+                self.meter.row_cache.increment(1);
+                return Some(Known::State(state.image, 0));
+            }
             self.meter.parked.increment(1);
             return None;
         }

@@ -22,10 +22,11 @@ use crate::{
     core::{Ask, Core, Refusal, TableAnswer, Wanted},
     drive,
     env::{Clock, Disk, Space},
-    files::ColdFile,
+    files::{ColdFile, Row},
     inbox::{Inbox, Signal},
     log::{FrameNumber, Log},
     manifest::{CurrentManifest, Edit, Manifest},
+    memtable::State,
     park::{Fetch, Fetched},
     read::{self, Reader},
     recover,
@@ -301,7 +302,7 @@ impl Store {
     /// The item of `key`; linearizable.
     pub async fn get(&self, table: &Table, key: &Key) -> Result<Option<Item>, Error> {
         let view = self.view();
-        let row = self.0.shared.reader(&view).get(table.id, key).await?;
+        let row = self.0.shared.look_up(&view, table.id, key).await?;
         if let Some(row) = &row {
             self.0.shared.view.wait_for(shard_of_key(key, view.shards()), row.sequence);
         }
@@ -463,10 +464,26 @@ impl Shared {
     pub(crate) async fn fetch(&self, fetch: &Fetch) -> Result<Fetched, Error> {
         let view = self.view.get();
         let reader = self.reader(&view);
-        let row = reader.get(fetch.table, &fetch.key).await?;
+        let row = self.look_up(&view, fetch.table, &fetch.key).await?;
         let has_sort_key = view.catalog.by_id(fetch.table).is_some_and(|table| table.sort_key.is_some());
         let high = if has_sort_key { reader.greatest_sort(fetch.table, &fetch.key).await? } else { None };
         Ok(Fetched { fetch: fetch.clone(), image: row.and_then(|row| row.image), high })
+    }
+
+    /// The newest row of a key, which may be newer than `view`, and is kept for those who ask again.
+    async fn look_up(&self, view: &View, table: TableId, key: &Key) -> Result<Option<Row>, Error> {
+        let reader = self.reader(view);
+        if let Some(row) = reader.get_hot(table, key) {
+            return Ok(Some(row));
+        }
+        let row_of = |State { sequence, image }| Row { key: key.clone(), sequence, image };
+        if let Some(state) = view.rows.get(table, key) {
+            return Ok(Some(row_of(state)));
+        }
+        let row = reader.get_cold(table, key).await?;
+        let found = row.as_ref().map(|row| State { sequence: row.sequence, image: row.image.clone() });
+        view.rows.keep(table, key, found, view, &self.view);
+        Ok(row)
     }
 
     fn reader<'a>(&'a self, view: &'a View) -> Reader<'a> {
