@@ -112,6 +112,10 @@ def test_status(server):
     assert status["data_directory"] == str(server.data)
     assert status["mqtt"] == f"127.0.0.1:{server.mqtt_port}"
     assert "readings" in json.dumps(status)
+    assert status["writes"] == "taken"
+    assert status["memory"]["resident"] > status["memory"]["memtables"] > 0 == status["memory"]["sealed"]
+    assert status["log"]["tail"] == status["log"]["applied"] > status["log"]["trim_point"] > 0
+    assert {"sealed_memtables", "runs", "run_bytes", "oldest_run_seconds"} <= set(status["cold"])
     assert "readings" in server.run("status").stdout
 
 
@@ -194,3 +198,21 @@ def test_an_unknown_path_is_404(server):
     with pytest.raises(urllib.error.HTTPError) as refused:
         server.get("/admin/nothing")
     assert refused.value.code == 404
+
+
+def test_the_log_as_json_lines(make_server):
+    server = make_server('log_format = "text"\n', environment={"THALWEG_LOG_FORMAT": "json", "THALWEG_LOG": "debug"}).start()
+    publish(server, range(3))
+    with server.publisher() as publisher:
+        publisher.publish("d", "{")
+        publisher.drain()
+    server.run("compact")
+    server.stop()
+    lines = [json.loads(line) for line in server.process.said().splitlines()]
+    assert all({"timestamp", "level", "target"} <= set(line) for line in lines)
+    told = {line["message"]: line for line in lines if "message" in line}
+    assert told["serving"]["http"] == f"127.0.0.1:{server.http_port}"
+    assert told["recovered"]["replayed"] >= 0
+    assert told["a job is done"]["rows"] > 0
+    [quarantined] = [line for text, line in told.items() if "went to quarantine" in text]
+    assert quarantined["level"] == "WARN" and quarantined["topic"] == "d" and quarantined["reason"]

@@ -1,4 +1,7 @@
-"""A disk that is full: writes are refused, reads go on, nothing acknowledged is lost, and when there is room again all goes on."""
+"""A disk that is full: writes are refused, reads go on, nothing acknowledged is lost, and when there is room again all goes on.
+
+With the reserve, which is the default, and without it, when only the disk says that it is full.
+"""
 
 import json
 import random
@@ -20,10 +23,14 @@ segment_bytes = 4194304
 memtable_bytes_max = 2097152
 [compactor]
 flush_interval_s = 3600
+grace_s = 1
 [cache]
 memory_bytes = 8388608
 ssd_bytes = 0
 """
+NO_RESERVE = "[disk]\nlow_percent = 0\nreserve_bytes = 0\n"
+# A flush, a segment, manifests.
+RESERVE_BYTES = 2097152 + 4194304 + 1048576
 # Of each reading; random, so that no compression makes room.
 FILLER_BYTES = 16_000
 
@@ -35,6 +42,7 @@ def disk(request, tmp_path):
     disk.close()
 
 
+REFUSALS = ("ThrottlingException", "InternalServerError", "ServiceUnavailableException")
 SCHEMA = {
     "KeySchema": [{"AttributeName": "k", "KeyType": "HASH"}],
     "AttributeDefinitions": [{"AttributeName": "k", "AttributeType": "S"}],
@@ -42,11 +50,16 @@ SCHEMA = {
 }
 
 
+@pytest.fixture(params=[CONFIG, CONFIG + NO_RESERVE], ids=["reserve", "no-reserve"])
+def config(request):
+    return request.param
+
+
 @pytest.fixture
-def server(make_server, disk):
+def server(make_server, disk, config):
     """A server on a disk part of whose room a ballast file takes."""
     disk.run("dd", "if=/dev/zero", f"of={disk.directory}/ballast", "bs=1M", "count=24", "status=none")
-    server = make_server(CONFIG, prefix=disk.prefix, mqtt=False)
+    server = make_server(config, prefix=disk.prefix, mqtt=False)
     server.data = disk.directory / "data"
     server.start()
     client(server).create_table(TableName="readings", **SCHEMA)
@@ -76,7 +89,7 @@ def fill(server):
                 put(dynamodb, number)
                 acknowledged.append(number)
             except ClientError as error:
-                assert error.response["Error"]["Code"] in ("ThrottlingException", "InternalServerError"), error
+                assert error.response["Error"]["Code"] in REFUSALS, error
                 assert error.response["Error"]["Message"]
                 full.set()
 
@@ -126,6 +139,40 @@ def test_room_made_while_it_runs(server, disk):
     wait_for("readiness", lambda: ready(server)[0])
     acknowledged.append(2_000_000)
     assert missing(server, acknowledged) == []
+    assert server.process.terminate() == 0
+    disk.run(binary(), "verify", "--data-dir", server.data)
+
+
+@pytest.mark.parametrize("config", [CONFIG], ids=["reserve"], indirect=True)
+def test_the_reserve_is_left_and_used_for_removals(server, disk):
+    acknowledged = fill(server)
+    is_ready, told = ready(server)
+    assert not is_ready and "the disk is full" in told["cause"] and str(RESERVE_BYTES) in told["cause"], told
+    status = json.loads(server.run("status", "--json").stdout)
+    assert status["writes"].startswith("refused: the disk is full") and status["disk"]["room"] == "full", status
+    assert server.metric("thalweg_disk_room") == 2
+    assert server.metric("thalweg_compactor_early_trims_total") > 0, "the log has gone before writes were refused"
+    assert server.metric("thalweg_log_trim_point") > 1
+    with pytest.raises(ClientError) as refused:
+        put(client(server), 3_000_000)
+    assert refused.value.response["Error"]["Code"] == "ServiceUnavailableException"
+    assert "in reserve" in refused.value.response["Error"]["Message"]
+    with pytest.raises(ClientError):
+        client(server).create_table(TableName="another", **SCHEMA)
+    # What removes is taken, and becomes durable.
+    for number in acknowledged[:20]:
+        client(server).delete_item(TableName="readings", Key={"k": {"S": str(number)}})
+    assert missing(server, acknowledged[20:]) == []
+    assert server.metric("thalweg_disk_free_bytes") > RESERVE_BYTES / 4
+    # Sealed and flushed within the reserve.
+    flushes = server.metric("thalweg_compactor_flushes_total")
+    client(server).delete_table(TableName="readings")
+    wait_for("the files of the table to go", lambda: (server.post("/admin/compact"), server.metric("thalweg_disk_room") < 2)[1])
+    assert server.metric("thalweg_compactor_flushes_total") > flushes
+    client(server).create_table(TableName="readings", **SCHEMA)
+    put(client(server), 3_000_000)
+    assert missing(server, [3_000_000]) == []
+    assert ready(server)[0]
     assert server.process.terminate() == 0
     disk.run(binary(), "verify", "--data-dir", server.data)
 

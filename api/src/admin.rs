@@ -1,14 +1,19 @@
 //! `/admin/...`: what the command line asks of a running server.
 
+use std::time::Duration;
+
 use hyper::{Response, StatusCode};
 use ingest::Selection;
 use serde_json::{Value, json};
+use store::Patience;
 
 use crate::{
-    Error, Service, parameters,
+    Error, Service, parameters, process,
     wire::{self, Payload},
 };
 
+/// So long `status` waits for a write that changes nothing.
+const STATUS_PATIENCE: Patience = Patience { admission: Duration::from_secs(1), answer: Duration::from_secs(1) };
 /// Entries of the quarantine in one answer, if the request does not say.
 const ENTRIES: usize = 50;
 /// And at most.
@@ -48,7 +53,10 @@ pub(crate) async fn status(service: &Service) -> Response<Payload> {
             let (items, bytes) = store.approximate_size(table);
             json!({ "table": table.name, "items": items, "bytes": bytes, "stream": table.stream.is_some() })
         });
-        let manifest = store.manifest();
+        let (manifest, view) = (store.manifest(), store.view());
+        let (room, space) = store.room();
+        let backlog = compactor::Backlog::of(store);
+        let refused = store.health(STATUS_PATIENCE).await.err();
         let log = store.log();
         let up_us = store.clock().now_us().saturating_sub(facts.started_at_us);
         Ok(json!({
@@ -57,6 +65,23 @@ pub(crate) async fn status(service: &Service) -> Response<Payload> {
             "durability": facts.durability,
             "mqtt": facts.mqtt,
             "up_seconds": up_us / 1_000_000,
+            "writes": match refused {
+                None => json!("taken"),
+                Some(cause) => json!(format!("refused: {cause}")),
+            },
+            "disk": {
+                "room": format!("{room:?}").to_lowercase(),
+                "free": space.map(|space| space.free_bytes),
+                "total": space.map(|space| space.total_bytes),
+            },
+            "memory": {
+                "resident": process::resident_bytes(),
+                "memtables": view.active_bytes(),
+                "sealed": view.sealed_bytes(),
+                "cache": store.cache().memory_bytes(),
+                "rows": view.rows.bytes(),
+                "admitted": store.admitted_bytes(),
+            },
             "shards": store.shards(),
             "tables": tables.collect::<Vec<_>>(),
             "log": {
@@ -70,7 +95,10 @@ pub(crate) async fn status(service: &Service) -> Response<Payload> {
                 "flushed": manifest.flushed.0,
                 "files": manifest.files.len(),
                 "bytes": manifest.files.values().map(|file| file.bytes).sum::<u64>(),
-                "sealed_memtables": store.view().sealed.len(),
+                "sealed_memtables": view.sealed.len(),
+                "runs": backlog.runs,
+                "run_bytes": backlog.run_bytes,
+                "oldest_run_seconds": backlog.oldest_run_us / 1_000_000,
             },
             "quarantine": { "entries": entries, "bytes": entry_bytes },
         }))

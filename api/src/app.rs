@@ -15,7 +15,7 @@ use store::Store;
 use streams::Streams;
 use tokio::sync::{Semaphore, watch};
 
-use crate::{Config, budget::Budget};
+use crate::{Config, budget::Budget, metrics::Meter};
 
 /// What the routes need.
 #[derive(Clone)]
@@ -63,6 +63,7 @@ pub struct Service {
     pub(crate) answers: Budget,
     /// One permit a follower of a stream.
     pub(crate) followers: Arc<Semaphore>,
+    pub(crate) meter: Meter,
     request_ids: RequestIds,
 }
 
@@ -74,7 +75,16 @@ impl Service {
         let parsed = Budget::new("parsed requests", parsed_bytes_max, memory_timeout);
         let answers = Budget::new("answers", answers_bytes_max, memory_timeout);
         let followers = Arc::new(Semaphore::new(app.config.followers_max));
-        Service { app, shutdown, bodies, parsed, answers, followers, request_ids: RequestIds::new() }
+        Service {
+            app,
+            shutdown,
+            bodies,
+            parsed,
+            answers,
+            followers,
+            meter: Meter::new(),
+            request_ids: RequestIds::new(),
+        }
     }
 
     /// A request id that no other request of this or any other server has.

@@ -157,7 +157,7 @@ impl Error {
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Error {
         match error {
-            store::Error::Closed => Error::Unavailable(error.to_string()),
+            store::Error::Closed | store::Error::Full { .. } => Error::Unavailable(error.to_string()),
             store::Error::Busy => Error::Throttled(error.to_string()),
             store::Error::Trimmed { .. } => Error::Trimmed(error.to_string()),
             _ => {

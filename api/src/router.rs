@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::{
     Error, Service, admin, body,
     budget::{Room, SMALL_ANSWER_BYTES},
-    follow, guard, metrics, operations, rows,
+    follow, guard, observe, operations, rows,
     wire::{self, Payload, Wishes},
 };
 
@@ -40,7 +40,7 @@ impl Service {
             }
             None => self.route(&head, body).await,
         };
-        metrics::answered(answered.operation, answered.outcome, began.elapsed());
+        self.meter.answered(answered.operation, answered.outcome, began.elapsed());
         answered.response
     }
 
@@ -85,6 +85,7 @@ impl Service {
             ["health", "live"] => wire::json(StatusCode::OK, &serde_json::json!({ "live": true })),
             ["health", "ready"] => self.ready().await,
             ["metrics"] => {
+                observe::observe(&self.app);
                 wire::plain(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", self.app.metrics.render())
             }
             ["streams", table] => follow::answer(self, table, query).await,
@@ -145,7 +146,7 @@ impl Service {
         let mut room = Room::none(&self.answers);
         let result = async {
             let body = body::read(self, &head.headers, body).await?;
-            ::metrics::counter!(metrics::REQUEST_BYTES).increment(body.bytes.len() as u64);
+            self.meter.read(body.bytes.len());
             operations::run(&self.app, operation, &body.bytes, host, &mut room).await
         };
         let result = result.await;

@@ -9,27 +9,10 @@ use std::{
 };
 
 use item::{Table, TableId};
-use store::{Store, log::FrameNumber, manifest::Place, write::TableWrite};
+use store::{Store, log::FrameNumber, manifest::Place, room::Room, write::TableWrite};
 use tokio::{runtime::Handle, sync::watch, time::MissedTickBehavior};
 
 use crate::{Config, Error, Job, Report, Step, Task, collect, job::Site, plan, retention};
-
-/// Metrics of the compactor: names and meanings.
-pub const METRICS: &[(&str, &str)] = &[
-    ("thalweg_compactor_flushes_total", "Sealed sets of memtables written to runs"),
-    ("thalweg_compactor_flushed_rows_total", "Rows written to runs"),
-    ("thalweg_compactor_flushed_bytes_total", "Bytes of run files written"),
-    ("thalweg_compactor_merges_total", "Generations published"),
-    ("thalweg_compactor_merged_rows_total", "Rows written to generations"),
-    ("thalweg_compactor_merged_bytes_total", "Bytes of generation files written"),
-    ("thalweg_compactor_filled_entries_total", "Entries made for new indexes of items that are older"),
-    ("thalweg_compactor_kept_files_total", "Files that went on into a new generation as they were, not read"),
-    ("thalweg_compactor_residual_values_total", "Values written to the residual column of generations"),
-    ("thalweg_compactor_collected_generations_total", "Old generations removed"),
-    ("thalweg_compactor_early_trims_total", "Times that the log was trimmed before its retention time, for its size"),
-    ("thalweg_compactor_failures_total", "Jobs that failed and will be tried again"),
-    ("thalweg_compactor_sealed_sets", "Sealed sets of memtables that wait to be flushed"),
-];
 
 /// How often the background looks for work.
 const TICK: Duration = Duration::from_millis(250);
@@ -37,6 +20,8 @@ const TICK: Duration = Duration::from_millis(250);
 const BACK_OFF: Duration = Duration::from_secs(10);
 /// How often the log is looked at for what has become too old, by the store's clock, while nothing is flushed.
 const TRIM_INTERVAL: Duration = Duration::from_secs(60);
+/// And while room on the disk is low.
+const TRIM_INTERVAL_LOW: Duration = Duration::from_secs(1);
 
 /// Makes cold data. Cloning shares it. Jobs run one at a time, except that a flush cuts in on a merge.
 #[derive(Clone)]
@@ -47,6 +32,8 @@ pub struct Compactor {
     /// When the log was last trimmed, microseconds since 1970.
     trimmed_at_us: Arc<AtomicU64>,
     stopping: Arc<AtomicBool>,
+    /// Was room low when it was last looked at?
+    low: Arc<AtomicBool>,
 }
 
 /// A table's published generation.
@@ -68,15 +55,26 @@ impl Compactor {
     pub fn open(store: Store, config: Config) -> Result<Compactor, Error> {
         collect::recover(&store)?;
         let site = Site::new(store, config);
-        let (working, trimmed_at_us, stopping) = Default::default();
-        Ok(Compactor { site, working, trimmed_at_us, stopping })
+        let (working, trimmed_at_us, stopping, low) = Default::default();
+        Ok(Compactor { site, working, trimmed_at_us, stopping, low })
+    }
+
+    /// Sets the gauges of what waits for the compactor.
+    pub fn observe(&self) {
+        crate::Backlog::of(&self.site.store).show();
     }
 
     /// What is most urgent now, if anything is due.
     pub fn next_task(&self) -> Option<Task> {
         let store = &self.site.store;
         let sealed = store.view().sealed.len();
-        plan::next_task(&store.manifest(), &store.catalog(), sealed, self.site.now_us(), &self.site.config)
+        let spare_bytes = match store.room().0 {
+            // What it will really take is not known, so as long as there is room it is tried.
+            Room::Fine => u64::MAX,
+            Room::Low => store.spare_bytes().unwrap_or(u64::MAX),
+            Room::Full => 0,
+        };
+        plan::next_task(&store.manifest(), &store.catalog(), sealed, spare_bytes, self.site.now_us(), &self.site.config)
     }
 
     /// Begins `task`; the caller steps it. For the simulator, and for whoever wants to choose.
@@ -117,7 +115,7 @@ impl Compactor {
         loop {
             let ready = tokio::select! {
                 () = stopped(&mut shutdown) => return,
-                _ = tick.tick() => self.seal_for_index().await,
+                _ = tick.tick() => self.seal_if_waited_for().await,
                 _ = seal.tick() => self.site.store.seal().await,
             };
             let outcome = match ready {
@@ -127,16 +125,20 @@ impl Compactor {
             };
             if let Err(error) = outcome {
                 metrics::counter!("thalweg_compactor_failures_total").increment(1);
-                tracing::error!(%error, "compaction failed, trying again in {} s", BACK_OFF.as_secs());
+                tracing::error!(%error, retry_in_s = BACK_OFF.as_secs(), "compaction failed and will be tried again");
                 // Whatever it was, a full disk say, at once is too soon.
                 let _ = tokio::time::timeout(BACK_OFF, stopped(&mut shutdown)).await;
             }
         }
     }
 
-    /// Seals if an index waits for it.
-    async fn seal_for_index(&self) -> Result<bool, store::Error> {
+    /// Seals if an index waits for it, or once when room becomes low: only what is flushed can leave the log.
+    async fn seal_if_waited_for(&self) -> Result<bool, store::Error> {
         let store = &self.site.store;
+        let is_low = store.room().0 > Room::Fine;
+        if is_low != self.low.swap(is_low, Ordering::Relaxed) && is_low {
+            return store.seal().await;
+        }
         if plan::waits_for_seal(&store.manifest(), &store.catalog()) { store.seal().await } else { Ok(true) }
     }
 
@@ -157,7 +159,6 @@ impl Compactor {
 
     fn work(&self, runtime: &Handle) -> Result<(), Error> {
         let _working = self.working.lock().unwrap_or_else(PoisonError::into_inner);
-        metrics::gauge!("thalweg_compactor_sealed_sets").set(self.site.store.view().sealed.len() as f64);
         self.site.catch_up()?;
         let mut flushed = false;
         while let Some(task) = self.next_task() {
@@ -167,9 +168,18 @@ impl Compactor {
             };
             match done {
                 Err(Error::Store(store::Error::Closed)) if self.stopping.load(Ordering::Relaxed) => return Ok(()),
+                // It was given up, and is not begun again before it fits.
+                Err(Error::Store(error @ store::Error::Full { .. })) if task != Task::Flush => {
+                    tracing::warn!(%error, ?task, "a job was given up to leave the reserve");
+                    Report::default()
+                }
                 done => done?,
             };
             flushed |= task == Task::Flush;
+            if task == Task::Flush && self.site.store.check_room() > Room::Fine {
+                // The next flush needs what this one lets the log give up.
+                self.trim()?;
+            }
         }
         if flushed || self.is_trim_due() { self.trim() } else { Ok(()) }
     }
@@ -177,7 +187,8 @@ impl Compactor {
     /// Frames grow old although nothing is written.
     fn is_trim_due(&self) -> bool {
         let since_us = self.site.now_us().saturating_sub(self.trimmed_at_us.load(Ordering::Relaxed));
-        u128::from(since_us) >= TRIM_INTERVAL.as_micros()
+        let interval = if self.low.load(Ordering::Relaxed) { TRIM_INTERVAL_LOW } else { TRIM_INTERVAL };
+        u128::from(since_us) >= interval.as_micros()
     }
 
     fn compact_tables(&self, tables: &[Arc<Table>], runtime: &Handle) -> Result<Vec<Compacted>, Error> {
@@ -221,10 +232,17 @@ impl Compactor {
     /// Runs one job to its end; sealed sets that appear meanwhile are flushed between its steps.
     fn finish(&self, task: &Task) -> Result<Report, Error> {
         let mut job = self.start(task);
+        let began_us = self.site.now_us();
         loop {
             match self.step(&mut job, task) {
                 Ok(Step::More) => {}
-                Ok(Step::Done(report)) => return Ok(report),
+                Ok(Step::Done(report)) => {
+                    let took_us = self.site.now_us().saturating_sub(began_us);
+                    crate::metrics::finished(task, took_us);
+                    let Report { files, rows, bytes } = report;
+                    tracing::debug!(?task, files, rows, bytes, took_ms = took_us / 1000, "a job is done");
+                    return Ok(report);
+                }
                 Err(error) => {
                     job.abandon();
                     return Err(error);
@@ -240,6 +258,9 @@ impl Compactor {
             }
             while !self.site.store.view().sealed.is_empty() {
                 self.finish(&Task::Flush)?;
+            }
+            if matches!(task, Task::Merge(_) | Task::Fill(_)) && self.site.store.room().0 == Room::Full {
+                return Err(self.site.store.full().into());
             }
         }
         Ok(job.step()?)

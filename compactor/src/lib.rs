@@ -23,13 +23,15 @@ mod job;
 mod layout;
 mod links;
 mod merge;
+mod metrics;
 pub mod plan;
 mod retention;
 mod verify;
 
-pub use compactor::{Compacted, Compactor, METRICS};
+pub use compactor::{Compacted, Compactor};
 pub use config::Config;
 pub use error::Error;
 pub use job::{Job, Report, Step};
+pub use metrics::{Backlog, METRICS};
 pub use plan::Task;
 pub use verify::{Verified, verify};

@@ -26,13 +26,21 @@ pub enum Task {
 }
 
 /// The most urgent task that is due, if any: writers may wait for a flush, readers for a merge, nobody for a collection.
-/// `sealed` counts sealed sets that wait. Tables that are not in `catalog`, the applied one, are not merged any more.
-pub fn next_task(manifest: &Manifest, catalog: &Catalog, sealed: usize, now_us: u64, config: &Config) -> Option<Task> {
+/// `sealed` counts sealed sets that wait. `spare_bytes` is what a merge may take on the disk, at worst all that it reads. Tables that are not in `catalog`, the applied one, are not merged any more.
+pub fn next_task(
+    manifest: &Manifest,
+    catalog: &Catalog,
+    sealed: usize,
+    spare_bytes: u64,
+    now_us: u64,
+    config: &Config,
+) -> Option<Task> {
     if sealed > 0 {
         return Some(Task::Flush);
     }
-    let merge = due_merge(manifest, catalog, now_us, config).map(Task::Merge);
-    let fill = || due_fill(manifest, catalog);
+    let merge = due_merge(manifest, catalog, spare_bytes, now_us, config).map(Task::Merge);
+    // Entries of an index take less than its table does, but nobody knows how much.
+    let fill = || due_fill(manifest, catalog).filter(|task| matches!(task, Task::Activate(_)) || spare_bytes > 0);
     merge.or_else(fill).or_else(|| due_collection(manifest, now_us, config).map(Task::Collect))
 }
 
@@ -64,7 +72,13 @@ struct Sizes {
 }
 
 /// What has waited longest with its oldest run, among those whose merge is due.
-fn due_merge(manifest: &Manifest, catalog: &Catalog, now_us: u64, config: &Config) -> Option<TableId> {
+fn due_merge(
+    manifest: &Manifest,
+    catalog: &Catalog,
+    spare_bytes: u64,
+    now_us: u64,
+    config: &Config,
+) -> Option<TableId> {
     let mut sizes: BTreeMap<TableId, Sizes> = BTreeMap::new();
     for entry in manifest.files.values().filter(|entry| catalog.rows_of(entry.table).is_some()) {
         let sizes = sizes.entry(entry.table).or_default();
@@ -84,7 +98,8 @@ fn due_merge(manifest: &Manifest, catalog: &Catalog, now_us: u64, config: &Confi
         let age_max_us = config.merge_age.as_micros()
             * (1 + u128::from(sizes.generation_bytes) / u128::from(config.merge_age_bytes.max(1)));
         let is_old = u128::from(now_us.saturating_sub(oldest_run_us)) >= age_max_us;
-        (is_large || is_old).then_some((oldest_run_us, table))
+        let fits = sizes.generation_bytes.saturating_add(sizes.run_bytes) <= spare_bytes;
+        (fits && (is_large || is_old)).then_some((oldest_run_us, table))
     });
     due.min().map(|(_, table)| table)
 }

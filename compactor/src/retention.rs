@@ -1,9 +1,9 @@
 //! How much of the log is kept.
 //!
-//! What is flushed is kept for change streams only: for the retention time, or for less if that takes too many bytes.
-//! Passing the bytes costs streams their past, never ingest its room.
+//! What is flushed is kept for change streams only: for the retention time, or for less if that takes too many bytes, or if room
+//! on the disk is low. Passing that costs streams their past, never ingest its room.
 
-use store::{Error, Store};
+use store::{Error, Store, room::Room};
 
 use crate::Config;
 
@@ -19,14 +19,17 @@ pub(crate) fn trim(store: &Store, config: &Config) -> Result<(), Error> {
         if to > log.trim_point() {
             log.trim(to)?;
         }
-        if log.bytes() <= config.retention_bytes || retention_us == 0 || to == flushed {
+        let is_over_size = log.bytes() > config.retention_bytes;
+        if !is_over_size && store.check_room() == Room::Fine || retention_us == 0 || to == flushed {
             return Ok(());
         }
-        tracing::warn!(
-            bytes = log.bytes(),
-            bytes_max = config.retention_bytes,
-            "the log is over its size: change streams lose their oldest records"
-        );
+        if is_over_size {
+            tracing::warn!(
+                bytes = log.bytes(),
+                bytes_max = config.retention_bytes,
+                "the log is over its size: change streams lose their oldest records"
+            );
+        }
         metrics::counter!("thalweg_compactor_early_trims_total").increment(1);
         retention_us /= 2;
     }

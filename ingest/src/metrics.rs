@@ -1,26 +1,30 @@
 //! Every number that ingest counts, with its stable name.
 
+use store::metric::Metric;
+
 use crate::rules::Counts;
 
-/// Name and meaning of each metric of this crate's rules and quarantine. All are counters, but for the two gauges of
-/// the quarantine's contents.
-pub const METRICS: &[(&str, &str)] = &[
-    (ITEMS, "items that readings made or changed"),
-    (UNCHANGED, "items that were already stored as received"),
-    (COLLISIONS, "stored values that a reading of the same device and time replaced, or would have"),
-    (LOCAL_TIMES, "times without offset, read in the zone of the route"),
-    (TIMES_OUT_OF_RANGE, "candidates for the time before 2000 or more than 24 h after the arrival: not taken as times"),
-    (NOT_FINITE, "NaN and infinities, stored as NULL"),
-    (NUMBERS_AS_TEXT, "numbers beyond 38 digits or range, stored as text"),
-    (REPEATED_NAMES, "names that came more than once in one JSON object: the last one is stored"),
-    (RETAINED_EMPTY, "empty retained messages: ignored"),
-    (RETAINED_REPEATED, "retained messages that were stored before and carry no time: ignored"),
-    (QUARANTINED, "messages that went to quarantine, by `kind` of their first problem"),
-    (QUARANTINED_PARTIAL, "those of them of which something was stored"),
-    (QUARANTINE_EVICTED, "entries that left the full quarantine"),
-    (QUARANTINE_REPLAYED, "entries that were mapped again and left the quarantine"),
-    (QUARANTINE_ENTRIES, "entries in quarantine (gauge)"),
-    (QUARANTINE_BYTES, "bytes in quarantine (gauge)"),
+/// The metrics of this crate's rules and quarantine; those of entrances are [`crate::traffic::METRICS`].
+pub const METRICS: &[Metric] = &[
+    Metric::counter(ITEMS, "Items that readings made or changed"),
+    Metric::counter(UNCHANGED, "Items that were already stored as received"),
+    Metric::counter(COLLISIONS, "Stored values that a reading of the same device and time replaced, or would have"),
+    Metric::counter(LOCAL_TIMES, "Times without offset, read in the zone of the route"),
+    Metric::counter(
+        TIMES_OUT_OF_RANGE,
+        "Candidates for the time before 2000 or more than 24 h after the arrival: not taken as times",
+    ),
+    Metric::counter(NOT_FINITE, "NaN and infinities, stored as NULL"),
+    Metric::counter(NUMBERS_AS_TEXT, "Numbers beyond 38 digits or range, stored as text"),
+    Metric::counter(REPEATED_NAMES, "Names that came more than once in one JSON object: the last one is stored"),
+    Metric::counter(RETAINED_EMPTY, "Empty retained messages: ignored"),
+    Metric::counter(RETAINED_REPEATED, "Retained messages that were stored before and carry no time: ignored"),
+    Metric::counter(QUARANTINED, "Messages that went to quarantine, by the kind of their first problem").by(&["kind"]),
+    Metric::counter(QUARANTINED_PARTIAL, "Those of them of which something was stored"),
+    Metric::counter(QUARANTINE_EVICTED, "Entries that left the full quarantine"),
+    Metric::counter(QUARANTINE_REPLAYED, "Entries that were mapped again and left the quarantine"),
+    Metric::gauge(QUARANTINE_ENTRIES, "Entries in quarantine"),
+    Metric::gauge(QUARANTINE_BYTES, "Bytes in quarantine"),
 ];
 
 pub(crate) const ITEMS: &str = "thalweg_ingest_items_total";

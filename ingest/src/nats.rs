@@ -80,7 +80,12 @@ pub async fn run(source: Source, ingest: Ingest, limits: Limits, mut shutdown: w
             End::Shutdown => return,
             End::Lost { reason, what } => {
                 traffic.error(reason);
-                tracing::warn!(source = source.name, "NATS source lost, will connect again: {what}");
+                tracing::warn!(
+                    source = source.name,
+                    reason,
+                    cause = what,
+                    "a NATS source was lost and will be connected again"
+                );
             }
         }
         if !backoff.wait(&mut shutdown).await {

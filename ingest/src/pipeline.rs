@@ -6,6 +6,8 @@ use futures::{
     stream::FuturesOrdered,
 };
 
+use tokio::time::Instant;
+
 use crate::{Error, Ingest, Received, traffic::Traffic};
 
 /// Batches that ingest has at once: one is planned while another is synced.
@@ -40,7 +42,13 @@ impl Pipeline {
         let batch = std::mem::replace(&mut self.pending, rest);
         self.traffic.received(&batch);
         let (ingest, readings) = (self.ingest.clone(), batch.len());
-        self.batches.push_back(async move { (readings, ingest.receive(batch).await) }.boxed());
+        let (duration, began) = (self.traffic.duration.clone(), Instant::now());
+        let durable = async move {
+            let received = ingest.receive(batch).await;
+            duration.record(began.elapsed());
+            (readings, received)
+        };
+        self.batches.push_back(durable.boxed());
     }
 
     /// Whether [`Pipeline::submit`] would do something.

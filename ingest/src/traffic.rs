@@ -1,20 +1,24 @@
 //! What every entrance counts.
 
-use metrics::{Counter, Gauge};
+use metrics::{Counter, Gauge, Histogram};
+use store::metric::Metric;
 
-/// Metrics of entrances: name, meaning. Each has the label `entrance`: `mqtt` for the embedded listener, else the name of
-/// the source.
-pub const METRICS: &[(&str, &str)] = &[
-    (OPEN, "open connections"),
-    (CONNECTIONS, "connections accepted or made"),
-    (ERRORS, "connections closed for a fault, by label `reason`"),
-    (MESSAGES, "messages taken off sockets"),
-    (BYTES, "payload bytes of those"),
-    (REDELIVERIES, "messages that the sender marked as sent before"),
-    (ACKNOWLEDGEMENTS, "acknowledgements given, each after the message became durable"),
-    (SUBSCRIPTIONS_REFUSED, "topic filters whose subscription was refused"),
+/// Metrics of entrances. The entrance is `mqtt` for the embedded listener, else the name of the source.
+pub const METRICS: &[Metric] = &[
+    Metric::gauge(OPEN, "Open connections").by(&["entrance"]),
+    Metric::counter(CONNECTIONS, "Connections accepted or made").by(&["entrance"]),
+    Metric::counter(ERRORS, "Connections closed for a fault").by(&["entrance", "reason"]),
+    Metric::counter(MESSAGES, "Messages taken off sockets").by(&["entrance"]),
+    Metric::counter(BYTES, "Payload bytes of those").by(&["entrance"]),
+    Metric::counter(REDELIVERIES, "Messages that the sender marked as sent before").by(&["entrance"]),
+    Metric::counter(ACKNOWLEDGEMENTS, "Acknowledgements given, each after the message became durable")
+        .by(&["entrance"]),
+    Metric::counter(SUBSCRIPTIONS_REFUSED, "Topic filters whose subscription was refused").by(&["entrance"]),
+    Metric::histogram(DURATION, "How long batches of messages took from their mapping until they were durable")
+        .by(&["entrance"]),
 ];
 
+const DURATION: &str = "thalweg_entrance_batch_seconds";
 const OPEN: &str = "thalweg_entrance_connections";
 const CONNECTIONS: &str = "thalweg_entrance_connections_total";
 const ERRORS: &str = "thalweg_entrance_connection_errors_total";
@@ -35,6 +39,7 @@ pub(crate) struct Traffic {
     redeliveries: Counter,
     pub(crate) acknowledgements: Counter,
     pub(crate) subscriptions_refused: Counter,
+    pub(crate) duration: Histogram,
 }
 
 impl Traffic {
@@ -49,6 +54,7 @@ impl Traffic {
             redeliveries: counter(REDELIVERIES),
             acknowledgements: counter(ACKNOWLEDGEMENTS),
             subscriptions_refused: counter(SUBSCRIPTIONS_REFUSED),
+            duration: metrics::histogram!(DURATION, "entrance" => entrance.clone()),
             entrance,
         }
     }

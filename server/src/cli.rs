@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     command::BenchArguments,
     config::{HttpAddress, MqttAddress},
+    telemetry::LogFormat,
 };
 
 /// An event-sourced database for IoT telemetry.
@@ -47,6 +48,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// What `/metrics` shows: names, types, units, labels, meanings.
+    Metrics,
     /// What was received and could not be stored as an item.
     Quarantine {
         #[command(subcommand)]
@@ -58,16 +61,21 @@ pub(crate) enum Command {
 const STATUS_TERMS: &str = "\
 What the lines mean:
   up_seconds   seconds since the start
+  writes       taken, or refused and why
+  disk         room is fine, low (the log is kept for less long) or full (only what removes is taken); bytes
+  memory       bytes: of the process, of recent rows, of those on their way to Parquet, of the caches of pages and of
+               rows, of writes that wait for their answer
   tables       items and bytes are estimates; stream says whether changes can be read
   log          one frame holds the writes of one sync. Frames before `trim_point` are no longer kept, those before
                `applied` are visible to readers, `tail` is the next one; bytes are those on disk
   cold         the Parquet files. Everything before the frame `flushed` is in them; sealed_memtables are sets of recent
-               rows on their way there (writers wait when there are 4); manifest counts what was published
+               rows on their way there (writers wait when there are 4); runs are files on their way into a table's, and
+               wait for it since oldest_run_seconds; manifest counts what was published
   quarantine   messages of which something could not be stored: see `thalweg quarantine list`";
 
 /// The process's arguments. Flags of `serve` without a command are flags of `serve`.
 pub(crate) fn arguments(mut arguments: Vec<OsString>) -> Vec<OsString> {
-    const OF_SERVE: [&str; 4] = ["--config", "--data-dir", "--http", "--mqtt"];
+    const OF_SERVE: [&str; 5] = ["--config", "--data-dir", "--http", "--mqtt", "--log-format"];
     let first = (1..arguments.len()).find(|place| arguments[*place] != "--json");
     let is_of_serve = |argument: &OsString| {
         let text = argument.to_string_lossy();
@@ -103,6 +111,9 @@ pub(crate) struct ServeArguments {
     /// Where to listen for MQTT, or `off`; port 0 takes a free one [default: 127.0.0.1:1883]
     #[arg(long, env = "THALWEG_MQTT", value_name = "ADDRESS|off")]
     pub(crate) mqtt: Option<MqttAddress>,
+    /// How lines of the log look, which goes to standard error [default: text]
+    #[arg(long, env = "THALWEG_LOG_FORMAT", value_name = "FORMAT")]
+    pub(crate) log_format: Option<LogFormat>,
 }
 
 #[derive(Args, Clone, Debug)]

@@ -5,6 +5,7 @@ mod compact;
 mod config_check;
 mod demo;
 mod import;
+mod metrics;
 mod quarantine;
 mod serve;
 mod status;
@@ -45,6 +46,7 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<()> 
         Command::Compact(arguments) => compact::run(&arguments, output).await,
         Command::Status(arguments) => status::run(&arguments, output).await,
         Command::Config { command: ConfigCommand::Check(arguments) } => config_check::run(&arguments, output),
+        Command::Metrics => metrics::run(output),
         Command::Quarantine { command } => quarantine::run(command, output).await,
     }
 }

@@ -20,7 +20,7 @@ use store::{
     env::{Clock, OsClock, OsDisk},
 };
 use streams::Streams;
-use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::MissedTickBehavior};
 
 use crate::config::{CacheSection, Config};
 
@@ -70,7 +70,7 @@ impl Part {
     async fn end(mut self) {
         self.stop.send_replace(true);
         if tokio::time::timeout(DRAIN_MAX, self.drained()).await.is_err() {
-            tracing::warn!("stopping although not everything under way is done after {} s", DRAIN_MAX.as_secs());
+            tracing::warn!(after_s = DRAIN_MAX.as_secs(), "stopping although not everything under way is done");
             self.tasks.abort_all();
             self.drained().await;
         }
@@ -114,6 +114,9 @@ impl Running {
         let mut background = Part::new();
         let (worker, stop) = (compactor.clone(), background.stop.subscribe());
         background.tasks.spawn(async move { worker.run(stop).await });
+
+        let (watched, stop) = (store.clone(), background.stop.subscribe());
+        background.tasks.spawn(watch_room(watched, stop));
 
         let mut entrances = Part::new();
         let limits = config.ingest.settings.limits;
@@ -163,6 +166,24 @@ impl Running {
     }
 }
 
+/// How often the disk is asked how much room is left: in that time no more is written than the reserve.
+const ROOM_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Asks the disk how much room is left, until told to stop.
+async fn watch_room(store: Store, mut stop: watch::Receiver<bool>) {
+    let mut interval = tokio::time::interval(ROOM_INTERVAL);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = interval.tick() => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        let asked = store.clone();
+        // A disk that does not answer holds up nobody else.
+        let _ = tokio::task::spawn_blocking(move || asked.check_room()).await;
+    }
+}
+
 /// Opens the cache with what an earlier process left on SSD.
 async fn open_cache(config: &Config) -> anyhow::Result<Cache> {
     let sizes = config.told.cache;
@@ -175,7 +196,7 @@ async fn open_cache(config: &Config) -> anyhow::Result<Cache> {
         directory: config.data_dir.join("cache"),
     };
     Cache::open(settings).await.with_context(|| {
-        let CacheSection { memory_bytes, ssd_bytes } = sizes;
+        let CacheSection { memory_bytes, ssd_bytes, .. } = sizes;
         format!("cache.memory_bytes = {memory_bytes}, cache.ssd_bytes = {ssd_bytes}")
     })
 }

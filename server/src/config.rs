@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use toml::Spanned;
 
-use crate::cli::ServeArguments;
+use crate::{cli::ServeArguments, telemetry::LogFormat};
 
 /// Everything that the server can be told, as it will be used.
 #[derive(Clone, Debug)]
@@ -24,6 +24,8 @@ pub(crate) struct Config {
     pub(crate) http: SocketAddr,
     /// The MQTT listener; none if off. Default `127.0.0.1:1883`.
     pub(crate) mqtt: Option<SocketAddr>,
+    /// How lines of the log look. Default: as text.
+    pub(crate) log_format: LogFormat,
     /// The store's settings.
     pub(crate) store: store::Config,
     /// Sources, routes, limits.
@@ -42,10 +44,12 @@ pub(crate) struct Told {
     data_dir: PathBuf,
     http: String,
     mqtt: String,
+    log_format: LogFormat,
     durability: Durability,
     store: StoreSection,
     /// The cache's sizes.
     pub(crate) cache: CacheSection,
+    disk: DiskSection,
     compactor: CompactorSection,
     log: LogSection,
     ingest: serde_json::Value,
@@ -60,9 +64,11 @@ struct File {
     data_dir: Option<PathBuf>,
     http: Option<HttpAddress>,
     mqtt: Option<MqttAddress>,
+    log_format: LogFormat,
     durability: Durability,
     store: StoreSection,
     cache: CacheSection,
+    disk: DiskSection,
     compactor: CompactorSection,
     log: LogSection,
     ingest: ingest::Settings,
@@ -110,11 +116,34 @@ pub(crate) struct CacheSection {
     pub(crate) memory_bytes: usize,
     /// SSD under `<data-dir>/cache`, in bytes, at least 64 MiB. Default 4 GiB; 0 keeps the cache in memory only.
     pub(crate) ssd_bytes: usize,
+    /// Memory for single rows of cold data that are asked for again, in bytes. Default 64 MiB; 0 for none.
+    pub(crate) row_bytes: usize,
 }
 
 impl Default for CacheSection {
     fn default() -> Self {
-        CacheSection { memory_bytes: 256 << 20, ssd_bytes: 4 << 30 }
+        CacheSection {
+            memory_bytes: 256 << 20,
+            ssd_bytes: 4 << 30,
+            row_bytes: store::Config::default().row_cache_bytes,
+        }
+    }
+}
+
+/// `[disk]`: what is done when it fills up.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct DiskSection {
+    /// Below so many percent of it the log is kept for less long than it should be, 0 to 90. Default 10.
+    low_percent: u8,
+    /// Below so many free bytes only what removes something is taken. Default: room for what makes room again, that is
+    /// `store.memtable_bytes_max` + `store.segment_bytes` + 1 MiB.
+    reserve_bytes: Option<u64>,
+}
+
+impl Default for DiskSection {
+    fn default() -> Self {
+        DiskSection { low_percent: store::Config::default().disk_low_percent, reserve_bytes: None }
     }
 }
 
@@ -175,6 +204,7 @@ impl Config {
             Some(path) => format!("configuration file {}", path.display()),
             None => "configuration".to_owned(),
         })?;
+        let log_format = arguments.log_format.unwrap_or(file.log_format);
         let data_dir =
             std::path::absolute(&data_dir).with_context(|| format!("data directory {}", data_dir.display()))?;
         let limits = &ingest.settings;
@@ -183,9 +213,11 @@ impl Config {
             data_dir: data_dir.clone(),
             http: http.to_string(),
             mqtt: mqtt.map_or_else(|| "off".to_owned(), |address| address.to_string()),
+            log_format,
             durability: file.durability,
             store: file.store,
             cache: file.cache,
+            disk: file.disk,
             compactor: file.compactor,
             log: file.log,
             ingest: json!({
@@ -198,6 +230,7 @@ impl Config {
             data_dir,
             http,
             mqtt,
+            log_format,
             store: store::Config {
                 durability: match file.durability {
                     Durability::Fsync => store::Durability::Fsync,
@@ -206,6 +239,9 @@ impl Config {
                 shards: file.store.shards,
                 memtable_bytes_max: file.store.memtable_bytes_max,
                 segment_bytes: file.store.segment_bytes,
+                row_cache_bytes: file.cache.row_bytes,
+                disk_low_percent: file.disk.low_percent,
+                disk_reserve_bytes: file.disk.reserve_bytes,
                 ..store::Config::default()
             },
             ingest,
@@ -225,7 +261,7 @@ impl Config {
 impl File {
     /// Refuses numbers with which nothing would work, or not as meant.
     fn check(&self) -> anyhow::Result<()> {
-        let File { store, cache, compactor, log, .. } = self;
+        let File { store, cache, disk, compactor, log, .. } = self;
         within("store.shards", u64::from(store.shards), 1, 64)?;
         within("store.memtable_bytes_max", store.memtable_bytes_max as u64, 16 << 10, 16 << 30)?;
         within("store.segment_bytes", store.segment_bytes, 64 << 10, 4 << 30)?;
@@ -233,10 +269,14 @@ impl File {
             within("cache.memory_bytes", cache.memory_bytes as u64, 64 << 10, u64::MAX)
                 .context("0 turns the cache off")?;
         }
+        if cache.row_bytes != 0 {
+            within("cache.row_bytes", cache.row_bytes as u64, 64 << 10, u64::MAX).context("0 keeps no rows")?;
+        }
         if cache.ssd_bytes != 0 {
             within("cache.ssd_bytes", cache.ssd_bytes as u64, store::cache::SSD_BYTES_MIN as u64, u64::MAX)
                 .context("0 keeps the cache in memory only")?;
         }
+        within("disk.low_percent", u64::from(disk.low_percent), 0, 90)?;
         within("compactor.flush_interval_s", compactor.flush_interval_s, 1, 24 * 3600)?;
         within("compactor.grace_s", compactor.grace_s, 0, 365 * 24 * 3600)?;
         within("log.retention_hours", log.retention_hours, 1, 10 * 366 * 24)?;
@@ -459,6 +499,7 @@ mod tests {
             ("[cache]\nmemory_bytes = 1", ["cache.memory_bytes = 1", "65536"]),
             ("[store]\nshards = 0", ["store.shards = 0", "1 to 64"]),
             ("[store]\nmemtable_bytes_max = 1", ["store.memtable_bytes_max = 1", "16384"]),
+            ("[disk]\nlow_percent = 91", ["disk.low_percent = 91", "0 to 90"]),
             ("[store]\nsegment_bytes = 1", ["store.segment_bytes = 1", "65536"]),
             ("[compactor]\nflush_interval_s = 0", ["compactor.flush_interval_s = 0", "1 to"]),
             ("[log]\nretention_hours = 0", ["log.retention_hours = 0", "1 to"]),

@@ -7,6 +7,7 @@ mod client;
 mod command;
 mod compose;
 mod config;
+mod metrics;
 mod open_files;
 mod shutdown;
 mod telemetry;
@@ -20,6 +21,7 @@ use clap::Parser;
 use crate::{
     cli::{Cli, Command},
     command::Output,
+    telemetry::LogFormat,
 };
 
 /// A reading passes through many small allocations, made by one thread and freed by another: measured against the system's, this
@@ -58,9 +60,11 @@ fn told(error: &anyhow::Error) -> String {
 fn run(cli: Cli) -> anyhow::Result<()> {
     let Some(command) = cli.command else { bail!("no command") };
     let output = if cli.json { Output::Json } else { Output::Text };
-    let level = if matches!(command, Command::Serve(_)) { "info,foyer=warn" } else { "warn" };
-    telemetry::start_logs(level)?;
-    open_files::raise_limit();
+    // The server's log begins once its configuration says how.
+    if !matches!(command, Command::Serve(_)) {
+        telemetry::start_logs("warn", LogFormat::Text)?;
+        open_files::raise_limit();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(command::run(command, output))
 }

@@ -10,6 +10,6 @@ pub(crate) fn raise_limit() {
         return;
     }
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
-        tracing::warn!(%error, "the limit of open files stays at {}", limit.current.unwrap_or(u64::MAX));
+        tracing::warn!(%error, limit = limit.current, "the limit of open files stays as it is");
     }
 }

@@ -27,6 +27,8 @@ pub struct Report {
     pub interrupted_opens: u64,
     /// Answers that said that the outcome is unknown or the store is in trouble.
     pub errors: u64,
+    /// Writes that were refused because the disk was full.
+    pub refused_writes: u64,
     /// Sealed sets written to runs.
     pub flushes: u64,
     /// Generations published.
@@ -65,14 +67,15 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Report { transactions, done_transactions, .. } = self;
         let Report { seed, writes, table_writes, reads, power_cuts, kills, shutdowns, interrupted_opens, .. } = self;
-        let Report { errors, flushes, merges, fills, collections, failed_jobs, trims, frames, .. } = self;
+        let Report { errors, refused_writes, flushes, merges, fills, collections, failed_jobs, trims, frames, .. } =
+            self;
         let (operations, crashes) = (self.operations(), self.crashes());
         write!(f, "seed {seed}: {operations} operations ({writes} writes, {table_writes} of tables, {reads} reads), ")?;
         write!(f, "{transactions} transactions ({done_transactions} to be done), ")?;
         write!(f, "{crashes} crashes ({power_cuts} power cuts, {kills} kills, {interrupted_opens} while opening), ")?;
         write!(
             f,
-            "{shutdowns} shutdowns, {errors} errors, {flushes} flushes, {merges} merges, {fills} fills, \
+            "{shutdowns} shutdowns, {errors} errors, {refused_writes} refused writes, {flushes} flushes, {merges} merges, {fills} fills, \
              {collections} collections, "
         )?;
         write!(f, "{failed_jobs} failed jobs, {trims} trims, {frames} frames, ")?;

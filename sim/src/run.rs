@@ -46,6 +46,8 @@ pub(crate) struct World {
     pub(crate) in_trouble: bool,
     /// Are transactions handed in as two batches? A mistake to be found.
     pub(crate) tears: bool,
+    /// Does the row cache go stale? A mistake to be found.
+    pub(crate) stales: bool,
 }
 
 /// Runs one seed. The same seed and options always answer the same.
@@ -73,6 +75,7 @@ impl World {
             report: Report { seed, ..Report::default() },
             in_trouble: false,
             tears: options.fault == Some(Fault::TransactionTorn),
+            stales: options.fault == Some(Fault::RowsNotRenewed),
             random,
         }
     }

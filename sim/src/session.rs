@@ -8,8 +8,9 @@ use compactor::{Compactor, Job, Step, Task};
 use item::{Index, IndexStatus, Table};
 use store::{
     Config, Error, Stepper, Store,
-    env::{Clock, Disk},
+    env::{Clock, Disk, Space},
     log::Preparation,
+    room::{Room, RoomLimits},
     transaction::Transacted,
     write::{Answers, TableRejection, TableWrite},
 };
@@ -91,6 +92,8 @@ pub(crate) fn store_config() -> Config {
         sealed_max: 2,
         frame_bytes_max: 16 << 10,
         high_keys_max: 6,
+        // A few rows in each of its parts.
+        row_cache_bytes: 128 << 10,
         ..Config::default()
     }
 }
@@ -113,6 +116,9 @@ impl<'w> Session<'w> {
         let disk: Arc<dyn Disk> = Arc::new(world.disk.clone());
         let clock: Arc<dyn Clock> = Arc::new(world.clock.clone());
         let (store, stepper) = Store::open_stepped(disk, clock, store_config())?;
+        if world.stales {
+            stepper.break_row_cache();
+        }
         let compactor = Compactor::open(store.clone(), compactor_config()).map_err(|error| match error {
             compactor::Error::Store(error) => error,
             other => unreachable!("an open asks for no table: {other}"),
@@ -222,7 +228,10 @@ impl<'w> Session<'w> {
             }
             86 => drop(self.store.submit_seal()),
             87 => self.world.clock.set_back(500_000),
-            88 => self.drive()?,
+            88 => match self.world.random.percent(90) {
+                true => self.drive()?,
+                false => self.change_room(),
+            },
             89 => self.trim()?,
             90 => self.end_trouble()?,
             _ => _ = self.work()?,
@@ -230,9 +239,22 @@ impl<'w> Session<'w> {
         Ok(())
     }
 
+    /// The disk tells another amount of room.
+    fn change_room(&mut self) {
+        let reserve_bytes = RoomLimits::new(&store_config()).reserve_bytes;
+        let free_bytes = match self.world.random.below(4) {
+            0 => reserve_bytes / 2,
+            1 => 2 * reserve_bytes,
+            _ => 100 * reserve_bytes,
+        };
+        self.world.disk.tell_space(Some(Space { free_bytes, total_bytes: 100 * reserve_bytes }));
+        self.store.check_room();
+    }
+
     fn change_table(&mut self) -> Result<(), End> {
         let World { model, workload, random, report, .. } = &mut *self.world;
-        if !model.may_change_tables() {
+        // Nothing new while the disk is full.
+        if !model.may_change_tables() || self.store.room().0 == Room::Full {
             return Ok(());
         }
         let table = workload.table();

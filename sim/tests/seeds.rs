@@ -51,6 +51,14 @@ fn a_manifest_published_before_its_files_are_synced_is_found() {
     is_found(Fault::ManifestBeforeData);
 }
 
+/// Rare, because a key must be looked up in files, written, flushed, and asked for again within one life.
+#[test]
+fn a_row_cache_that_writes_do_not_renew_is_found() {
+    let options = Options { operations: 1000, fault: Some(Fault::RowsNotRenewed) };
+    let found = (1..=40).find_map(|seed| run(seed, options).err());
+    assert!(found.is_some());
+}
+
 #[test]
 fn a_transaction_in_two_parts_is_found() {
     is_found(Fault::TransactionTorn);

@@ -60,6 +60,7 @@ impl Applied {
             let state = State { sequence: event.sequence, image: new.cloned() };
             let entries = entries.iter().map(|(table, key, state)| (*table, key, state));
             memtable.insert_all(entries.chain([(event.table, key, &state)]));
+            current.rows.renew(event.table, key, || state);
         }
         if let Some(catalog) = catalog {
             for memtable in current.active.iter() {

@@ -10,17 +10,22 @@ use foyer::{
     BlockEngineConfig, Code, DeviceBuilder, FsDeviceBuilder, HybridCache, HybridCacheBuilder, HybridCachePolicy,
     PsyncIoEngineConfig, S3FifoConfig, Source,
 };
+use metrics::Counter;
 
-use crate::{Error, files::FileId};
+use crate::{Error, files::FileId, metric::Metric};
 
-/// Metrics of the cache: names and meanings.
-pub const METRICS: &[(&str, &str)] = &[
-    ("thalweg_cache_memory_hits_total", "Pages of cold files found in memory"),
-    ("thalweg_cache_memory_misses_total", "Pages of cold files not found in memory"),
-    ("thalweg_cache_ssd_hits_total", "Pages not in memory, found in the cache on SSD"),
-    ("thalweg_cache_ssd_misses_total", "Pages not in memory and not in the cache on SSD, so read from their file"),
-    ("thalweg_cache_read_bytes_total", "Bytes read from cold files"),
-    ("thalweg_cache_failures_total", "Look-ups that failed in the cache itself, so that the file was read"),
+/// Metrics of the cache of pages. A hit ratio is hits by hits and misses.
+pub const METRICS: &[Metric] = &[
+    Metric::counter("thalweg_cache_memory_hits_total", "Pages of cold files found in memory"),
+    Metric::counter("thalweg_cache_memory_misses_total", "Pages of cold files not found in memory"),
+    Metric::counter("thalweg_cache_ssd_hits_total", "Pages not in memory, found in the cache on SSD"),
+    Metric::counter("thalweg_cache_ssd_misses_total", "Pages neither in memory nor on SSD, so read from their file"),
+    Metric::counter("thalweg_cache_read_bytes_total", "Bytes read from cold files"),
+    Metric::counter(
+        "thalweg_cache_failures_total",
+        "Look-ups that failed in the cache itself, so that the file was read",
+    ),
+    Metric::gauge("thalweg_cache_memory_used_bytes", "Bytes of pages in memory"),
 ];
 
 /// The smallest SSD part: it is written and emptied by blocks, and needs a few to turn over.
@@ -59,7 +64,35 @@ pub enum Cache {
     /// Every read goes to the disk, on the calling thread. For the simulator and for tools.
     Off,
     /// Memory and SSD. Reads of files are on threads of their own; of one page, one at a time.
-    Hybrid(HybridCache<PageKey, Bytes>),
+    Hybrid(HybridCache<PageKey, Bytes>, Arc<Meter>),
+}
+
+/// What every look-up counts, looked up once.
+#[derive(Debug)]
+pub struct Meter {
+    memory_hits: Counter,
+    memory_misses: Counter,
+    ssd_hits: Counter,
+    ssd_misses: Counter,
+}
+
+impl Meter {
+    fn new() -> Meter {
+        Meter {
+            memory_hits: metrics::counter!("thalweg_cache_memory_hits_total"),
+            memory_misses: metrics::counter!("thalweg_cache_memory_misses_total"),
+            ssd_hits: metrics::counter!("thalweg_cache_ssd_hits_total"),
+            ssd_misses: metrics::counter!("thalweg_cache_ssd_misses_total"),
+        }
+    }
+
+    fn found(&self, source: Source) {
+        if source == Source::Memory {
+            return self.memory_hits.increment(1);
+        }
+        self.memory_misses.increment(1);
+        if source == Source::Disk { self.ssd_hits.increment(1) } else { self.ssd_misses.increment(1) }
+    }
 }
 
 /// Which bytes. The checksum tells files of one number in different data directories apart.
@@ -87,6 +120,7 @@ impl Cache {
             path: path.clone(),
             source: Arc::new(std::io::Error::other(error.to_string())),
         };
+        let hybrid = |cache| Cache::Hybrid(cache, Arc::new(Meter::new()));
         let builder = HybridCacheBuilder::new()
             .with_name("cold-pages")
             // Written when read: a crash must not empty the SSD.
@@ -97,13 +131,13 @@ impl Cache {
             .with_weighter(|_: &PageKey, page: &Bytes| size_of::<PageKey>() + page.len())
             .storage();
         if config.ssd_bytes == 0 {
-            return builder.build().await.map(Cache::Hybrid).map_err(failed);
+            return builder.build().await.map(hybrid).map_err(failed);
         }
         std::fs::create_dir_all(&config.directory).map_err(Error::io("create directory", path.as_str()))?;
         let device = FsDeviceBuilder::new(&config.directory).with_capacity(config.ssd_bytes).build().map_err(failed)?;
         let engine = BlockEngineConfig::new(device).with_block_size(block_bytes(config.ssd_bytes));
         let builder = builder.with_io_engine_config(PsyncIoEngineConfig::new()).with_engine_config(engine);
-        builder.build().await.map(Cache::Hybrid).map_err(failed)
+        builder.build().await.map(hybrid).map_err(failed)
     }
 
     /// The bytes of `key`, from memory, SSD, or `read`.
@@ -112,11 +146,11 @@ impl Cache {
         key: PageKey,
         read: impl Fn() -> Result<Bytes, Error> + Clone + Send + Sync + 'static,
     ) -> Result<Bytes, Error> {
-        let Cache::Hybrid(cache) = self else { return read() };
+        let Cache::Hybrid(cache, meter) = self else { return read() };
         let fetch = read.clone();
         match cache.get_or_fetch(&key, || read_on_thread(fetch)).await {
             Ok(entry) => {
-                count(entry.source());
+                meter.found(entry.source());
                 Ok(entry.value().clone())
             }
             Err(error) => match error.downcast_ref::<Error>() {
@@ -131,17 +165,27 @@ impl Cache {
         }
     }
 
+    /// Bytes of pages in memory.
+    pub fn memory_bytes(&self) -> usize {
+        match self {
+            Cache::Off => 0,
+            Cache::Hybrid(cache, _) => cache.memory().usage(),
+        }
+    }
+
     /// Lets what is on its way to the SSD arrive, for a few seconds at most.
     pub async fn close(&self) {
         self.close_within(CLOSE_MAX).await;
     }
 
     async fn close_within(&self, limit: Duration) {
-        let Cache::Hybrid(cache) = self else { return };
+        let Cache::Hybrid(cache, _) = self else { return };
         match tokio::time::timeout(limit, cache.close()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the cache did not close cleanly"),
-            Err(_) => tracing::warn!("the cache did not close within {} s; its newest pages are lost", limit.as_secs()),
+            Err(_) => {
+                tracing::warn!(after_s = limit.as_secs(), "the cache did not close in time; its newest pages are lost")
+            }
         }
     }
 }
@@ -155,20 +199,6 @@ async fn read_on_thread(read: impl Fn() -> Result<Bytes, Error> + Send + 'static
     let bytes = tokio::task::spawn_blocking(read).await.map_err(|_| Error::Closed)??;
     metrics::counter!("thalweg_cache_read_bytes_total").increment(bytes.len() as u64);
     Ok(bytes)
-}
-
-fn count(source: Source) {
-    let (in_memory, on_ssd) = (source == Source::Memory, source == Source::Disk);
-    if in_memory {
-        metrics::counter!("thalweg_cache_memory_hits_total").increment(1);
-        return;
-    }
-    metrics::counter!("thalweg_cache_memory_misses_total").increment(1);
-    if on_ssd {
-        metrics::counter!("thalweg_cache_ssd_hits_total").increment(1);
-    } else {
-        metrics::counter!("thalweg_cache_ssd_misses_total").increment(1);
-    }
 }
 
 impl Code for PageKey {

@@ -31,6 +31,13 @@ pub struct Config {
     pub admission_bytes_max: usize,
     /// Events of one frame, in encoded bytes. Default 8 MiB.
     pub frame_bytes_max: usize,
+    /// Memory for rows of cold data that were asked for by their key, in bytes; 0 for none. Default 64 MiB.
+    pub row_cache_bytes: usize,
+    /// Below so many percent of the disk the log is kept for less long than it should be. Default 10.
+    pub disk_low_percent: u8,
+    /// Below so many free bytes only what removes something is taken. Default: room for one flush, its manifest, and one
+    /// segment of the log.
+    pub disk_reserve_bytes: Option<u64>,
     /// Partitions whose greatest sort key is remembered, so that newer keys need no look-up. Default 1,000,000.
     pub high_keys_max: usize,
 }
@@ -46,6 +53,9 @@ impl Default for Config {
             sealed_max: 4,
             admission_bytes_max: 64 << 20,
             frame_bytes_max: 8 << 20,
+            row_cache_bytes: 64 << 20,
+            disk_low_percent: 10,
+            disk_reserve_bytes: None,
             high_keys_max: 1_000_000,
         }
     }

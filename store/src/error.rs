@@ -57,6 +57,18 @@ pub enum Error {
         /// What failed.
         cause: String,
     },
+    /// The disk has no more room than what is kept in reserve for what makes room again; nothing was stored. Retryable: it
+    /// goes on by itself when there is room.
+    #[error(
+        "the disk is full: {free_bytes} bytes are free and {reserve_bytes} are kept in reserve; only what removes is taken, and \
+         nothing was stored"
+    )]
+    Full {
+        /// Bytes that are free.
+        free_bytes: u64,
+        /// Bytes that are kept.
+        reserve_bytes: u64,
+    },
     /// The store is shutting down; nothing was stored. Retryable.
     #[error("shutting down")]
     Closed,

@@ -4,6 +4,7 @@
 //! requests on the same key queue behind it while all others pass. Sequence numbers are given out here; a frame takes
 //! whatever was planned since the one before.
 
+mod meter;
 mod parked;
 mod transact;
 
@@ -11,6 +12,8 @@ use std::sync::Arc;
 
 use item::{Actor, Change, Event, Image, IndexStatus, Item, Key, Old, SequenceNumber, ShardId, Table, TableId};
 
+pub use self::meter::METRICS;
+use self::meter::Meter;
 use crate::{
     Catalog,
     batch::Place,
@@ -81,6 +84,7 @@ pub(crate) struct Planner {
     used: Vec<Event>,
     /// The next frame's ordinal.
     ordinal: Ordinal,
+    meter: Meter,
 }
 
 impl Planner {
@@ -103,6 +107,7 @@ impl Planner {
             bodies,
             used: Vec::new(),
             ordinal: 1,
+            meter: Meter::new(),
         }
     }
 
@@ -199,6 +204,8 @@ impl Planner {
         self.open.clear();
         self.open_body.clear();
         self.ordinal += 1;
+        self.meter.refused.increment(1);
+        self.meter.parked_keys.set(0.0);
     }
 
     /// Plans a change of the catalogue: one event in every shard.
@@ -331,22 +338,35 @@ impl Planner {
     /// What is known of a key's item without a disk; none if it is `needed` and only a disk can tell.
     fn find(&self, table: TableId, key: &Key, needed: bool, view: &View) -> Option<Known> {
         if let Some(planned) = self.overlay.get(table, key) {
+            self.meter.overlay.increment(1);
             return Some(Known::State(planned.image.clone(), planned.ordinal));
         }
         let shard = shard_of_key(key, view.shards());
         if self.high_keys.is_above(table, key) {
+            self.meter.high_key.increment(1);
             return Some(Known::State(None, 0));
         }
         for memtable in view.memtables(shard) {
             if let Some(state) = memtable.get(table, key) {
+                self.meter.memtable.increment(1);
                 return Some(Known::State(state.image, 0));
             }
         }
         if !needed {
+            self.meter.unneeded.increment(1);
             return Some(Known::NotNeeded);
         }
         let covered = view.files.files(table, shard).iter().any(|file| file.min_key <= *key && *key <= file.max_key);
-        if covered { None } else { Some(Known::State(None, 0)) }
+        if covered {
+            if let Some(state) = view.rows.get(table, key) {
+                self.meter.row_cache.increment(1);
+                return Some(Known::State(state.image, 0));
+            }
+            self.meter.parked.increment(1);
+            return None;
+        }
+        self.meter.key_range.increment(1);
+        Some(Known::State(None, 0))
     }
 
     fn decide(&mut self, table: &Arc<Table>, request: Request, known: Known, view: &View) -> Answer {
@@ -411,6 +431,7 @@ impl Planner {
         let sequence = *next;
         next.0 += 1;
         let schema_version = table.version;
+        self.meter.events.increment(1);
         let event = Event { shard, sequence, actor, table: table.id, schema_version, change };
         self.open_body.push(&event);
         self.open.push(event);

@@ -83,13 +83,17 @@ pub(crate) struct Reader<'a> {
 impl Reader<'_> {
     /// The row of `key`, if any tier knows it.
     pub(crate) async fn get(&self, table: TableId, key: &Key) -> Result<Option<Row>, Error> {
-        let shard = shard_of_key(key, self.view.shards());
-        for memtable in self.view.memtables(shard) {
-            if let Some(state) = memtable.get(table, key) {
-                return Ok(Some(Row { key: key.clone(), sequence: state.sequence, image: state.image }));
-            }
+        match self.get_hot(table, key) {
+            Some(row) => Ok(Some(row)),
+            None => self.get_cold(table, key).await,
         }
-        self.get_cold(table, key).await
+    }
+
+    /// The row of `key`, if a memtable knows it.
+    pub(crate) fn get_hot(&self, table: TableId, key: &Key) -> Option<Row> {
+        let shard = shard_of_key(key, self.view.shards());
+        let state = self.view.memtables(shard).find_map(|memtable| memtable.get(table, key))?;
+        Some(Row { key: key.clone(), sequence: state.sequence, image: state.image })
     }
 
     /// The row of `key`, if any file knows it.

@@ -12,6 +12,7 @@ use crate::{
     log::{FrameNumber, LocalLog, Log, LogConfig},
     manifest::Manifest,
     memtable::Memtable,
+    rows::RowCache,
     view::{CurrentView, View},
 };
 
@@ -48,6 +49,7 @@ pub(crate) fn recover(disk: &Arc<dyn Disk>, clock: &dyn Clock, config: &Config) 
         sealed: Vec::new(),
         files: Arc::new(files),
         catalog: Arc::new(catalog),
+        rows: RowCache::new(config.row_cache_bytes),
     });
     let mut applied = Applied {
         frame: manifest.flushed,

@@ -78,6 +78,11 @@ impl Request {
             || matches!(self.action, Prepared::Merge(_) | Prepared::Update { .. })
     }
 
+    /// May it store something? What removes is taken also while the disk is full.
+    pub(crate) fn grows(&self) -> bool {
+        matches!(self.action, Prepared::Put(_) | Prepared::Merge(_) | Prepared::Update { .. })
+    }
+
     /// Memory that it holds until it is answered, approximately, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         let action = match &self.action {

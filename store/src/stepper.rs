@@ -29,6 +29,11 @@ impl Stepper {
         Stepper { core, shared, asks, draft: None, appended: None, fetches }
     }
 
+    /// Lets writes not renew the row cache any more: a mistake that the simulation must find.
+    pub fn break_row_cache(&self) {
+        self.shared.view.get().rows.break_renewal();
+    }
+
     /// Plans one request, if there is one and it may be admitted. Answers whether there was something to do.
     pub fn plan(&mut self) -> bool {
         self.take_inbox();

@@ -21,15 +21,17 @@ use crate::{
     claim::Claim,
     core::{Ask, Core, Refusal, TableAnswer, Wanted},
     drive,
-    env::{Clock, Disk},
-    files::ColdFile,
+    env::{Clock, Disk, Space},
+    files::{ColdFile, Row},
     inbox::{Inbox, Signal},
     log::{FrameNumber, Log},
     manifest::{CurrentManifest, Edit, Manifest},
+    memtable::State,
     park::{Fetch, Fetched},
     read::{self, Reader},
     recover,
     request::Request,
+    room::{self, Room, RoomLimits, RoomWatch},
     snapshot::Snapshot,
     stepper::Stepper,
     transaction::{Transacted, Transaction, TransactionRequest},
@@ -91,6 +93,7 @@ pub(crate) struct Shared {
     pub(crate) view: Arc<CurrentView>,
     pub(crate) inbox: Arc<Inbox>,
     manifest: CurrentManifest,
+    room: RoomWatch,
     tail: watch::Receiver<FrameNumber>,
     refusal: watch::Receiver<Option<Refusal>>,
     admission: Arc<Semaphore>,
@@ -103,7 +106,9 @@ impl Store {
     pub fn open(disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, config: Config, cache: Cache) -> Result<Store, Error> {
         let (core, shared) = Self::recover(disk, clock, &config, cache)?;
         let thread = drive::start(core, shared.clone(), Handle::current())?;
-        Ok(Store(Arc::new(Inner { shared, thread: Mutex::new(Some(thread)) })))
+        let store = Store(Arc::new(Inner { shared, thread: Mutex::new(Some(thread)) }));
+        store.check_room();
+        Ok(store)
     }
 
     /// Opens like [`Store::open`], but nothing happens on its own: the caller drives every step. For the simulator.
@@ -119,7 +124,12 @@ impl Store {
         config: &Config,
         cache: Cache,
     ) -> Result<(Core, Arc<Shared>), Error> {
+        let began_us = clock.now_us();
         let recovered = recover::recover(&disk, clock.as_ref(), config)?;
+        let took_us = clock.now_us().saturating_sub(began_us);
+        metrics::gauge!("thalweg_store_recovery_seconds").set(took_us as f64 / 1e6);
+        let (flushed, applied) = (recovered.manifest.flushed.0, recovered.applied.frame.0);
+        tracing::info!(flushed, replayed = applied - flushed, took_ms = took_us / 1000, "recovered");
         let view = Arc::new(recovered.view);
         let (tail_sender, tail) = watch::channel(FrameNumber(recovered.applied.frame.0 + 1));
         let (refusal_sender, refusal) = watch::channel(None);
@@ -133,6 +143,7 @@ impl Store {
             view,
             inbox: Arc::default(),
             manifest: CurrentManifest::new(recovered.manifest),
+            room: RoomWatch::new(RoomLimits::new(config)),
             tail,
             refusal,
             admission: Arc::new(Semaphore::new(config.admission_bytes_max)),
@@ -157,6 +168,7 @@ impl Store {
     /// Hands `batch` in once there is room for it.
     async fn hand_in(&self, batch: Vec<Write>) -> Result<HandedIn<Answers>, Error> {
         let requests: Vec<Request> = batch.into_iter().map(Request::new).collect();
+        self.0.shared.room.check(|| room::grow(&requests))?;
         let permit = self.admit(requests.iter().map(Request::bytes).sum()).await?;
         let (sender, answers) = oneshot::channel();
         let claim = self.ask(Wanted::Write(requests, Reply { sender, permit: Some(permit) }))?;
@@ -176,6 +188,7 @@ impl Store {
 
     async fn hand_in_transaction(&self, transaction: Transaction) -> Result<HandedIn<Vec<Transacted>>, Error> {
         let transaction = TransactionRequest::new(transaction);
+        self.0.shared.room.check(|| room::grow(&transaction.requests))?;
         let permit = self.admit(transaction.bytes()).await?;
         let (sender, answer) = oneshot::channel();
         let claim = self.ask(Wanted::Transaction(transaction, Reply { sender, permit: Some(permit) }))?;
@@ -189,6 +202,7 @@ impl Store {
     ) -> Result<oneshot::Receiver<Result<Vec<Transacted>, Error>>, Error> {
         let (sender, answer) = oneshot::channel();
         let transaction = TransactionRequest::new(transaction);
+        self.0.shared.room.check(|| room::grow(&transaction.requests))?;
         self.ask(Wanted::Transaction(transaction, Reply { sender, permit: None }))?;
         Ok(answer)
     }
@@ -209,7 +223,8 @@ impl Store {
     /// Hands `batch` in without waiting for room or answers. For the simulator, which drives the steps itself.
     pub fn submit(&self, batch: Vec<Write>) -> Result<oneshot::Receiver<Result<Answers, Error>>, Error> {
         let (sender, answers) = oneshot::channel();
-        let requests = batch.into_iter().map(Request::new).collect();
+        let requests: Vec<Request> = batch.into_iter().map(Request::new).collect();
+        self.0.shared.room.check(|| room::grow(&requests))?;
         self.ask(Wanted::Write(requests, Reply { sender, permit: None }))?;
         Ok(answers)
     }
@@ -230,15 +245,46 @@ impl Store {
     }
 
     fn hand_in_table(&self, change: TableWrite) -> Result<HandedIn<TableAnswer>, Error> {
+        let grows = || matches!(change, TableWrite::Create(_) | TableWrite::AddIndex(..));
+        self.0.shared.room.check(grows)?;
         let (sender, answer) = oneshot::channel();
         let claim = self.ask(Wanted::Table(change, sender))?;
         Ok((claim, answer))
     }
 
-    /// Would a write be taken now? If not, why: the log has failed, or there was no room for its last frame (which is told
+    /// Asks the disk how much room is left; what is taken from now on, and what the compactor does, follows that. To be called
+    /// a few times a second. Blocks on the disk.
+    pub fn check_room(&self) -> Room {
+        let shared = &self.0.shared;
+        match shared.disk.space() {
+            Ok(space) => shared.room.tell(space),
+            Err(error) => {
+                tracing::debug!(%error, "the disk does not tell how much room is left");
+                shared.room.get().0
+            }
+        }
+    }
+
+    /// How much room was left on the disk when it was last asked; in bytes, if it told.
+    pub fn room(&self) -> (Room, Option<Space>) {
+        self.0.shared.room.get()
+    }
+
+    /// The error of what the room that was last told does not allow.
+    pub fn full(&self) -> Error {
+        self.0.shared.room.error()
+    }
+
+    /// How many bytes may be taken without touching the reserve, as last told; none if the disk does not tell.
+    pub fn spare_bytes(&self) -> Option<u64> {
+        self.0.shared.room.spare_bytes()
+    }
+
+    /// Would a write be taken now? If not, why: the disk is full, the log has failed, or there was no room for its last frame (which is told
     /// until a frame is stored, or for a minute), memory waits for the compactor, or the store is closing.
     pub async fn health(&self, patience: Patience) -> Result<(), Error> {
         let shared = &self.0.shared;
+        shared.room.check(|| true)?;
         let refusal = shared.refusal.borrow().clone();
         if let Some(Refusal { error, at_us }) = refusal
             && (matches!(error, Error::Poisoned { .. }) || shared.clock.now_us().saturating_sub(at_us) < REFUSAL_US)
@@ -256,7 +302,7 @@ impl Store {
     /// The item of `key`; linearizable.
     pub async fn get(&self, table: &Table, key: &Key) -> Result<Option<Item>, Error> {
         let view = self.view();
-        let row = self.0.shared.reader(&view).get(table.id, key).await?;
+        let row = self.0.shared.look_up(&view, table.id, key).await?;
         if let Some(row) = &row {
             self.0.shared.view.wait_for(shard_of_key(key, view.shards()), row.sequence);
         }
@@ -328,6 +374,12 @@ impl Store {
     /// The clock.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.0.shared.clock
+    }
+
+    /// Bytes of writes that are admitted and not answered.
+    pub fn admitted_bytes(&self) -> usize {
+        let shared = &self.0.shared;
+        shared.admission_bytes_max.saturating_sub(shared.admission.available_permits())
     }
 
     /// The disk.
@@ -412,10 +464,26 @@ impl Shared {
     pub(crate) async fn fetch(&self, fetch: &Fetch) -> Result<Fetched, Error> {
         let view = self.view.get();
         let reader = self.reader(&view);
-        let row = reader.get(fetch.table, &fetch.key).await?;
+        let row = self.look_up(&view, fetch.table, &fetch.key).await?;
         let has_sort_key = view.catalog.by_id(fetch.table).is_some_and(|table| table.sort_key.is_some());
         let high = if has_sort_key { reader.greatest_sort(fetch.table, &fetch.key).await? } else { None };
         Ok(Fetched { fetch: fetch.clone(), image: row.and_then(|row| row.image), high })
+    }
+
+    /// The newest row of a key, which may be newer than `view`, and is kept for those who ask again.
+    async fn look_up(&self, view: &View, table: TableId, key: &Key) -> Result<Option<Row>, Error> {
+        let reader = self.reader(view);
+        if let Some(row) = reader.get_hot(table, key) {
+            return Ok(Some(row));
+        }
+        let row_of = |State { sequence, image }| Row { key: key.clone(), sequence, image };
+        if let Some(state) = view.rows.get(table, key) {
+            return Ok(Some(row_of(state)));
+        }
+        let row = reader.get_cold(table, key).await?;
+        let found = row.as_ref().map(|row| State { sequence: row.sequence, image: row.image.clone() });
+        view.rows.keep(table, key, found, view, &self.view);
+        Ok(row)
     }
 
     fn reader<'a>(&'a self, view: &'a View) -> Reader<'a> {

@@ -17,6 +17,7 @@ use crate::{
     manifest::Manifest,
     memtable::Memtable,
     read::Reader,
+    rows::RowCache,
 };
 
 /// Everything a reader needs, as of one moment. Parts are shared; a change makes a new view.
@@ -30,6 +31,8 @@ pub struct View {
     pub files: Arc<FileSet>,
     /// Tables.
     pub catalog: Arc<Catalog>,
+    /// What is known of single keys in files, without asking them.
+    pub rows: RowCache,
 }
 
 /// The memtables of all shards after exactly the frames up to one; nothing writes to them any more.
@@ -63,13 +66,15 @@ impl View {
             sealed: Vec::new(),
             files: Arc::new(FileSet::open(disk, manifest)?),
             catalog: Arc::new(manifest.catalog.clone()),
+            rows: RowCache::off(),
         })
     }
 
     /// Of this view nothing but the files.
     pub fn cold(&self) -> View {
         let active = Arc::new(self.active.iter().map(|_| Memtable::default()).collect());
-        View { active, sealed: Vec::new(), files: self.files.clone(), catalog: self.catalog.clone() }
+        let (files, catalog) = (self.files.clone(), self.catalog.clone());
+        View { active, sealed: Vec::new(), files, catalog, rows: RowCache::off() }
     }
 
     /// The newest rows of what `id` numbers in one shard, by key, after `after` (exclusive) if given, removed keys included;

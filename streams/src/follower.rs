@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use jiff::Timestamp;
+use metrics::Histogram;
 use store::log::FrameNumber;
 use tokio::sync::watch;
 
@@ -46,12 +47,13 @@ impl FromStr for FollowFrom {
 pub struct Follower {
     walk: Walk,
     applied: watch::Receiver<FrameNumber>,
+    lag: Histogram,
 }
 
 impl Follower {
     pub(crate) fn new(walk: Walk, applied: watch::Receiver<FrameNumber>) -> Follower {
         metrics::gauge!("thalweg_streams_followers").increment(1);
-        Follower { walk, applied }
+        Follower { walk, applied, lag: metrics::histogram!("thalweg_streams_follower_lag_seconds") }
     }
 
     /// The next records, at least one, as soon as there is one; none once the stream is over (disabled, or its table
@@ -63,7 +65,9 @@ impl Follower {
                 let mut walk = self.walk.clone();
                 let (walk, followed) = blocking(move || walk.step().map(|followed| (walk, followed))).await?;
                 self.walk = walk;
-                if !followed.is_empty() {
+                if let Some(newest) = followed.last() {
+                    let lag_us = self.walk.now_us().saturating_sub(newest.record.created_at_us);
+                    self.lag.record(lag_us as f64 / 1e6);
                     return Ok(Some(followed));
                 }
             } else {

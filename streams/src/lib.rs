@@ -34,9 +34,15 @@ pub use streams::Streams;
 pub use view::{EventName, Record};
 pub use walk::{Followed, Walk};
 
-/// What this crate counts: name, meaning.
-pub const METRICS: [(&str, &str); 3] = [
-    ("thalweg_streams_records_total", "records shown to stream readers and followers"),
-    ("thalweg_streams_scanned_bytes_total", "bytes of frames read for them"),
-    ("thalweg_streams_followers", "followers that are open"),
+use store::metric::Metric;
+
+/// What this crate counts.
+pub const METRICS: &[Metric] = &[
+    Metric::counter("thalweg_streams_records_total", "Records shown to stream readers and followers"),
+    Metric::counter("thalweg_streams_scanned_bytes_total", "Bytes of frames read for them"),
+    Metric::gauge("thalweg_streams_followers", "Followers that are open"),
+    Metric::histogram(
+        "thalweg_streams_follower_lag_seconds",
+        "Age of the newest record of each piece that a follower was given: how far behind it is",
+    ),
 ];

@@ -27,6 +27,11 @@ impl Walk {
         Walk { source, stream, place, has_ended: false }
     }
 
+    /// The time, microseconds since 1970.
+    pub(crate) fn now_us(&self) -> u64 {
+        self.source.clock.now_us()
+    }
+
     /// Is there an applied frame that was not seen?
     pub fn is_behind(&self) -> bool {
         !self.has_ended && self.place.frame < self.source.applied_log().end

@@ -582,7 +582,7 @@ async fn what_is_counted_shows_in_the_metrics() {
     for line in rendered.lines().filter(|line| line.starts_with("thalweg_ingest_")) {
         let (name, value) = line.rsplit_once(' ').unwrap();
         assert_eq!(expected.remove(name).map(|value| value.to_string()).as_deref(), Some(value), "{name}");
-        assert!(crate::metrics::METRICS.iter().any(|(listed, _)| name.starts_with(listed)), "{name} is not listed");
+        assert!(crate::metrics::METRICS.iter().any(|listed| name.starts_with(listed.name)), "{name} is not listed");
     }
     assert!(expected.is_empty(), "not in the metrics: {expected:?}");
 }

@@ -171,9 +171,9 @@ impl Connection {
             session.end(fault);
             shared.traffic.error(fault.label());
             if fault.is_clients() {
-                tracing::warn!(?client, peer = %peer, "MQTT connection closed: {fault}");
+                tracing::warn!(?client, peer = %peer, cause = %fault, "an MQTT connection was closed");
             } else {
-                tracing::debug!(?client, peer = %peer, "MQTT connection closed: {fault}");
+                tracing::debug!(?client, peer = %peer, cause = %fault, "an MQTT connection was closed");
             }
         }
         shared.traffic.subscriptions_refused.increment(session.seen().subscriptions_refused);

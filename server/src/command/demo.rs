@@ -81,6 +81,7 @@ impl Stage {
             data_dir: Some(directory.path().join("data")),
             http: Some(crate::config::HttpAddress(free_port)),
             mqtt: Some(MqttAddress(Some(free_port))),
+            log_format: None,
         };
         let (metrics, _) = telemetry::start_metrics()?;
         let running = Running::start(Config::load(&settings)?, metrics).await?;

@@ -5,17 +5,21 @@ use std::io::Write;
 use serde_json::json;
 
 use super::Output;
-use crate::{cli::ServeArguments, compose::Running, config::Config, shutdown::Signals, telemetry};
+use crate::{cli::ServeArguments, compose::Running, config::Config, open_files, shutdown::Signals, telemetry};
 
 pub(crate) async fn run(arguments: &ServeArguments, output: Output) -> anyhow::Result<()> {
     let config = Config::load(arguments)?;
+    telemetry::start_logs("info,foyer=warn", config.log_format)?;
+    open_files::raise_limit();
     let file = config.told.file.as_ref().map_or_else(|| "none".to_owned(), |file| file.display().to_string());
-    tracing::info!(configuration_file = file, "starting");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), configuration_file = file, "starting");
     // Before anyone is told that it serves, so that a signal never meets a server that would not drain.
     let mut signals = Signals::listen()?;
     let (metrics, upkeep) = telemetry::start_metrics()?;
     let mut running = Running::start(config, metrics).await?;
     announce(&running, output)?;
+    let mqtt = running.mqtt.map(|address| address.to_string());
+    tracing::info!(http = %running.http, mqtt, data_dir = %running.data_dir.display(), "serving");
     let failed = tokio::select! {
         () = signals.requested() => Ok(()),
         error = running.failed() => Err(error),

@@ -16,16 +16,19 @@ pub enum Fault {
     ManifestBeforeData,
     /// A transaction is planned as two batches.
     TransactionTorn,
+    /// Writes do not renew what the row cache has of their keys.
+    RowsNotRenewed,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 5] = [
+    pub const ALL: [Fault; 6] = [
         Fault::LogSyncDropped,
         Fault::AcknowledgedBeforeSync,
         Fault::DirectorySyncDropped,
         Fault::ManifestBeforeData,
         Fault::TransactionTorn,
+        Fault::RowsNotRenewed,
     ];
 }
 

@@ -15,7 +15,7 @@ use std::{
 };
 
 use crc_fast::{CrcAlgorithm, Digest};
-use store::env::{Disk, DiskFile};
+use store::env::{Disk, DiskFile, Space};
 
 use fault::Deferred;
 pub use fault::Fault;
@@ -37,6 +37,7 @@ struct State {
     crash: Option<Crash>,
     down: bool,
     trouble: Trouble,
+    space: Option<Space>,
     fault: Option<Fault>,
     deferred: Deferred,
     trace: Digest,
@@ -80,6 +81,7 @@ impl SimDisk {
             crash: None,
             down: false,
             trouble: Trouble::default(),
+            space: None,
             fault: None,
             deferred: Deferred::default(),
             trace: Digest::new(CrcAlgorithm::Crc64Nvme),
@@ -99,6 +101,11 @@ impl SimDisk {
     /// How often calls fail from now on.
     pub fn trouble(&self, trouble: Trouble) {
         self.state().trouble = trouble;
+    }
+
+    /// How much room it tells from now on; until the next boot it does not run out.
+    pub fn tell_space(&self, space: Option<Space>) {
+        self.state().space = space;
     }
 
     /// Has it stopped answering?
@@ -188,6 +195,7 @@ impl State {
         self.down = false;
         self.crash = None;
         self.trouble = Trouble::default();
+        self.space = None;
         self.deferred = Deferred::default();
     }
 
@@ -254,6 +262,10 @@ impl Disk for SimDisk {
 
     fn remove_dir(&self, dir: &str) -> io::Result<()> {
         self.state().rename_in("remove_dir", dir, |tree| tree.remove_dir(dir))
+    }
+
+    fn space(&self) -> io::Result<Option<Space>> {
+        Ok(self.state().space)
     }
 
     fn sync_dir(&self, dir: &str) -> io::Result<()> {

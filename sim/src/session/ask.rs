@@ -3,12 +3,18 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
-use item::Table;
-use store::{env::Clock, transaction::Token};
+use item::{Actor, Key, Table};
+use store::{
+    Error,
+    env::Clock,
+    room::Room,
+    transaction::Token,
+    write::{Action, Write},
+};
 
 use super::{Batch, End, IN_FLIGHT_MAX, Session};
 use crate::{
-    Violation,
+    Violation, ensure,
     model::{Model, Wanted, Wish},
     random::Random,
     run::World,
@@ -30,14 +36,29 @@ impl Session<'_> {
         if tables.is_empty() {
             return self.change_table();
         }
-        if random.percent(30) {
+        let is_full = self.store.room().0 == Room::Full;
+        if is_full {
+            let table = random.pick(&tables);
+            let mut item = workload.key(table);
+            let key = Key::of_item(table, &item).expect("the workload makes keys of the table's types");
+            workload.attributes(&mut item);
+            let (table, action, actor) = (table.clone(), Action::Put(item), Actor::User);
+            let put = Write { table, key, action, condition: None, return_old: false, actor };
+            let refused = matches!(self.store.submit(vec![put]), Err(Error::Full { .. }));
+            ensure(refused, || "a put was taken although the disk is full".to_owned())?;
+            report.refused_writes += 1;
+        } else if random.percent(30) {
             return self.transact(&tables);
         }
         let mut tickets = Vec::new();
         let mut writes = Vec::new();
         for _ in 0..random.between(1, 6) {
             let table = random.pick(&tables).clone();
-            let wanted = want_some(model, workload, random, &table);
+            let mut wanted = want_some(model, workload, random, &table);
+            if is_full {
+                // What removes is taken still.
+                wanted.wish = Wish::Remove;
+            }
             let (ticket, write) = model.write(wanted);
             tickets.push(ticket);
             writes.push(write);

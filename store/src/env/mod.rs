@@ -48,6 +48,19 @@ pub trait Disk: Send + Sync + 'static {
     fn remove_dir(&self, dir: &str) -> io::Result<()>;
     /// Makes the names in `dir` durable.
     fn sync_dir(&self, dir: &str) -> io::Result<()>;
+    /// How much room there is; none if the disk does not tell.
+    fn space(&self) -> io::Result<Option<Space>> {
+        Ok(None)
+    }
+}
+
+/// Room on a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes that this process may still take.
+    pub free_bytes: u64,
+    /// Bytes in all.
+    pub total_bytes: u64,
 }
 
 /// An open file. Reads and writes name their offset, so one handle serves many threads.

@@ -8,13 +8,22 @@ use std::{
     time::Instant,
 };
 
-use super::{BLOCK_BYTES, DirectoryId, Disk, DiskFile, open_format};
-use crate::Error;
+use metrics::Histogram;
 
-/// What the real disk measures: name, meaning. Each has the label `area`: the part of the data directory.
-pub const METRICS: [(&str, &str); 2] = [
-    ("thalweg_disk_write_seconds", "seconds of one write, as a histogram"),
-    ("thalweg_disk_sync_seconds", "seconds of one sync of a file or directory, as a histogram"),
+use super::{BLOCK_BYTES, DirectoryId, Disk, DiskFile, Space, open_format};
+use crate::{Error, metric::Metric};
+
+/// What the real disk measures. The area is the part of the data directory: log (its segments), archive (of the log),
+/// manifest, cold, root.
+pub const METRICS: &[Metric] = &[
+    Metric::histogram("thalweg_disk_write_seconds", "How long writes took").by(&["area"]),
+    Metric::histogram("thalweg_disk_sync_seconds", "How long syncs of files and directories took").by(&["area"]),
+    Metric::gauge("thalweg_disk_free_bytes", "Bytes that may still be taken on the disk of the data directory"),
+    Metric::gauge("thalweg_disk_total_bytes", "Bytes of that disk"),
+    Metric::gauge(
+        "thalweg_disk_room",
+        "0: fine, 1: low, so the log is kept for less long, 2: full, so writes are refused",
+    ),
 ];
 
 const LOCK: &str = "LOCK";
@@ -24,6 +33,11 @@ const LOCK: &str = "LOCK";
 pub struct OsDisk {
     root: PathBuf,
     directory: DirectoryId,
+    log: Area,
+    archive: Area,
+    manifest: Area,
+    cold: Area,
+    rest: Area,
     /// Holds the lock while it is open; the system frees it when the process ends, however it ends.
     _lock: File,
 }
@@ -41,7 +55,16 @@ impl OsDisk {
             TryLockError::WouldBlock => Error::InUse { path: shown.clone() },
             TryLockError::Error(error) => Error::io("lock", format!("{shown}/{LOCK}"))(error),
         })?;
-        let mut disk = OsDisk { root, directory: DirectoryId::default(), _lock: lock };
+        let mut disk = OsDisk {
+            root,
+            directory: DirectoryId::default(),
+            log: Area::new("log"),
+            archive: Area::new("archive"),
+            manifest: Area::new("manifest"),
+            cold: Area::new("cold"),
+            rest: Area::new("root"),
+            _lock: lock,
+        };
         disk.directory = open_format(&disk, draw_id)?;
         Ok(disk)
     }
@@ -60,8 +83,19 @@ impl OsDisk {
         self.root.join(path)
     }
 
+    /// The area that a path lies in.
+    fn area(&self, path: &str) -> &Area {
+        match path.split('/').next() {
+            Some("log") if path.contains(".archive") => &self.archive,
+            Some("log") => &self.log,
+            Some("manifest") => &self.manifest,
+            Some("cold") => &self.cold,
+            _ => &self.rest,
+        }
+    }
+
     fn file(&self, path: &str, options: &OpenOptions) -> io::Result<Box<dyn DiskFile>> {
-        let area = Area::of(path);
+        let area = self.area(path).clone();
         Ok(Box::new(OsFile { file: options.open(self.path(path))?, direct: None, area }))
     }
 }
@@ -84,7 +118,7 @@ impl Disk for OsDisk {
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => None,
             Err(error) => return Err(error),
         };
-        Ok(Box::new(OsFile { file, direct, area: Area::of(path) }))
+        Ok(Box::new(OsFile { file, direct, area: self.area(path).clone() }))
     }
 
     fn list(&self, dir: &str) -> io::Result<Vec<String>> {
@@ -135,10 +169,16 @@ impl Disk for OsDisk {
         fs::remove_dir(self.path(dir))
     }
 
+    fn space(&self) -> io::Result<Option<Space>> {
+        let told = rustix::fs::statvfs(&self.root)?;
+        let bytes = |blocks: u64| blocks.saturating_mul(told.f_frsize);
+        Ok(Some(Space { free_bytes: bytes(told.f_bavail), total_bytes: bytes(told.f_blocks) }))
+    }
+
     fn sync_dir(&self, dir: &str) -> io::Result<()> {
         let started = Instant::now();
         let synced = File::open(self.path(dir)).and_then(|dir| dir.sync_all());
-        Area::of(dir).observe_sync(started);
+        self.area(dir).syncs.record(started.elapsed());
         synced
     }
 }
@@ -166,14 +206,14 @@ impl DiskFile for OsFile {
             },
             _ => self.file.write_all_at(bytes, offset),
         };
-        metrics::histogram!("thalweg_disk_write_seconds", "area" => self.area.0).record(started.elapsed());
+        self.area.writes.record(started.elapsed());
         written
     }
 
     fn sync(&self) -> io::Result<()> {
         let started = Instant::now();
         let synced = self.file.sync_data();
-        self.area.observe_sync(started);
+        self.area.syncs.record(started.elapsed());
         synced
     }
 
@@ -187,22 +227,19 @@ fn is_in_blocks(offset: u64, bytes: &[u8]) -> bool {
     offset.is_multiple_of(BLOCK_BYTES) && bytes.len().is_multiple_of(block) && bytes.as_ptr().align_offset(block) == 0
 }
 
-/// The part of the data directory that a path lies in, as the metrics call it.
-#[derive(Clone, Copy, Debug)]
-struct Area(&'static str);
+/// A part of the data directory, as the metrics tell it.
+#[derive(Clone, Debug)]
+struct Area {
+    writes: Histogram,
+    syncs: Histogram,
+}
 
 impl Area {
-    fn of(path: &str) -> Area {
-        Area(match path.split('/').next() {
-            Some("log") => "log",
-            Some("manifest") => "manifest",
-            Some("cold") => "cold",
-            _ => "root",
-        })
-    }
-
-    fn observe_sync(self, started: Instant) {
-        metrics::histogram!("thalweg_disk_sync_seconds", "area" => self.0).record(started.elapsed());
+    fn new(name: &'static str) -> Area {
+        Area {
+            writes: metrics::histogram!("thalweg_disk_write_seconds", "area" => name),
+            syncs: metrics::histogram!("thalweg_disk_sync_seconds", "area" => name),
+        }
     }
 }
 

@@ -269,6 +269,7 @@ impl Kept {
             };
             let (place, extent) = match source {
                 Source::Memory(newest) => {
+                    metrics::counter!("thalweg_log_reads_total", "from" => "memory").increment(1);
                     frames.extend(newest);
                     return Ok(frames);
                 }
@@ -284,6 +285,8 @@ impl Kept {
                 Err(_) if !place.is_archive() && self.has_moved(place.id()) => continue,
                 Err(error) => return Err(error),
             };
+            let from = if place.is_archive() { "archive" } else { "segment" };
+            metrics::counter!("thalweg_log_reads_total", "from" => from).increment(1);
             next = FrameNumber(next.0 + read.len() as u64);
             left = left.saturating_sub(extent.bytes);
             frames.extend(read);

@@ -12,6 +12,7 @@ use super::{
     frame::{Codec, Header, frame_bytes, header_bytes},
     index::Index,
     kept::{Kept, Segments},
+    meter::Meter,
     recent::Recent,
     recover::{Active, Last, Recovered, recover, remove_closed, write_closed},
     segment::{self, DIR, Segment, Unmade},
@@ -81,6 +82,7 @@ struct Writer {
     checksum: u32,
     committed_at_us: u64,
     durable_to: FrameNumber,
+    meter: Meter,
 }
 
 enum Status {
@@ -165,6 +167,7 @@ impl LocalLog {
             checksum,
             committed_at_us: draft.committed_at_us,
             durable_to: FrameNumber(next.0 - 1),
+            meter: Meter::new(),
         };
         let log = LocalLog { disk, config, codec, writer: Mutex::new(writer), kept };
         metrics::gauge!("thalweg_log_poisoned").set(0.0);
@@ -206,8 +209,7 @@ impl LocalLog {
         writer.next = header.number.next();
         writer.checksum = checksum;
         writer.committed_at_us = header.committed_at_us;
-        metrics::counter!("thalweg_log_appends_total").increment(1);
-        metrics::counter!("thalweg_log_bytes_total").increment(bytes);
+        writer.meter.appended(bytes);
         self.kept.push(&writer.segment, writer.segment_bytes, header, body.into_bytes(), bytes);
         if writer.offset > writer.segment_bytes / 2 {
             writer.spare.begin(writer.segment.id + 1);

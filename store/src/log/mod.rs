@@ -21,6 +21,7 @@ mod index;
 mod kept;
 pub mod local;
 pub mod memory;
+mod meter;
 mod recent;
 mod recover;
 mod segment;
@@ -38,18 +39,27 @@ pub use memory::MemoryLog;
 pub use spare::Preparation;
 pub use verify::{LogReport, verify};
 
-use crate::Error;
+use crate::{Error, metric::Metric};
 
-/// What the log counts: name, meaning.
-pub const METRICS: [(&str, &str); 8] = [
-    ("thalweg_log_appends_total", "frames appended"),
-    ("thalweg_log_bytes_total", "bytes appended, with headers and padding"),
-    ("thalweg_log_syncs_total", "syncs of segments"),
-    ("thalweg_log_segments_total", "segment files made"),
-    ("thalweg_log_reused_segments_total", "segment files made of one whose frames were archived"),
-    ("thalweg_log_archived_segments_total", "segments archived"),
-    ("thalweg_log_trimmed_segments_total", "segment files given up by trimming"),
-    ("thalweg_log_poisoned", "1 once a write or sync of the log has failed"),
+/// What the log counts. How long its writes and syncs take, the disk tells, by area.
+pub const METRICS: &[Metric] = &[
+    Metric::counter("thalweg_log_appends_total", "Frames appended; each is one sync for all that is in it"),
+    Metric::counter("thalweg_log_bytes_total", "Bytes appended, with headers and padding"),
+    Metric::histogram("thalweg_log_frame_bytes", "Bytes of appended frames, with headers and padding"),
+    Metric::counter("thalweg_log_syncs_total", "Syncs of segments"),
+    Metric::counter("thalweg_log_reads_total", "Reads of frames, by where they were: memory, segment, archive")
+        .by(&["from"]),
+    Metric::counter("thalweg_log_segments_total", "Segment files made anew, zeroed ahead"),
+    Metric::counter("thalweg_log_reused_segments_total", "Segment files made of one whose frames were archived"),
+    Metric::counter("thalweg_log_archived_segments_total", "Segments archived"),
+    Metric::counter("thalweg_log_trimmed_segments_total", "Segments given up by trimming"),
+    Metric::gauge(
+        "thalweg_log_poisoned",
+        "1 once a write or sync of the log has failed: writes have stopped until a restart",
+    ),
+    Metric::gauge("thalweg_log_trim_point", "The first frame that is kept"),
+    Metric::gauge("thalweg_log_tail", "The first frame that is not written"),
+    Metric::gauge("thalweg_log_kept_bytes", "Bytes on disk of kept frames"),
 ];
 
 /// A log group's frames. `append` is called by one owner; reading is open to all threads.

@@ -16,6 +16,7 @@ impl Planner {
     pub(super) fn pin(&mut self, table: TableId, key: Key, item: Option<Option<Image>>) {
         let high = self.overlay.greatest_sort(table, &key.partition);
         self.park.pin(table, key, item, high);
+        self.meter.parked_keys.set(self.park.len() as f64);
     }
 
     /// Takes a look-up's answer.
@@ -34,7 +35,9 @@ impl Planner {
 
     /// Plans the next parked request that has nothing left to wait for; answers what it came to.
     pub(crate) fn resume(&mut self, view: &View) -> Option<Settled> {
-        Some(match self.park.next_ready()? {
+        let ready = self.park.next_ready()?;
+        self.meter.parked_keys.set(self.park.len() as f64);
+        Some(match ready {
             Ready::Write(place, request, item) => {
                 let planning = match self.catalog.by_id(request.table).cloned() {
                     Some(table) => {
@@ -55,7 +58,10 @@ impl Planner {
 
     /// Gives up the requests that wait for a look-up.
     pub(crate) fn fetch_failed(&mut self, fetch: &Fetch) -> Vec<Unplanned> {
-        self.park.fail(fetch)
+        self.meter.failed.increment(1);
+        let failed = self.park.fail(fetch);
+        self.meter.parked_keys.set(self.park.len() as f64);
+        failed
     }
 
     /// What is known of a key whose pin says `item`.
