@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     command::BenchArguments,
     config::{HttpAddress, MqttAddress},
+    memory::Limit,
 };
 
 /// An event-sourced database for IoT telemetry.
@@ -67,7 +68,7 @@ What the lines mean:
 
 /// The process's arguments. Flags of `serve` without a command are flags of `serve`.
 pub(crate) fn arguments(mut arguments: Vec<OsString>) -> Vec<OsString> {
-    const OF_SERVE: [&str; 4] = ["--config", "--data-dir", "--http", "--mqtt"];
+    const OF_SERVE: [&str; 5] = ["--config", "--data-dir", "--http", "--mqtt", "--memory-limit"];
     let first = (1..arguments.len()).find(|place| arguments[*place] != "--json");
     let is_of_serve = |argument: &OsString| {
         let text = argument.to_string_lossy();
@@ -103,6 +104,9 @@ pub(crate) struct ServeArguments {
     /// Where to listen for MQTT, or `off`; port 0 takes a free one [default: 127.0.0.1:1883]
     #[arg(long, env = "THALWEG_MQTT", value_name = "ADDRESS|off")]
     pub(crate) mqtt: Option<MqttAddress>,
+    /// Bound on the memory of the process, such as 1GiB [default: a quarter of the machine's]
+    #[arg(long, env = "THALWEG_MEMORY_LIMIT", value_name = "SIZE")]
+    pub(crate) memory_limit: Option<Limit>,
 }
 
 #[derive(Args, Clone, Debug)]

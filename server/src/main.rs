@@ -7,6 +7,7 @@ mod client;
 mod command;
 mod compose;
 mod config;
+mod memory;
 mod open_files;
 mod shutdown;
 mod telemetry;

@@ -90,7 +90,7 @@ pub(crate) fn store_config() -> Config {
         memtable_bytes_max: 24 << 10,
         sealed_max: 2,
         frame_bytes_max: 16 << 10,
-        high_keys_max: 6,
+        high_keys_bytes_max: 256,
         ..Config::default()
     }
 }

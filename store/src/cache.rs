@@ -131,6 +131,14 @@ impl Cache {
         }
     }
 
+    /// Bytes of pages in memory.
+    pub fn memory_bytes(&self) -> usize {
+        match self {
+            Cache::Off => 0,
+            Cache::Hybrid(cache) => cache.memory().usage(),
+        }
+    }
+
     /// Lets what is on its way to the SSD arrive, for a few seconds at most.
     pub async fn close(&self) {
         self.close_within(CLOSE_MAX).await;

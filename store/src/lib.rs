@@ -36,6 +36,7 @@ pub mod write;
 pub use catalog::Catalog;
 pub use config::{Config, Durability};
 pub use error::Error;
+pub use high_keys::METRICS as HIGH_KEYS_METRICS;
 pub use read::{Direction, Page, PageLimit, SortRange, Target};
 pub use snapshot::Snapshot;
 pub use stepper::Stepper;

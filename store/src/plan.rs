@@ -74,14 +74,14 @@ impl Planner {
         next_sequences: Vec<SequenceNumber>,
         catalog: Catalog,
         next_table: u32,
-        high_keys_max: usize,
+        high_keys_bytes_max: usize,
     ) -> Planner {
         Planner {
             next_sequences,
             catalog,
             next_table,
             overlay: Overlay::default(),
-            high_keys: HighKeys::new(high_keys_max),
+            high_keys: HighKeys::new(high_keys_bytes_max),
             park: Park::default(),
             open: Vec::new(),
             open_bytes: 0,

@@ -39,7 +39,7 @@ pub use verify::{LogReport, verify};
 use crate::Error;
 
 /// What the log counts: name, meaning.
-pub const METRICS: [(&str, &str); 8] = [
+pub const METRICS: [(&str, &str); 9] = [
     ("thalweg_log_appends_total", "frames appended"),
     ("thalweg_log_bytes_total", "bytes appended, with headers and padding"),
     ("thalweg_log_syncs_total", "syncs of segments"),
@@ -47,6 +47,7 @@ pub const METRICS: [(&str, &str); 8] = [
     ("thalweg_log_reused_segments_total", "segment files made of one whose frames were archived"),
     ("thalweg_log_archived_segments_total", "segments archived"),
     ("thalweg_log_trimmed_segments_total", "segment files given up by trimming"),
+    ("thalweg_memory_recent_frames_bytes", "newest frames kept in memory for followers"),
     ("thalweg_log_poisoned", "1 once a write or sync of the log has failed"),
 ];
 
