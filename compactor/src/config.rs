@@ -23,6 +23,20 @@ pub struct Config {
     pub retention: Duration,
     /// The log is kept shorter if it would take more bytes than this. Default 16 GiB.
     pub retention_bytes: u64,
+    /// Memory for the buffers of a flush and of the merge that it cuts in on, in bytes, about. Default 160 MiB.
+    pub memory_bytes_max: usize,
+}
+
+impl Config {
+    /// Memory for what a file has read, and as much for a row group that it makes.
+    pub(crate) fn writer_buffer_bytes_max(&self) -> usize {
+        self.memory_bytes_max / 5
+    }
+
+    /// Memory for the rows that the inputs of a merge have read, all together.
+    pub(crate) fn inputs_bytes_max(&self) -> usize {
+        self.memory_bytes_max / 5
+    }
 }
 
 impl Default for Config {
@@ -36,6 +50,7 @@ impl Default for Config {
             file_bytes_max: 256 << 20,
             retention: Duration::from_secs(24 * 60 * 60),
             retention_bytes: 16 << 30,
+            memory_bytes_max: 160 << 20,
         }
     }
 }

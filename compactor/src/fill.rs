@@ -77,7 +77,10 @@ impl Fill {
             }
         }
         let is_shard_done = next.shard != from.shard;
-        if !is_shard_done && self.bytes < RUN_BYTES && self.entries.len() < RUN_ENTRIES {
+        if !is_shard_done
+            && self.bytes < RUN_BYTES.min(self.site.config.inputs_bytes_max())
+            && self.entries.len() < RUN_ENTRIES
+        {
             self.from = Some(next);
             return Ok(Step::More);
         }
@@ -117,6 +120,7 @@ impl Fill {
                 types: Arc::clone(&types),
                 with_removed: false,
                 now_us: self.site.now_us(),
+                buffer_bytes_max: self.site.config.writer_buffer_bytes_max(),
             };
             let mut writer = FileWriter::create(disk, new)?;
             self.unnamed = Some(writer.path().to_owned());

@@ -206,6 +206,7 @@ impl Flush {
             types: self.types.get(&part.table.id).cloned().unwrap_or_default(),
             with_removed: part.memtable(sealed).has_removed(part.table.id),
             now_us: self.site.now_us(),
+            buffer_bytes_max: self.site.config.writer_buffer_bytes_max(),
         }
     }
 

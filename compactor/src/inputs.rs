@@ -14,12 +14,15 @@ use store::{
 /// Rows and bytes read of an input at a time, at most about.
 const BATCH_ROWS: usize = 4096;
 const BATCH_BYTES: u64 = 4 << 20;
+/// Or more, where there are so many inputs that each would get less.
+const BATCH_BYTES_MIN: u64 = 64 << 10;
 
 /// Files of one shard, merged as they are read.
 pub(crate) struct Inputs {
     types: Arc<ColumnTypes>,
     tokens_at_us: Option<u64>,
     inputs: Vec<Input>,
+    batch_bytes: u64,
 }
 
 /// Files that follow each other by key: a generation's, or one run.
@@ -43,21 +46,26 @@ pub(crate) struct Span {
 
 impl Inputs {
     /// Inputs whose files each follow each other by key. Rows come in columns of `types`, which hold all of theirs. If
-    /// `tokens_at_us` is given, rows are tokens of transactions, and those that count no more then are as good as removed.
+    /// `tokens_at_us` is given, rows are tokens of transactions, and those that count no more then are as good as removed. What
+    /// is read of all inputs takes `bytes_max` bytes, about.
     pub(crate) fn new(
         types: &Arc<ColumnTypes>,
         tokens_at_us: Option<u64>,
         inputs: impl Iterator<Item = VecDeque<Arc<ColdFile>>>,
+        bytes_max: usize,
     ) -> Inputs {
         let input = |files| Input { files, reader: None, front: None };
-        Inputs { types: Arc::clone(types), tokens_at_us, inputs: inputs.map(input).collect() }
+        let inputs: Vec<Input> = inputs.map(input).collect();
+        let batch_bytes = (bytes_max / inputs.len().max(1)) as u64;
+        let batch_bytes = batch_bytes.clamp(BATCH_BYTES_MIN, BATCH_BYTES);
+        Inputs { types: Arc::clone(types), tokens_at_us, inputs, batch_bytes }
     }
 
     /// The next rows of the generation, greater than all before: of a key's rows the newest, and none if it removed the
     /// key. None at the end. An empty span means that there were only rows to leave out.
     pub(crate) fn next_span(&mut self) -> Result<Option<Span>, Error> {
         for input in &mut self.inputs {
-            input.fill(&self.types, self.tokens_at_us)?;
+            input.fill(&self.types, self.tokens_at_us, self.batch_bytes)?;
         }
         let fronts = self.inputs.iter().enumerate().filter_map(|(at, input)| Some((at, input.front.as_ref()?)));
         let newest_of_least = |(_, a): &(usize, &Front), (_, b): &(usize, &Front)| {
@@ -86,13 +94,13 @@ impl Inputs {
 
 impl Input {
     /// Has rows at the front, unless there are no more.
-    fn fill(&mut self, types: &Arc<ColumnTypes>, tokens_at_us: Option<u64>) -> Result<(), Error> {
+    fn fill(&mut self, types: &Arc<ColumnTypes>, tokens_at_us: Option<u64>, batch_bytes: u64) -> Result<(), Error> {
         while self.front.is_none() {
             let mut reader = match self.reader.take() {
                 Some(reader) => reader,
                 None => match self.files.pop_front() {
                     Some(file) => {
-                        let reader = ColumnReader::new(file, types, BATCH_ROWS, BATCH_BYTES)?;
+                        let reader = ColumnReader::new(file, types, BATCH_ROWS, batch_bytes)?;
                         match tokens_at_us {
                             Some(now_us) => reader.without(move |token| system::is_token_expired(token, now_us)),
                             None => reader,

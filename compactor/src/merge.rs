@@ -140,7 +140,10 @@ impl Merge {
                     self.keep(plan, shard, file)?;
                     None
                 }
-                Some(Part::Merge(files)) => Some(Merging { inputs: plan.inputs(shard, &files), writer: None }),
+                Some(Part::Merge(files)) => Some(Merging {
+                    inputs: plan.inputs(shard, &files, self.site.config.inputs_bytes_max()),
+                    writer: None,
+                }),
                 None => return self.next_shard(plan, shard),
             },
         };
@@ -211,6 +214,7 @@ impl Merge {
             types: Arc::clone(&plan.types),
             with_removed: false,
             now_us: self.site.now_us(),
+            buffer_bytes_max: self.site.config.writer_buffer_bytes_max(),
         }
     }
 
@@ -296,13 +300,13 @@ impl Plan {
     }
 
     /// Some of a shard's files, side by side.
-    fn inputs(&self, shard: ShardId, files: &[usize]) -> Inputs {
+    fn inputs(&self, shard: ShardId, files: &[usize], bytes_max: usize) -> Inputs {
         let all = self.files_of(shard);
         let is_run = |file: &Arc<ColdFile>| self.entry(file.id).place == Place::Run;
         let (runs, generation): (Vec<_>, Vec<_>) = files.iter().map(|at| Arc::clone(all[*at])).partition(is_run);
         let runs = runs.into_iter().map(|run| VecDeque::from([run]));
         let tokens_at_us = self.expires().then_some(self.began_at_us);
-        Inputs::new(&self.types, tokens_at_us, iter::once(generation.into()).chain(runs))
+        Inputs::new(&self.types, tokens_at_us, iter::once(generation.into()).chain(runs), bytes_max)
     }
 
     /// Are its rows tokens of transactions, of which some count no more?

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     command::BenchArguments,
     config::{HttpAddress, MqttAddress},
+    memory::Limit,
     telemetry::LogFormat,
 };
 
@@ -75,7 +76,7 @@ What the lines mean:
 
 /// The process's arguments. Flags of `serve` without a command are flags of `serve`.
 pub(crate) fn arguments(mut arguments: Vec<OsString>) -> Vec<OsString> {
-    const OF_SERVE: [&str; 5] = ["--config", "--data-dir", "--http", "--mqtt", "--log-format"];
+    const OF_SERVE: [&str; 6] = ["--config", "--data-dir", "--http", "--mqtt", "--log-format", "--memory-limit"];
     let first = (1..arguments.len()).find(|place| arguments[*place] != "--json");
     let is_of_serve = |argument: &OsString| {
         let text = argument.to_string_lossy();
@@ -114,6 +115,9 @@ pub(crate) struct ServeArguments {
     /// How lines of the log look, which goes to standard error [default: text]
     #[arg(long, env = "THALWEG_LOG_FORMAT", value_name = "FORMAT")]
     pub(crate) log_format: Option<LogFormat>,
+    /// Bound on the memory of the process, such as 1GiB [default: a quarter of the machine's]
+    #[arg(long, env = "THALWEG_MEMORY_LIMIT", value_name = "SIZE")]
+    pub(crate) memory_limit: Option<Limit>,
 }
 
 #[derive(Args, Clone, Debug)]

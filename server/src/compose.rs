@@ -22,7 +22,7 @@ use store::{
 use streams::Streams;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::MissedTickBehavior};
 
-use crate::config::{CacheSection, Config};
+use crate::config::{CacheSizes, Config};
 
 /// A server that serves.
 pub(crate) struct Running {
@@ -94,6 +94,7 @@ impl Running {
             );
         }
         let started_at_us = OsClock.now_us();
+        tracing::info!(division = %config.memory, "memory_limit");
         // The directory is held before anything of it is touched: the cache lies in it.
         let disk = open_disk(&config).await?;
         let data_dir = disk.root().to_owned();
@@ -114,6 +115,7 @@ impl Running {
         let mut background = Part::new();
         let (worker, stop) = (compactor.clone(), background.stop.subscribe());
         background.tasks.spawn(async move { worker.run(stop).await });
+        metrics::gauge!("thalweg_memory_limit_bytes").set(config.memory.memory_limit as f64);
 
         let (watched, stop) = (store.clone(), background.stop.subscribe());
         background.tasks.spawn(watch_room(watched, stop));
@@ -140,7 +142,7 @@ impl Running {
             mqtt: mqtt.map(|address| address.to_string()),
             started_at_us,
         };
-        let config = api::Config::default();
+        let config = config.memory.requests();
         let app = api::App { store: store.clone(), streams, ingest, compactor, metrics, facts, config };
         api.tasks.spawn(api::serve(http_listener, app, api.stop.subscribe()));
         Ok(Running { http, mqtt, data_dir, store, entrances, api, background })
@@ -186,7 +188,7 @@ async fn watch_room(store: Store, mut stop: watch::Receiver<bool>) {
 
 /// Opens the cache with what an earlier process left on SSD.
 async fn open_cache(config: &Config) -> anyhow::Result<Cache> {
-    let sizes = config.told.cache;
+    let sizes = config.cache;
     if sizes.memory_bytes == 0 {
         return Ok(Cache::Off);
     }
@@ -196,7 +198,7 @@ async fn open_cache(config: &Config) -> anyhow::Result<Cache> {
         directory: config.data_dir.join("cache"),
     };
     Cache::open(settings).await.with_context(|| {
-        let CacheSection { memory_bytes, ssd_bytes, .. } = sizes;
+        let CacheSizes { memory_bytes, ssd_bytes } = sizes;
         format!("cache.memory_bytes = {memory_bytes}, cache.ssd_bytes = {ssd_bytes}")
     })
 }

@@ -13,7 +13,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use toml::Spanned;
 
-use crate::{cli::ServeArguments, telemetry::LogFormat};
+use crate::{
+    cli::ServeArguments,
+    memory::{Division, Limit, Overrides},
+    telemetry::LogFormat,
+};
 
 /// Everything that the server can be told, as it will be used.
 #[derive(Clone, Debug)]
@@ -32,8 +36,21 @@ pub(crate) struct Config {
     pub(crate) ingest: ingest::Config,
     /// When the compactor acts by itself, and how long the log is kept.
     pub(crate) compactor: compactor::Config,
+    /// What memory is for.
+    pub(crate) memory: Division,
+    /// Cold pages in memory and on SSD, in bytes.
+    pub(crate) cache: CacheSizes,
     /// The same by the names of the file.
     pub(crate) told: Told,
+}
+
+/// `[cache]`, as it will be used.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CacheSizes {
+    /// Memory; 0 for no cache.
+    pub(crate) memory_bytes: usize,
+    /// SSD; 0 for none.
+    pub(crate) ssd_bytes: usize,
 }
 
 /// The configuration as a file would say it, with every default.
@@ -46,9 +63,9 @@ pub(crate) struct Told {
     mqtt: String,
     log_format: LogFormat,
     durability: Durability,
+    memory: Division,
     store: StoreSection,
-    /// The cache's sizes.
-    pub(crate) cache: CacheSection,
+    cache: CacheSection,
     disk: DiskSection,
     compactor: CompactorSection,
     log: LogSection,
@@ -66,6 +83,7 @@ struct File {
     mqtt: Option<MqttAddress>,
     log_format: LogFormat,
     durability: Durability,
+    memory_limit: Option<Limit>,
     store: StoreSection,
     cache: CacheSection,
     disk: DiskSection,
@@ -91,8 +109,9 @@ enum Durability {
 struct StoreSection {
     /// Shards of a new data directory, 1 to 64. Default 4.
     shards: u16,
-    /// Recent rows kept in memory before they go to Parquet, in bytes, 16 KiB to 16 GiB. Default 64 MiB.
-    memtable_bytes_max: usize,
+    /// Memory of recent rows before they go to Parquet, in bytes, 16 KiB to 4 GiB; up to five times as much waits to go there.
+    /// Default a 16th of `memory_limit`, 64 MiB at most.
+    memtable_bytes_max: Option<usize>,
     /// Size of one log segment, in bytes, 64 KiB to 4 GiB. Default 64 MiB.
     segment_bytes: u64,
 }
@@ -100,33 +119,26 @@ struct StoreSection {
 impl Default for StoreSection {
     fn default() -> Self {
         let defaults = store::Config::default();
-        StoreSection {
-            shards: defaults.shards,
-            memtable_bytes_max: defaults.memtable_bytes_max,
-            segment_bytes: defaults.segment_bytes,
-        }
+        StoreSection { shards: defaults.shards, memtable_bytes_max: None, segment_bytes: defaults.segment_bytes }
     }
 }
 
 /// `[cache]`: cold pages kept near.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct CacheSection {
-    /// Memory, in bytes, at least 64 KiB. Default 256 MiB; 0 turns the cache off.
-    pub(crate) memory_bytes: usize,
+struct CacheSection {
+    /// Memory, in bytes, at least 64 KiB. Default a tenth of `memory_limit`, about; 0 turns the cache off.
+    memory_bytes: Option<usize>,
     /// SSD under `<data-dir>/cache`, in bytes, at least 64 MiB. Default 4 GiB; 0 keeps the cache in memory only.
-    pub(crate) ssd_bytes: usize,
-    /// Memory for single rows of cold data that are asked for again, in bytes. Default 64 MiB; 0 for none.
-    pub(crate) row_bytes: usize,
+    ssd_bytes: usize,
+    /// Memory for single rows of cold data that are asked for again, in bytes. Default a thirtieth of `memory_limit`, about; 0 for
+    /// none.
+    row_bytes: Option<usize>,
 }
 
 impl Default for CacheSection {
     fn default() -> Self {
-        CacheSection {
-            memory_bytes: 256 << 20,
-            ssd_bytes: 4 << 30,
-            row_bytes: store::Config::default().row_cache_bytes,
-        }
+        CacheSection { memory_bytes: None, ssd_bytes: 4 << 30, row_bytes: None }
     }
 }
 
@@ -207,6 +219,13 @@ impl Config {
         let log_format = arguments.log_format.unwrap_or(file.log_format);
         let data_dir =
             std::path::absolute(&data_dir).with_context(|| format!("data directory {}", data_dir.display()))?;
+        let overrides = Overrides {
+            memtable: file.store.memtable_bytes_max,
+            cache: file.cache.memory_bytes,
+            rows: file.cache.row_bytes,
+        };
+        let sealed_max = store::Config::default().sealed_max;
+        let memory = Division::new(arguments.memory_limit.or(file.memory_limit), overrides, sealed_max)?;
         let limits = &ingest.settings;
         let told = Told {
             file: arguments.config.clone(),
@@ -215,8 +234,9 @@ impl Config {
             mqtt: mqtt.map_or_else(|| "off".to_owned(), |address| address.to_string()),
             log_format,
             durability: file.durability,
-            store: file.store,
-            cache: file.cache,
+            memory,
+            store: StoreSection { memtable_bytes_max: Some(memory.memtable_set), ..file.store },
+            cache: CacheSection { memory_bytes: Some(memory.cache), row_bytes: Some(memory.rows), ..file.cache },
             disk: file.disk,
             compactor: file.compactor,
             log: file.log,
@@ -237,9 +257,13 @@ impl Config {
                     Durability::Memory => store::Durability::Memory,
                 },
                 shards: file.store.shards,
-                memtable_bytes_max: file.store.memtable_bytes_max,
+                memtable_bytes_max: memory.memtable_set,
+                high_keys_bytes_max: memory.high_keys,
+                recent_bytes_max: memory.recent_frames,
+                admission_bytes_max: memory.admission,
+                frame_bytes_max: memory.frame_bytes_max(),
                 segment_bytes: file.store.segment_bytes,
-                row_cache_bytes: file.cache.row_bytes,
+                row_cache_bytes: memory.rows,
                 disk_low_percent: file.disk.low_percent,
                 disk_reserve_bytes: file.disk.reserve_bytes,
                 ..store::Config::default()
@@ -251,8 +275,11 @@ impl Config {
                 grace: Duration::from_secs(file.compactor.grace_s),
                 retention: Duration::from_secs(file.log.retention_hours * 3600),
                 retention_bytes: file.log.retention_bytes,
+                memory_bytes_max: memory.compactor,
                 ..compactor::Config::default()
             },
+            memory,
+            cache: CacheSizes { memory_bytes: memory.cache, ssd_bytes: file.cache.ssd_bytes },
             told,
         })
     }
@@ -263,14 +290,15 @@ impl File {
     fn check(&self) -> anyhow::Result<()> {
         let File { store, cache, disk, compactor, log, .. } = self;
         within("store.shards", u64::from(store.shards), 1, 64)?;
-        within("store.memtable_bytes_max", store.memtable_bytes_max as u64, 16 << 10, 16 << 30)?;
-        within("store.segment_bytes", store.segment_bytes, 64 << 10, 4 << 30)?;
-        if cache.memory_bytes != 0 {
-            within("cache.memory_bytes", cache.memory_bytes as u64, 64 << 10, u64::MAX)
-                .context("0 turns the cache off")?;
+        if let Some(bytes) = store.memtable_bytes_max {
+            within("store.memtable_bytes_max", bytes as u64, 16 << 10, 4 << 30)?;
         }
-        if cache.row_bytes != 0 {
-            within("cache.row_bytes", cache.row_bytes as u64, 64 << 10, u64::MAX).context("0 keeps no rows")?;
+        within("store.segment_bytes", store.segment_bytes, 64 << 10, 4 << 30)?;
+        if let Some(bytes) = cache.memory_bytes.filter(|bytes| *bytes != 0) {
+            within("cache.memory_bytes", bytes as u64, 64 << 10, u64::MAX).context("0 turns the cache off")?;
+        }
+        if let Some(bytes) = cache.row_bytes.filter(|bytes| *bytes != 0) {
+            within("cache.row_bytes", bytes as u64, 64 << 10, u64::MAX).context("0 keeps no rows")?;
         }
         if cache.ssd_bytes != 0 {
             within("cache.ssd_bytes", cache.ssd_bytes as u64, store::cache::SSD_BYTES_MIN as u64, u64::MAX)

@@ -7,6 +7,7 @@ mod client;
 mod command;
 mod compose;
 mod config;
+mod memory;
 mod metrics;
 mod open_files;
 mod shutdown;

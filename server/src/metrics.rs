@@ -7,6 +7,7 @@ pub(crate) const PARTS: &[(&str, &[Metric])] = &[
     ("Log", store::log::METRICS),
     ("Disk", store::env::METRICS),
     ("Planner", store::PLANNER_METRICS),
+    ("High keys", store::HIGH_KEYS_METRICS),
     ("Store and memtables", store::METRICS),
     ("Cache of pages", store::cache::METRICS),
     ("Row cache", store::rows::METRICS),
@@ -15,6 +16,7 @@ pub(crate) const PARTS: &[(&str, &[Metric])] = &[
     ("Entrances: MQTT and NATS", ingest::traffic::METRICS),
     ("Rules and quarantine", ingest::metrics::METRICS),
     ("HTTP", api::METRICS),
+    ("Memory", crate::memory::METRICS),
     ("Process", api::process::METRICS),
 ];
 

@@ -91,9 +91,9 @@ pub(crate) fn store_config() -> Config {
         memtable_bytes_max: 24 << 10,
         sealed_max: 2,
         frame_bytes_max: 16 << 10,
-        high_keys_max: 6,
         // A few rows in each of its parts.
         row_cache_bytes: 128 << 10,
+        high_keys_bytes_max: 256,
         ..Config::default()
     }
 }

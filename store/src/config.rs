@@ -23,7 +23,7 @@ pub struct Config {
     pub segment_bytes: u64,
     /// When the next log segment is made. Default: ahead, on a thread of its own.
     pub log_preparation: Preparation,
-    /// A set of memtables is sealed when its images and keys reach this. Default 64 MiB.
+    /// A set of memtables is sealed when it takes so many bytes of memory. Default 64 MiB.
     pub memtable_bytes_max: usize,
     /// Sealed sets that may wait for the compactor before writers wait. Default 4.
     pub sealed_max: usize,
@@ -38,8 +38,11 @@ pub struct Config {
     /// Below so many free bytes only what removes something is taken. Default: room for one flush, its manifest, and one
     /// segment of the log.
     pub disk_reserve_bytes: Option<u64>,
-    /// Partitions whose greatest sort key is remembered, so that newer keys need no look-up. Default 1,000,000.
-    pub high_keys_max: usize,
+    /// Bytes in which the greatest sort keys of partitions are remembered, so that newer keys need no look-up: about 70 for a
+    /// device. Default 96 MiB.
+    pub high_keys_bytes_max: usize,
+    /// Bytes of the newest frames of the log that are kept in memory for those who follow it. Default 32 MiB.
+    pub recent_bytes_max: usize,
 }
 
 impl Default for Config {
@@ -56,7 +59,8 @@ impl Default for Config {
             row_cache_bytes: 64 << 20,
             disk_low_percent: 10,
             disk_reserve_bytes: None,
-            high_keys_max: 1_000_000,
+            high_keys_bytes_max: 96 << 20,
+            recent_bytes_max: 32 << 20,
         }
     }
 }

@@ -125,7 +125,7 @@ impl Core {
         let catalog = crate::Catalog::clone(&view.get().catalog);
         let next_sequences = applied.next_sequences.clone();
         Core {
-            planner: Planner::new(next_sequences.clone(), catalog, applied.next_table, config.high_keys_max),
+            planner: Planner::new(next_sequences.clone(), catalog, applied.next_table, config.high_keys_bytes_max),
             batches: Batches::default(),
             transactions: Batches::default(),
             admitted: VecDeque::new(),

@@ -15,6 +15,7 @@ pub const METRICS: &[Metric] = &[
     Metric::gauge("thalweg_store_recovery_seconds", "How long the open took: manifest, and log behind it"),
     Metric::gauge("thalweg_memtable_active_bytes", "Bytes of the memtables that are written to"),
     Metric::gauge("thalweg_memtable_sealed_bytes", "Bytes of sealed memtables, which wait to be flushed"),
+    Metric::gauge("thalweg_memory_files_bytes", "Footers of open Parquet files"),
     Metric::gauge("thalweg_memtable_sealed_sets", "Sealed sets of memtables; when too many wait, writers wait"),
 ];
 
@@ -33,6 +34,7 @@ impl Store {
             ("thalweg_store_admitted_bytes", self.admitted_bytes() as f64),
             ("thalweg_memtable_active_bytes", view.active_bytes() as f64),
             ("thalweg_memtable_sealed_bytes", view.sealed_bytes() as f64),
+            ("thalweg_memory_files_bytes", view.files.memory_bytes() as f64),
             ("thalweg_memtable_sealed_sets", view.sealed.len() as f64),
             ("thalweg_log_trim_point", log.trim_point().0 as f64),
             ("thalweg_log_tail", log.tail().0 as f64),

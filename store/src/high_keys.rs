@@ -2,61 +2,157 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use item::{Key, TableId};
 
-/// A bounded map from partition to an upper bound of its sort keys. Forgetting an entry is always safe.
+use crate::{
+    memtable::{
+        arena::{self, Arena, Place},
+        ordered::Ordered,
+    },
+    metric::Metric,
+};
+
+/// A map, bounded in bytes, from partition to an upper bound of its sort keys. Forgetting an entry is always safe.
 ///
 /// Two generations: when the younger is full it becomes the older, and what nobody touched since is forgotten.
 #[derive(Debug)]
 pub(crate) struct HighKeys {
-    young: BTreeMap<(TableId, Bytes), Bytes>,
-    old: BTreeMap<(TableId, Bytes), Bytes>,
-    generation_max: usize,
+    young: Generation,
+    old: Generation,
+    generation_bytes_max: usize,
 }
 
+/// Bounds as records of an arena, found by partition.
+///
+/// ```text
+/// record     partition length: number | partition | sort length: number | sort | unused, so that a longer sort key has room
+/// ```
+#[derive(Debug, Default)]
+struct Generation {
+    tables: BTreeMap<TableId, Ordered<Place>>,
+    arena: Arena,
+    index_bytes: usize,
+}
+
+/// Metrics of high keys: names and meanings.
+pub const METRICS: &[Metric] = &[Metric::gauge(
+    "thalweg_memory_high_keys_bytes",
+    "Greatest sort keys of partitions, which save look-ups of newer keys",
+)];
+
+/// A sort key's room in a record is so many bytes, or a multiple.
+const SORT_ROOM_BYTES: usize = 16;
+
 impl HighKeys {
-    pub(crate) fn new(partitions_max: usize) -> HighKeys {
-        HighKeys { young: BTreeMap::new(), old: BTreeMap::new(), generation_max: (partitions_max / 2).max(1) }
+    pub(crate) fn new(bytes_max: usize) -> HighKeys {
+        HighKeys { young: Generation::default(), old: Generation::default(), generation_bytes_max: bytes_max / 2 }
     }
 
     /// Is a bound known, and is `key` above it?
     pub(crate) fn is_above(&self, table: TableId, key: &Key) -> bool {
-        let place = (table, key.partition.clone());
-        self.young.get(&place).or_else(|| self.old.get(&place)).is_some_and(|high| *high < key.sort)
+        self.get(table, &key.partition).is_some_and(|high| *high < *key.sort)
     }
 
     /// Is a bound known?
-    pub(crate) fn knows(&self, table: TableId, partition: &Bytes) -> bool {
-        let place = (table, partition.clone());
-        self.young.contains_key(&place) || self.old.contains_key(&place)
+    pub(crate) fn knows(&self, table: TableId, partition: &[u8]) -> bool {
+        self.get(table, partition).is_some()
     }
 
     /// Records that no key of the partition is above `sort`, or, where a bound is known, raises it to `sort`.
-    pub(crate) fn raise(&mut self, table: TableId, partition: &Bytes, sort: &Bytes) {
-        let place = (table, partition.clone());
-        if let Some(high) = self.young.get_mut(&place) {
-            if *high < *sort {
-                *high = sort.clone();
+    pub(crate) fn raise(&mut self, table: TableId, partition: &[u8], sort: &[u8]) {
+        let known_young = self.young.get(table, partition);
+        if known_young.is_some_and(|high| high >= sort) {
+            return;
+        }
+        if known_young.is_some() {
+            self.young.set(table, partition, sort);
+            return;
+        }
+        let known = self.old.get(table, partition).filter(|high| *high > sort);
+        if self.young.bytes() < self.generation_bytes_max {
+            let before = self.young.arena.memory_bytes();
+            self.young.set(table, partition, known.unwrap_or(sort));
+            if self.young.arena.memory_bytes() > before {
+                metrics::gauge!("thalweg_memory_high_keys_bytes").set(self.memory_bytes() as f64);
             }
             return;
         }
-        let known = self.old.remove(&place).filter(|high| high >= sort);
-        if self.young.len() >= self.generation_max {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(place, known.unwrap_or_else(|| sort.clone()));
+        // What is known of this partition must outlive the older generation.
+        let known = known.map(<[u8]>::to_vec);
+        self.old = std::mem::take(&mut self.young);
+        self.young.set(table, partition, known.as_deref().unwrap_or(sort));
     }
 
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
-        self.young.clear();
-        self.old.clear();
+        self.young = Generation::default();
+        self.old = Generation::default();
     }
+
+    /// Memory taken, in bytes.
+    fn memory_bytes(&self) -> usize {
+        [&self.young, &self.old].into_iter().map(|keys| keys.arena.memory_bytes() + keys.index_bytes).sum()
+    }
+
+    fn get(&self, table: TableId, partition: &[u8]) -> Option<&[u8]> {
+        self.young.get(table, partition).or_else(|| self.old.get(table, partition))
+    }
+}
+
+impl Generation {
+    fn get(&self, table: TableId, partition: &[u8]) -> Option<&[u8]> {
+        let bounds = self.tables.get(&table)?;
+        let spot = bounds.search(partition, partition_in(&self.arena)).ok()?;
+        Some(parts_at(&self.arena, bounds.get(spot)).1)
+    }
+
+    fn set(&mut self, table: TableId, partition: &[u8], sort: &[u8]) {
+        let Generation { tables, arena, index_bytes } = self;
+        let bounds = tables.entry(table).or_default();
+        let bytes = record_bytes(partition, sort);
+        let write = |mut out: &mut [u8]| {
+            arena::put_text(partition, &mut out);
+            arena::put_text(sort, &mut out);
+        };
+        match bounds.search(partition, partition_in(arena)) {
+            Ok(spot) => {
+                let place = bounds.get(spot);
+                let before = record_bytes(partition, parts_at(arena, place).1);
+                // One that has no room any more stays until its generation goes.
+                if !arena.replace(place, before, bytes, write) {
+                    bounds.set(spot, arena.push(bytes, write));
+                }
+            }
+            Err(spot) => {
+                let place = arena.push(bytes, write);
+                *index_bytes += bounds.insert(spot, partition, place, partition_in(arena));
+            }
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.arena.used_bytes() + self.index_bytes
+    }
+}
+
+/// The partition and the sort key of the record at `place`.
+fn parts_at(arena: &Arena, place: Place) -> (&[u8], &[u8]) {
+    let mut bytes = arena.at(place);
+    (arena::take_text(&mut bytes), arena::take_text(&mut bytes))
+}
+
+fn partition_in<'a>(arena: &'a Arena) -> impl Fn(Place) -> &'a [u8] {
+    move |place| parts_at(arena, place).0
+}
+
+fn record_bytes(partition: &[u8], sort: &[u8]) -> usize {
+    arena::text_bytes(partition) + arena::text_bytes(sort).next_multiple_of(SORT_ROOM_BYTES)
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     fn key(partition: u8, sort: u8) -> Key {
@@ -66,7 +162,8 @@ mod tests {
     #[test]
     fn a_bound_never_falls_and_forgetting_is_by_age() {
         let table = TableId(1000);
-        let mut high = HighKeys::new(4);
+        // Four records and the leaf that they are in.
+        let mut high = HighKeys::new(2 * (2 * 24 + 32));
         for partition in 0..2 {
             high.raise(table, &key(partition, 5).partition, &key(partition, 5).sort);
         }
@@ -80,5 +177,27 @@ mod tests {
         assert!(high.is_above(table, &key(0, 6)), "a touched partition is kept");
         assert!(!high.is_above(table, &key(0, 5)));
         assert!(!high.knows(table, &key(1, 5).partition), "an untouched one is forgotten");
+    }
+
+    #[test]
+    fn a_million_devices_take_few_bytes_each_and_never_more_than_the_bound() {
+        let bytes_max = 16 << 20;
+        let mut high = HighKeys::new(bytes_max);
+        let key_of = |device: u32, time: u64| Key {
+            partition: [&[1][..], format!("bench/00000/{device:07}").as_bytes(), &[0, 1]].concat().into(),
+            sort: [&[4, 142][..], &time.to_be_bytes()[1 + time as usize % 3..]].concat().into(),
+        };
+        for time in 0..5 {
+            for device in 0..100_000 {
+                let key = key_of(device, 1_767_225_600_000 + time);
+                high.raise(TableId(1000), &key.partition, &key.sort);
+            }
+        }
+        assert!(high.memory_bytes() < 100_000 * 80, "{} bytes", high.memory_bytes());
+        for device in 0..1_000_000 {
+            let key = key_of(device, 1);
+            high.raise(TableId(1000), &key.partition, &key.sort);
+            assert!(high.memory_bytes() <= bytes_max + (1 << 20) && high.knows(TableId(1000), &key.partition));
+        }
     }
 }

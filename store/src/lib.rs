@@ -41,6 +41,7 @@ pub use catalog::Catalog;
 pub use config::{Config, Durability};
 pub use error::Error;
 pub use gauges::METRICS;
+pub use high_keys::METRICS as HIGH_KEYS_METRICS;
 pub use plan::METRICS as PLANNER_METRICS;
 pub use read::{Direction, Page, PageLimit, SortRange, Target};
 pub use snapshot::Snapshot;

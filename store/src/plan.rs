@@ -92,7 +92,7 @@ impl Planner {
         next_sequences: Vec<SequenceNumber>,
         catalog: Catalog,
         next_table: u32,
-        high_keys_max: usize,
+        high_keys_bytes_max: usize,
     ) -> Planner {
         let (bodies, shards) = (Pool::default(), next_sequences.len());
         Planner {
@@ -100,7 +100,7 @@ impl Planner {
             catalog,
             next_table,
             overlay: Overlay::default(),
-            high_keys: HighKeys::new(high_keys_max),
+            high_keys: HighKeys::new(high_keys_bytes_max),
             park: Park::default(),
             open: Vec::new(),
             open_body: Body::new(&bodies, shards),

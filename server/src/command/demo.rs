@@ -80,6 +80,7 @@ impl Stage {
             config: None,
             data_dir: Some(directory.path().join("data")),
             http: Some(crate::config::HttpAddress(free_port)),
+            memory_limit: None,
             mqtt: Some(MqttAddress(Some(free_port))),
             log_format: None,
         };

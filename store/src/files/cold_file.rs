@@ -17,7 +17,7 @@ use parquet::{
         push_decoder::ParquetPushDecoderBuilder,
     },
     errors::ParquetError,
-    file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder},
+    file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder, RowGroupMetaData},
 };
 
 use super::{
@@ -58,6 +58,7 @@ pub struct ColdFile {
     file: Arc<dyn DiskFile>,
     reader: ArrowReaderMetadata,
     footer: Footer,
+    memory_bytes: usize,
 }
 
 impl ColdFile {
@@ -93,6 +94,7 @@ impl ColdFile {
             path,
             crc32c: entry.crc32c,
             file,
+            memory_bytes: reader.metadata().memory_size() + footer.memory_bytes(),
             reader,
             footer,
         })
@@ -178,11 +180,20 @@ impl ColdFile {
         self.footer.with_deleted
     }
 
-    /// Bytes of a row before compression, on average, at least 1.
+    /// Bytes of a row in memory, at least 1: the average of the row group where they are largest. A text that many rows share
+    /// is stored once and read as often as there are rows.
     pub fn row_bytes(&self) -> u64 {
-        let groups = self.reader.metadata().row_groups().iter();
-        let bytes: u64 = groups.map(|group| u64::try_from(group.total_byte_size()).unwrap_or_default()).sum();
-        bytes / self.rows.max(1) + 1
+        let bytes = |count: i64| u64::try_from(count).unwrap_or_default();
+        let row_bytes = |group: &RowGroupMetaData| {
+            let texts = group.columns().iter().filter_map(|column| column.unencoded_byte_array_data_bytes());
+            (bytes(group.total_byte_size()) + texts.map(bytes).sum::<u64>()) / bytes(group.num_rows()).max(1)
+        };
+        self.reader.metadata().row_groups().iter().map(row_bytes).max().unwrap_or_default() + 1
+    }
+
+    /// Memory that it takes while it is open, in bytes, about: its footer.
+    pub fn memory_bytes(&self) -> usize {
+        self.memory_bytes
     }
 
     pub(super) fn footer(&self) -> &Footer {

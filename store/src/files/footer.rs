@@ -66,6 +66,11 @@ struct KeyForm {
 }
 
 impl Footer {
+    /// Memory taken by the index of keys, in bytes, about.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.first_keys.iter().map(|key| size_of::<Key>() + key.partition.len() + key.sort.len()).sum()
+    }
+
     /// The metadata entries to write.
     pub(super) fn to_metadata(&self) -> Vec<KeyValue> {
         let key: Vec<KeyForm> = self.key.attributes().map(KeyForm::from).collect();

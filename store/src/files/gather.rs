@@ -8,11 +8,8 @@ use arrow_select::interleave::interleave;
 
 use super::columns::Columns;
 
-/// Rows are put together when there are so many,
+/// Rows are put together when there are so many.
 const ROWS_MAX: usize = 4096;
-/// or when the columns that they are in take so much memory, whether few or many of their rows are wanted.
-const MEMORY_BYTES_MAX: usize = 32 << 20;
-
 /// Spans of rows, in the order in which they are to be written.
 #[derive(Default)]
 pub(super) struct Gather {
@@ -48,8 +45,10 @@ impl Gather {
         self.bytes
     }
 
-    pub(super) fn is_full(&self) -> bool {
-        self.rows >= ROWS_MAX || self.memory_bytes >= MEMORY_BYTES_MAX
+    /// Are there enough rows, or do the columns that they are in take so much memory, whether few or many of their rows are
+    /// wanted?
+    pub(super) fn is_full(&self, memory_bytes_max: usize) -> bool {
+        self.rows >= ROWS_MAX || self.memory_bytes >= memory_bytes_max
     }
 
     /// All rows in one batch; none are left.

@@ -41,6 +41,11 @@ impl FileSet {
         self.by_table.get(&(table, shard)).map_or(&[], Vec::as_slice)
     }
 
+    /// Memory that the files take, in bytes, about: their footers.
+    pub fn memory_bytes(&self) -> usize {
+        self.by_table.values().flatten().map(|file| file.memory_bytes()).sum()
+    }
+
     /// Files of a table, by shard, oldest first in each.
     pub fn table_files(&self, table: TableId) -> impl Iterator<Item = &Arc<ColdFile>> {
         let shards = (table, ShardId(0))..=(table, ShardId(u16::MAX));

@@ -44,6 +44,7 @@ impl Directory {
     pub(super) fn writer(&self, id: u64, table: &Table, types: &ColumnTypes, place: Place) -> FileWriter {
         self.disk.create_dir(&generation_dir(table.id, 1)).unwrap();
         let new = NewFile {
+            buffer_bytes_max: 32 << 20,
             id: FileId(id),
             table: Arc::new(table.clone()),
             shard: ShardId(0),

@@ -60,6 +60,9 @@ pub struct NewFile {
     pub with_removed: bool,
     /// Now, microseconds since 1970.
     pub now_us: u64,
+    /// Memory for rows that come in columns until they are put together, and as much for a row group until it is complete, in
+    /// bytes, about. A row group is not larger than 32 MiB in any case.
+    pub buffer_bytes_max: usize,
 }
 
 /// A file that is being written.
@@ -77,6 +80,7 @@ pub struct FileWriter {
     entry: FileEntry,
     last_key: KeyBuffer,
     table: Arc<Table>,
+    buffer_bytes_max: usize,
 }
 
 /// Encoded bytes that are not on the disk yet.
@@ -89,7 +93,7 @@ struct Sink {
 impl FileWriter {
     /// Makes the file.
     pub fn create(disk: &dyn Disk, new: NewFile) -> Result<FileWriter, Error> {
-        let NewFile { id, table, shard, place, types, with_removed, now_us } = new;
+        let NewFile { id, table, shard, place, types, with_removed, now_us, buffer_bytes_max } = new;
         assert!(!with_removed || place == Place::Run, "a generation has no removed keys");
         let entry = FileEntry {
             id,
@@ -121,6 +125,7 @@ impl FileWriter {
             entry,
             last_key: KeyBuffer::default(),
             table,
+            buffer_bytes_max,
         })
     }
 
@@ -160,7 +165,7 @@ impl FileWriter {
         let (partition, sort) = columns.key_halves(rows.end - 1);
         self.last_key.set(partition, sort);
         self.gather.push(columns, rows);
-        if self.gather.is_full() { self.encode(true) } else { Ok(()) }
+        if self.gather.is_full(self.buffer_bytes_max) { self.encode(true) } else { Ok(()) }
     }
 
     fn write_removed(&mut self, key: &Key, sequence: SequenceNumber) -> Result<(), Error> {
@@ -272,7 +277,7 @@ impl FileWriter {
         }
         let checksum = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);
         let sink = Sink { bytes: Vec::new(), offset: 0, checksum };
-        let properties = properties(&self.footer.types, self.entry.place, compressed);
+        let properties = properties(&self.footer.types, self.entry.place, compressed, self.buffer_bytes_max);
         let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
         ArrowWriter::try_new_with_options(sink, Arc::clone(self.encoder.schema()), options)
             .map_err(|error| cannot_encode(&self.path, error))
@@ -303,7 +308,7 @@ impl Write for Sink {
     }
 }
 
-fn properties(types: &ColumnTypes, place: Place, compressed: bool) -> WriterProperties {
+fn properties(types: &ColumnTypes, place: Place, compressed: bool, row_group_bytes_max: usize) -> WriterProperties {
     let level = if place == Place::Run { RUN_ZSTD_LEVEL } else { GENERATION_ZSTD_LEVEL };
     let compression = match compressed {
         true => Compression::ZSTD(ZstdLevel::try_new(level).expect("a level that zstd has")),
@@ -315,7 +320,7 @@ fn properties(types: &ColumnTypes, place: Place, compressed: bool) -> WriterProp
         .set_write_batch_size(BLOCK_ROWS)
         .set_data_page_row_count_limit(BLOCK_ROWS)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-        .set_max_row_group_bytes(Some(ROW_GROUP_BYTES));
+        .set_max_row_group_bytes(Some(row_group_bytes_max.clamp(1, ROW_GROUP_BYTES)));
     let attributes =
         types.columns().iter().filter(|column| is_integer(column.column_type)).map(|column| column.name.as_str());
     for name in attributes.chain([SEQUENCE_COLUMN]) {

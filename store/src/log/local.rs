@@ -43,14 +43,14 @@ pub struct LogConfig {
 }
 
 impl LogConfig {
-    /// The log's part of the store's settings, with 32 MiB of recent frames in memory.
+    /// The log's part of the store's settings.
     pub fn new(config: &crate::Config, directory: DirectoryId) -> LogConfig {
         LogConfig {
             directory,
             shards: config.shards,
             segment_bytes: config.segment_bytes,
             durability: config.durability,
-            recent_bytes_max: 32 << 20,
+            recent_bytes_max: config.recent_bytes_max,
             preparation: config.log_preparation,
         }
     }

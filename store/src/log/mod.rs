@@ -60,6 +60,7 @@ pub const METRICS: &[Metric] = &[
     Metric::gauge("thalweg_log_trim_point", "The first frame that is kept"),
     Metric::gauge("thalweg_log_tail", "The first frame that is not written"),
     Metric::gauge("thalweg_log_kept_bytes", "Bytes on disk of kept frames"),
+    Metric::gauge("thalweg_memory_recent_frames_bytes", "Newest frames in memory for followers"),
 ];
 
 /// A log group's frames. `append` is called by one owner; reading is open to all threads.

@@ -26,6 +26,7 @@ impl Recent {
         {
             self.bytes -= oldest.bytes();
         }
+        metrics::gauge!("thalweg_memory_recent_frames_bytes").set(self.bytes as f64);
     }
 
     /// Frames from `from` on that fit `bytes_max`, at least one if `at_least_one`; none if `from` is not here.

@@ -53,7 +53,8 @@ pub(crate) struct Arena {
     spares: Spares,
 }
 
-/// Whole chunks of arenas past, for those to come: memory that is used again need not be cleared by the system first.
+/// Whole chunks of arenas past, half as many as one had, for those to come: memory that is used again need not be cleared by
+/// the system first.
 type Spares = Arc<Mutex<Vec<Vec<u8>>>>;
 
 impl Arena {
@@ -137,10 +138,9 @@ impl Arena {
 
 impl Drop for Arena {
     fn drop(&mut self) {
-        let most = self.chunks.len();
+        let most = self.chunks.len() / 2;
         let mut spares = lock(&self.spares);
         for mut chunk in self.chunks.drain(..).filter(|chunk| chunk.capacity() == CHUNK_BYTES_MAX) {
-            // As many as one arena had: those that wait are never more than are in use at least.
             if spares.len() < most {
                 chunk.clear();
                 spares.push(chunk);
