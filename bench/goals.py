@@ -8,7 +8,7 @@ FAST_SYNC_US = 400
 
 def goals(figures):
     """Each goal that was measured: number, what, the figure, the least or the most it may be, and whether it is reached."""
-    told = [goal for row in [log, put, processor, get, batch, mqtt, series, memory] for goal in row(figures)]
+    told = [goal for row in [log, put, processor, get, batch, mqtt, series, late, memory, recovery, keys, written] for goal in row(figures)]
     return [goal for goal in told if goal["figure"] is not None]
 
 
@@ -90,3 +90,33 @@ def series(figures):
 def memory(figures):
     most = figures.of("memory", "thalweg", "server", "resident_bytes_max")
     yield at_most(9, "most memory resident with 10 M readings of 1 M devices", most and most / 2**20, 1024, " MiB")
+
+
+def late(figures):
+    for number, question, against, bound, what in [
+        (8, "late", "intime", 0.7, "readings, 20 % of them an hour late over cold data, against in order"),
+        (8, "shuffled", "import", 0.3, "import of a year at random into cold data, against in order"),
+    ]:
+        ours, theirs = (figures.of(name, "thalweg", "per_second") for name in [question, against])
+        yield at_least(number, what, ratio(ours, theirs), bound, "x")
+
+
+def recovery(figures):
+    def compare(one, other):
+        return ratio(figures.of("recovery", "thalweg", one), figures.of("recovery", "thalweg", other))
+
+    read = compare("tail_mb_per_second", "raw_mb_per_second")
+    yield at_least(10, "recovery, bytes of log a second against reading past the system's memory", read, 0.2, "x")
+    inserted = compare("per_second", "memtable_per_second")
+    yield at_least(10, "recovery, items a second against inserting into a memtable", inserted, 0.7, "x")
+
+
+def keys(figures):
+    ours, theirs = (figures.of("keys", who, "per_second") for who in ["thalweg-small", "dynalite"])
+    yield at_least(11, "conditional updates and gets at 10 times the memory, against dynalite", ratio(ours, theirs), 0.5, "x")
+
+
+def written(figures):
+    device, log, parquet = (figures.of("written", "thalweg", name) for name in ["device_bytes", "log_bytes", "parquet_bytes"])
+    beside = None if device is None else device - parquet
+    yield at_most(12, "bytes written to the device, but for Parquet, against bytes of log", ratio(beside, log), 1.3, "x")

@@ -26,6 +26,7 @@ class Running:
     pid: int | None = None
     http: str | None = None
     mqtt: str | None = None
+    directory: Path | None = None
     ask: object = None
 
 
@@ -81,14 +82,37 @@ class Thalweg(Contender):
         return output(self.binary, "--version")
 
     @contextlib.contextmanager
-    def running(self, directory):
+    def running(self, directory, *arguments):
         command = [self.binary, "serve", "--data-dir", directory / "data", "--http", "127.0.0.1:0", "--mqtt", "127.0.0.1:0"]
+        command += arguments
         with process_of(command, directory, stdout=subprocess.PIPE) as process:
             ready = process.stdout.readline().decode()
             if not ready.startswith("ready "):
                 raise Broken(f"has not become ready: {said(directory)}")
             facts = dict(part.split("=", 1) for part in ready.split()[1:])
-            yield Running(pid=process.pid, http=facts["http"], mqtt=facts["mqtt"])
+            yield Running(pid=process.pid, http=facts["http"], mqtt=facts["mqtt"], directory=directory)
+
+
+class SmallThalweg(Thalweg):
+    """With so little memory that most of the items to be asked for are not in it."""
+
+    name = "thalweg-small"
+
+    def __init__(self, binary, memory_bytes):
+        super().__init__(binary)
+        self.memory_bytes = memory_bytes
+
+    @contextlib.contextmanager
+    def running(self, directory):
+        # Half for what is written, five memtables of it; a quarter each for pages and for rows.
+        part = max(self.memory_bytes // 4, 1 << 20)
+        config = directory / "small.toml"
+        config.write_text(
+            f"[store]\nmemtable_bytes_max = {max(self.memory_bytes // 10, 1 << 20)}\n"
+            f"[cache]\nmemory_bytes = {part}\nrow_bytes = {part}\nssd_bytes = 0\n"
+        )
+        with super().running(directory, "--config", config) as server:
+            yield server
 
 
 class Dynoxide(Contender):
@@ -165,14 +189,14 @@ class Mosquitto(Contender):
         return Running(pid=process.pid, mqtt=f"127.0.0.1:{port}")
 
 
-def all_of(binary, tools):
+def all_of(binary, tools, memory_bytes):
     """Every contender, by name."""
     from influxdb import InfluxDB
     from postgresql import PostgreSQL
 
     everyone = [
         Disk(), Thalweg(binary), Dynoxide(tools, on_disk=True), Dynoxide(tools, on_disk=False), Dynalite(tools), Mosquitto(),
-        PostgreSQL(), InfluxDB(tools),
+        PostgreSQL(), InfluxDB(tools), SmallThalweg(binary, memory_bytes),
     ]  # fmt: skip
     return {contender.name: contender for contender in everyone}
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import fleet
+import history
 import peers
+import recovery
 
 # About what one sync carries of 32 connections that put.
 PUT_SYNC_BYTES = 8192
@@ -15,6 +17,8 @@ LOG_BYTES = [256 * 150, 4096 * 150, 16384 * 150]
 # What has not ended by then never will.
 TIMEOUT_S = 900
 LONG_TIMEOUT_S = 7200
+# Of an item of 12 attributes.
+ITEM_BYTES = 300
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,9 @@ class Setting:
     binary: Path
     seconds: float
     directory: Path
+    items: int
+    rows: int
+    tail_bytes: int
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,8 @@ class Question:
     besides: dict = field(default_factory=dict)
     # Takes minutes: asked only if wanted, and then once.
     long: bool = False
+    # Asked of as many items as the run says.
+    scaled: bool = False
 
     def measure(self, setting, contender, server):
         if server.ask:
@@ -47,11 +56,45 @@ class Question:
             # Four sizes, three or four kinds of write.
             command += ["--dir", setting.directory, "--seconds", setting.seconds / 4]
             return run(command, TIMEOUT_S)
+        command += ["--items", setting.items] if self.scaled else []
         command += ["--pid", server.pid]
         command += ["--http", server.http] if server.http else []
         command += ["--mqtt", server.mqtt] if server.mqtt else []
         command += [] if self.long else ["--seconds", setting.seconds, "--warm-up", 0.5]
         return run(command, LONG_TIMEOUT_S if self.long else TIMEOUT_S)
+
+
+@dataclass(frozen=True)
+class Import(Question):
+    """Rows into a table with cold data."""
+
+    at_random: bool = False
+
+    def measure(self, setting, contender, server):
+        return history.measure(setting, server, self.at_random)
+
+
+@dataclass(frozen=True)
+class Recovery(Question):
+    """An open with much to replay."""
+
+    def measure(self, setting, contender, server):
+        return recovery.measure(setting, contender, server.directory)
+
+
+@dataclass(frozen=True)
+class Written(Question):
+    """A load, and all that the server wrote to the device for it."""
+
+    def measure(self, setting, contender, server):
+        told = super().measure(setting, contender, server)
+        counted = recovery.metrics(server)
+        parquet = counted["thalweg_compactor_flushed_bytes_total"] + counted["thalweg_compactor_merged_bytes_total"]
+        return told | {
+            "device_bytes": counted["process_written_bytes_total"],
+            "log_bytes": counted["thalweg_log_bytes_total"],
+            "parquet_bytes": parquet,
+        }
 
 
 def run(command, timeout):
@@ -67,6 +110,8 @@ DYNAMODB = ["thalweg", "dynoxide", "dynalite"]
 READ = ["--items", 2000, "--devices", 100]
 # Of those that write fast.
 READ_MANY = ["--items", fleet.ITEMS, "--devices", fleet.DEVICES]
+# More than an hour of each device is in Parquet files when the load begins.
+HOURS = ["mqtt", "--qos", 1, "--connections", 64, "--in-flight", 20, "--devices", 100, "--before", 720_000]
 SERIES = ["thalweg", "postgresql", "influxdb"]
 
 ALL = [
@@ -104,5 +149,19 @@ ALL = [
     Question(
         "memory", "10 M readings of 1 M devices", ["thalweg"],
         ["batch-write-item", "--devices", 1_000_000, "--count", 400_000, "--connections", 32], long=True,
+    ),
+    Question("intime", "MQTT QoS 1 in order, two hours of the same devices being cold", ["thalweg"], HOURS),
+    Question("late", "the same, 20 % of it an hour late", ["thalweg"], [*HOURS, "--late", 20]),
+    Import("import", "import of a year in order, as much of it being cold", ["thalweg"], []),
+    Import("shuffled", "the same at random", ["thalweg"], [], at_random=True),
+    Question(
+        "keys", "UpdateItem under a condition and GetItem, 10 times the memory, 32 connections", ["thalweg-small", "dynalite"],
+        ["update-item", "--connections", 32, "--devices", 1000, "--cold"], scaled=True,
+    ),
+    Recovery("recovery", "an open with a long log to replay", ["thalweg"], [], long=True),
+    # As much log as several segments, so that those that are made once do not count for much.
+    Written(
+        "written", "device writes of 4 M items in order", ["thalweg"],
+        ["batch-write-item", "--count", 160_000, "--connections", 32], long=True,
     ),
 ]  # fmt: skip

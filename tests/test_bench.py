@@ -55,6 +55,34 @@ def test_reads_find_what_was_written(server):
     assert server.run("bench", "query", *written, "--span", "26", check=False).returncode != 0
 
 
+def test_updates_count_in_what_was_written(server):
+    told = bench(server, "update-item", "--items", "50", "--devices", "10", "--connections", "4", "--count", "200", "--cold")
+    assert check(told) == 200 and told["items"] == 50
+    updated = server.metric("thalweg_http_requests_total", operation="UpdateItem", outcome="200")
+    read = server.metric("thalweg_http_requests_total", operation="GetItem", outcome="200")
+    assert updated + read == 200 and min(updated, read) > 20
+    mine = [item for item in server.scan("bench") if item["device_id"].startswith(told["devices_prefix"])]
+    assert len(mine) == 50 and sum(item.get("n", 0) for item in mine) == updated
+
+
+def test_late_readings_come_between_those_that_are_cold(server):
+    told = bench(
+        server, "mqtt", "--devices", "2", "--before", "10000", "--late", "20", "--count", "2000", "--connections", "4"
+    )
+    assert check(told) == 2000 and told["before"] == 10000 and told["late"] == 20
+    assert server.metric("thalweg_compactor_flushes_total") > 0
+    times = [int(item["ts"]) % 1000 for item in server.scan("readings")]
+    assert len(times) == 12_000
+    # Late are some of those after the first hour of both devices.
+    assert 0.15 < times.count(500) / (12_000 - 7200) < 0.25
+
+
+def test_a_memtable_alone():
+    told = json.loads(thalweg("--json", "bench", "memtable", "--items", "20000").stdout)
+    assert told["items"] == 20_000 and told["per_second"] > 1000
+    assert told["bytes_per_item"] > told["image_bytes_per_item"] > 50
+
+
 @pytest.mark.parametrize("qos", [0, 1])
 def test_every_published_reading_is_stored(server, qos):
     told = bench(server, "mqtt", "--qos", qos, "--seconds", "0.5", "--connections", "4", "--in-flight", "10")

@@ -76,8 +76,8 @@ def put(dynamodb, number):
     dynamodb.put_item(TableName="readings", Item={"k": {"S": str(number)}, "filler": {"B": filler}})
 
 
-def fill(server):
-    """Writes until it is refused and stays full, eight at a time; answers what was acknowledged."""
+def fill(server, for_s=0.0):
+    """Writes until it is refused and stays full, for so long at least, eight at a time; answers what was acknowledged."""
     acknowledged, full = [], threading.Event()
     numbers = iter(range(1_000_000))
 
@@ -98,8 +98,11 @@ def fill(server):
         with ThreadPoolExecutor(8) as pool:
             for done in [pool.submit(write) for _ in range(8)]:
                 done.result()
-        # A merge may have made room again.
-        if not ready(server)[0]:
+        # A merge, or the end of what readers were left with, may make room again.
+        deadline = time.monotonic() + for_s
+        while not (has_room := ready(server)[0]) and time.monotonic() < deadline:
+            time.sleep(0.05)  # Nothing must happen.
+        if not has_room:
             assert len(acknowledged) > 100
             return acknowledged
 
@@ -145,7 +148,7 @@ def test_room_made_while_it_runs(server, disk):
 
 @pytest.mark.parametrize("config", [CONFIG], ids=["reserve"], indirect=True)
 def test_the_reserve_is_left_and_used_for_removals(server, disk):
-    acknowledged = fill(server)
+    acknowledged = fill(server, for_s=5)
     is_ready, told = ready(server)
     assert not is_ready and "the disk is full" in told["cause"] and str(RESERVE_BYTES) in told["cause"], told
     status = json.loads(server.run("status", "--json").stdout)
@@ -175,6 +178,28 @@ def test_the_reserve_is_left_and_used_for_removals(server, disk):
     assert ready(server)[0]
     assert server.process.terminate() == 0
     disk.run(binary(), "verify", "--data-dir", server.data)
+
+
+@pytest.mark.parametrize("disk", ["tmpfs"], indirect=True)
+def test_publishers_wait_for_room(make_server, disk):
+    disk.run("dd", "if=/dev/zero", f"of={disk.directory}/ballast", "bs=1M", "count=24", "status=none")
+    # More than there is.
+    server = make_server(CONFIG + f"[disk]\nreserve_bytes = {32 << 20}\n", prefix=disk.prefix)
+    server.data = disk.directory / "data"
+    server.start()
+    with server.publisher() as publisher:
+        publisher.publish("d", {"ts": 1_700_000_000_000, "n": 1})
+        publisher.drain()
+        disk.run("dd", "if=/dev/zero", f"of={disk.directory}/more", "bs=1M", "count=6", "status=none")
+        wait_for("the disk to be full", lambda: not ready(server)[0])
+        for number in range(2, 200):
+            publisher.publish("d", {"ts": 1_700_000_000_000 + number, "n": number})
+        wait_for("the messages", lambda: server.metric("thalweg_entrance_messages_total") > 1)
+        assert len(publisher.ledger()) == 1 and not publisher.disconnects, "neither acknowledged nor sent away"
+        disk.run("rm", disk.directory / "ballast")
+        publisher.drain()
+        assert not publisher.disconnects
+    assert sorted(item["n"] for item in server.scan("readings")) == list(range(1, 200))
 
 
 def test_stopped_and_started_again_with_more_room(server, disk):

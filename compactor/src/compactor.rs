@@ -1,8 +1,10 @@
 //! The compactor as others see it.
 
 use std::{
+    collections::BTreeSet,
+    io,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -34,6 +36,8 @@ pub struct Compactor {
     stopping: Arc<AtomicBool>,
     /// Was room low when it was last looked at?
     low: Arc<AtomicBool>,
+    /// Tables whose merge, or indexes whose filling, did not fit on the disk: again only when all that it reads would.
+    cramped: Arc<Mutex<BTreeSet<TableId>>>,
 }
 
 /// A table's published generation.
@@ -55,8 +59,8 @@ impl Compactor {
     pub fn open(store: Store, config: Config) -> Result<Compactor, Error> {
         collect::recover(&store)?;
         let site = Site::new(store, config);
-        let (working, trimmed_at_us, stopping, low) = Default::default();
-        Ok(Compactor { site, working, trimmed_at_us, stopping, low })
+        let (working, trimmed_at_us, stopping, low, cramped) = Default::default();
+        Ok(Compactor { site, working, trimmed_at_us, stopping, low, cramped })
     }
 
     /// Sets the gauges of what waits for the compactor.
@@ -68,13 +72,18 @@ impl Compactor {
     pub fn next_task(&self) -> Option<Task> {
         let store = &self.site.store;
         let sealed = store.view().sealed.len();
-        let spare_bytes = match store.room().0 {
-            // What it will really take is not known, so as long as there is room it is tried.
-            Room::Fine => u64::MAX,
-            Room::Low => store.spare_bytes().unwrap_or(u64::MAX),
-            Room::Full => 0,
+        let (room, spare_bytes) = (store.room().0, store.spare_bytes().unwrap_or(u64::MAX));
+        let fits = |table: TableId, bytes| match room {
+            // What it will really take is not known: while there is room it is tried, once.
+            Room::Fine => bytes <= spare_bytes || !self.cramped().contains(&table),
+            Room::Low => bytes <= spare_bytes,
+            Room::Full => false,
         };
-        plan::next_task(&store.manifest(), &store.catalog(), sealed, spare_bytes, self.site.now_us(), &self.site.config)
+        plan::next_task(&store.manifest(), &store.catalog(), sealed, &fits, self.site.now_us(), &self.site.config)
+    }
+
+    fn cramped(&self) -> MutexGuard<'_, BTreeSet<TableId>> {
+        self.cramped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begins `task`; the caller steps it. For the simulator, and for whoever wants to choose.
@@ -168,12 +177,16 @@ impl Compactor {
             };
             match done {
                 Err(Error::Store(store::Error::Closed)) if self.stopping.load(Ordering::Relaxed) => return Ok(()),
-                // It was given up, and is not begun again before it fits.
-                Err(Error::Store(error @ store::Error::Full { .. })) if task != Task::Flush => {
-                    tracing::warn!(%error, ?task, "a job was given up to leave the reserve");
+                Err(error) if is_for_room(&error) && self.give_up(&task) => {
+                    tracing::warn!(%error, ?task, "a job was given up to leave the reserve, and waits for as much room as it reads");
                     Report::default()
                 }
-                done => done?,
+                done => {
+                    if let Task::Merge(table) | Task::Fill(table) = task {
+                        self.cramped().remove(&table);
+                    }
+                    done?
+                }
             };
             flushed |= task == Task::Flush;
             if task == Task::Flush && self.site.store.check_room() > Room::Fine {
@@ -182,6 +195,15 @@ impl Compactor {
             }
         }
         if flushed || self.is_trim_due() { self.trim() } else { Ok(()) }
+    }
+
+    /// Notes that a job did not fit; answers whether it is one that can wait.
+    fn give_up(&self, task: &Task) -> bool {
+        match task {
+            Task::Merge(table) | Task::Fill(table) => _ = self.cramped().insert(*table),
+            Task::Flush | Task::Activate(_) | Task::Collect(_) => return false,
+        }
+        true
     }
 
     /// Frames grow old although nothing is written.
@@ -285,6 +307,15 @@ impl Compactor {
             }
         }
         Some(Compacted { table: table.name.clone(), generation, written, total })
+    }
+}
+
+/// Is there not enough room on the disk?
+fn is_for_room(error: &Error) -> bool {
+    match error {
+        Error::Store(store::Error::Full { .. }) => true,
+        Error::Store(store::Error::Io { source, .. }) => source.kind() == io::ErrorKind::StorageFull,
+        _ => false,
     }
 }
 

@@ -26,21 +26,22 @@ pub enum Task {
 }
 
 /// The most urgent task that is due, if any: writers may wait for a flush, readers for a merge, nobody for a collection.
-/// `sealed` counts sealed sets that wait. `spare_bytes` is what a merge may take on the disk, at worst all that it reads. Tables that are not in `catalog`, the applied one, are not merged any more.
+/// `sealed` counts sealed sets that wait. `fits` says whether there is room on the
+/// disk for so many bytes more of a table: a merge takes at worst all that it reads. Tables that are not in `catalog`, the applied one, are not merged any more.
 pub fn next_task(
     manifest: &Manifest,
     catalog: &Catalog,
     sealed: usize,
-    spare_bytes: u64,
+    fits: &dyn Fn(TableId, u64) -> bool,
     now_us: u64,
     config: &Config,
 ) -> Option<Task> {
     if sealed > 0 {
         return Some(Task::Flush);
     }
-    let merge = due_merge(manifest, catalog, spare_bytes, now_us, config).map(Task::Merge);
+    let merge = due_merge(manifest, catalog, fits, now_us, config).map(Task::Merge);
     // Entries of an index take less than its table does, but nobody knows how much.
-    let fill = || due_fill(manifest, catalog).filter(|task| matches!(task, Task::Activate(_)) || spare_bytes > 0);
+    let fill = || due_fill(manifest, catalog).filter(|task| !matches!(task, Task::Fill(index) if !fits(*index, 1)));
     merge.or_else(fill).or_else(|| due_collection(manifest, now_us, config).map(Task::Collect))
 }
 
@@ -75,7 +76,7 @@ struct Sizes {
 fn due_merge(
     manifest: &Manifest,
     catalog: &Catalog,
-    spare_bytes: u64,
+    fits: &dyn Fn(TableId, u64) -> bool,
     now_us: u64,
     config: &Config,
 ) -> Option<TableId> {
@@ -98,8 +99,8 @@ fn due_merge(
         let age_max_us = config.merge_age.as_micros()
             * (1 + u128::from(sizes.generation_bytes) / u128::from(config.merge_age_bytes.max(1)));
         let is_old = u128::from(now_us.saturating_sub(oldest_run_us)) >= age_max_us;
-        let fits = sizes.generation_bytes.saturating_add(sizes.run_bytes) <= spare_bytes;
-        (fits && (is_large || is_old)).then_some((oldest_run_us, table))
+        let read_bytes = sizes.generation_bytes.saturating_add(sizes.run_bytes);
+        ((is_large || is_old) && fits(table, read_bytes)).then_some((oldest_run_us, table))
     });
     due.min().map(|(_, table)| table)
 }

@@ -7,6 +7,7 @@
 //! THALWEG_FIXTURE_INTO=compactor/tests/fixtures/format-N cargo test -p compactor --test fixture made_again
 //! ```
 //! and never changed: what a later version makes of the same writes may look different on disk.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
 
@@ -22,6 +23,7 @@ use std::{
 };
 
 use compactor::{Compactor, Step, Task};
+use crc_fast::{CrcAlgorithm, Digest};
 use futures::FutureExt;
 use item::{
     Actor, Change, Event, Image, Index, IndexKind, IndexStatus, Item, Key, KeyAttribute, KeyType, Old, Stream,
@@ -118,6 +120,31 @@ fn a_newer_archive_is_refused() {
     fs::write(archive, bytes).unwrap();
     let sound = compactor::verify(&OsDisk::open(dir.path()).unwrap()).unwrap();
     assert!(sound.problems.iter().any(|problem| problem.to_string().contains("unknown archive version")), "{sound:?}");
+}
+
+/// Nor is a newer frame where the log ends: what it says was acknowledged.
+#[test]
+fn a_newer_frame_is_refused() {
+    const LAST_SEGMENT: &str = "log/00000000000000000013.segment";
+    let dir = tempfile::tempdir().unwrap();
+    support::copy(&kept(1).join("data"), dir.path());
+    // As after a crash.
+    fs::remove_file(dir.path().join("log/closed")).unwrap();
+    let mut bytes = fs::read(dir.path().join(LAST_SEGMENT)).unwrap();
+    let last = (0..bytes.len()).step_by(4096).filter(|at| bytes[*at..].starts_with(b"ThwF")).max().unwrap();
+    let frame = &mut bytes[last..last + 4096];
+    frame[4] = 2;
+    let header_bytes = 80 + 8 * usize::from(frame[6]);
+    let mut checksum = Digest::new(CrcAlgorithm::Crc32Iscsi);
+    for part in [&0x7468_616c_7765_6700_0000_0000_0000_0001_u128.to_le_bytes(), &frame[..8], &frame[12..header_bytes]] {
+        checksum.update(part);
+    }
+    frame[8..12].copy_from_slice(&(checksum.finalize() as u32).to_le_bytes());
+    fs::write(dir.path().join(LAST_SEGMENT), bytes).unwrap();
+    let disk: Arc<dyn Disk> = Arc::new(OsDisk::open(dir.path()).unwrap());
+    let clock = Arc::new(TestClock(AtomicU64::new(START_US)));
+    let error = Store::open_stepped(disk, clock, Config::default()).err().unwrap().to_string();
+    assert!(error.contains(LAST_SEGMENT) && error.contains("unknown frame version"), "{error}");
 }
 
 // --- What is in it ---

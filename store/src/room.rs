@@ -9,6 +9,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use tokio::sync::watch;
+
 use crate::{Config, Error, env::Space, request::Request};
 
 /// How much room is left.
@@ -66,11 +68,13 @@ impl RoomLimits {
 pub(crate) struct RoomWatch {
     limits: RoomLimits,
     told: Mutex<(Room, Option<Space>)>,
+    /// For those who wait for room.
+    news: watch::Sender<Room>,
 }
 
 impl RoomWatch {
     pub(crate) fn new(limits: RoomLimits) -> RoomWatch {
-        RoomWatch { limits, told: Mutex::default() }
+        RoomWatch { limits, told: Mutex::default(), news: watch::Sender::new(Room::Fine) }
     }
 
     /// Room as it was last told.
@@ -84,11 +88,18 @@ impl RoomWatch {
         let before = told.0;
         let room = space.map_or(Room::Fine, |space| self.limits.judge(space, before));
         *told = (room, space);
+        self.news.send_if_modified(|known| std::mem::replace(known, room) != room);
         drop(told);
         if room != before {
             self.log(room, before, space);
         }
         room
+    }
+
+    /// Returns once the disk is not full.
+    pub(crate) async fn wait(&self) {
+        // Its sender is ours, so it stays.
+        let _ = self.news.subscribe().wait_for(|room| *room != Room::Full).await;
     }
 
     fn log(&self, room: Room, before: Room, space: Option<Space>) {

@@ -270,6 +270,11 @@ impl Store {
         self.0.shared.room.get()
     }
 
+    /// Returns once the disk is not full, as far as it was told.
+    pub async fn wait_for_room(&self) {
+        self.0.shared.room.wait().await;
+    }
+
     /// The error of what the room that was last told does not allow.
     pub fn full(&self) -> Error {
         self.0.shared.room.error()

@@ -67,14 +67,16 @@ fn a_merge_must_fit() {
         (1000, Place::Run, 300, NOW_US - 3),
         (1001, Place::Run, 100, NOW_US - 2),
     ]);
-    let next = |spare_bytes| next_task(&manifest, &manifest.catalog, 0, spare_bytes, NOW_US, &Config::default());
+    let next = |spare_bytes| {
+        next_task(&manifest, &manifest.catalog, 0, &|_, bytes| bytes <= spare_bytes, NOW_US, &Config::default())
+    };
     assert_eq!(next(1000), Some(Task::Merge(TableId(1000))));
     assert_eq!(next(999), Some(Task::Merge(TableId(1001))));
     assert_eq!(next(99), None);
 }
 
 fn next(manifest: &Manifest, sealed: usize) -> Option<Task> {
-    next_task(manifest, &manifest.catalog, sealed, u64::MAX, NOW_US, &Config::default())
+    next_task(manifest, &manifest.catalog, sealed, &|_, _| true, NOW_US, &Config::default())
 }
 
 #[test]
@@ -112,10 +114,10 @@ fn the_table_that_waited_longest_is_first_and_dropped_ones_are_left() {
         manifest(&[(1000, Place::Run, MIB, 20), (1001, Place::Run, MIB, 10), (1002, Place::Run, MIB, 5)]);
     let mut catalog: Catalog = manifest.catalog.clone();
     catalog.remove(TableId(1002));
-    let task = next_task(&manifest, &catalog, 0, u64::MAX, NOW_US, &Config::default());
+    let task = next_task(&manifest, &catalog, 0, &|_, _| true, NOW_US, &Config::default());
     assert_eq!(task, Some(Task::Merge(TableId(1001))));
     manifest.files.remove(&FileId(1));
-    let task = next_task(&manifest, &catalog, 0, u64::MAX, NOW_US, &Config::default());
+    let task = next_task(&manifest, &catalog, 0, &|_, _| true, NOW_US, &Config::default());
     assert_eq!(task, Some(Task::Merge(TableId(1000))));
 }
 
@@ -128,5 +130,5 @@ fn generations_are_collected_after_their_grace() {
     manifest.retired.insert(retired(NOW_US - 10 * MINUTE_US));
     assert_eq!(next(&manifest, 0), Some(Task::Collect(retired(NOW_US - 10 * MINUTE_US))));
     let no_grace = Config { grace: Duration::ZERO, ..Config::default() };
-    assert!(next_task(&manifest, &manifest.catalog, 0, u64::MAX, NOW_US, &no_grace).is_some());
+    assert!(next_task(&manifest, &manifest.catalog, 0, &|_, _| true, NOW_US, &no_grace).is_some());
 }

@@ -12,6 +12,7 @@ mod histogram;
 mod http;
 mod load;
 mod measure;
+mod memtable;
 mod own_log;
 mod pace;
 mod packet;
@@ -62,9 +63,12 @@ async fn answer(mode: Mode, stopped: oneshot::Receiver<()>) -> anyhow::Result<Va
     if let Mode::Disk(arguments) = &mode {
         return Ok(told(&mode, Map::new(), disk::run(arguments)?));
     }
+    if let Mode::Memtable(arguments) = &mode {
+        return Ok(told(&mode, Map::new(), memtable::run(arguments)?));
+    }
     let load = mode.load().context("a mode that loads a server says how")?;
     let tag = Readings::tag_of(OsClock.now_us(), std::process::id());
-    let readings = Readings::new(&tag, load.devices, load.seed);
+    let readings = Readings::new(&tag, load.devices, load.seed, load.late);
     let target = Target::find_or_start(&load.target).await?;
     let measured = tokio::select! {
         measured = measured(&mode, &target, &readings) => measured,
@@ -91,6 +95,9 @@ async fn measured(mode: &Mode, target: &Target, readings: &Readings) -> anyhow::
         Mode::GetItem(read) => {
             (read::get(target, read, readings).await?, json!({ "items": read.items, "cold": read.cold }))
         }
+        Mode::UpdateItem(read) => {
+            (read::update(target, read, readings).await?, json!({ "items": read.items, "cold": read.cold }))
+        }
         Mode::Query(query) => {
             let more = json!({
                 "items": query.read.items,
@@ -108,7 +115,7 @@ async fn measured(mode: &Mode, target: &Target, readings: &Readings) -> anyhow::
             let (measured, audience) = follow::run(target, followers, readings).await?;
             (measured, json!({ "followers": audience }))
         }
-        Mode::Disk(_) => bail!("the disk is no server"),
+        Mode::Disk(_) | Mode::Memtable(_) => bail!("this is no server"),
     })
 }
 
@@ -120,6 +127,8 @@ fn asked(load: &LoadArguments, readings: &Readings) -> Map<String, Value> {
     fields.insert("rate".to_owned(), load.rate.into());
     fields.insert("devices".to_owned(), load.devices.into());
     fields.insert("seed".to_owned(), load.seed.into());
+    fields.insert("before".to_owned(), load.before.into());
+    fields.insert("late".to_owned(), load.late.into());
     fields
 }
 

@@ -142,6 +142,11 @@ pub(crate) type FoundFrame = (Found, Arc<Frame>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BadFrame(pub(crate) &'static str);
 
+impl BadFrame {
+    /// A frame of this directory, by its checksum, that another Thalweg wrote: not where the log ends.
+    pub(crate) const OTHER_VERSION: BadFrame = BadFrame("unknown frame version");
+}
+
 /// Encodes and checks the frames of one data directory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Codec {
@@ -198,9 +203,7 @@ impl Codec {
         if fields.take::<4>()? != MAGIC {
             return Err(BadFrame("no frame starts here"));
         }
-        if u16::from_le_bytes(fields.take()?) != VERSION {
-            return Err(BadFrame("unknown frame version"));
-        }
+        let version = u16::from_le_bytes(fields.take()?);
         let shards = usize::from(u16::from_le_bytes(fields.take()?));
         let header_bytes = header_bytes(shards);
         if shards > SHARDS_MAX || block.len() < header_bytes {
@@ -209,6 +212,9 @@ impl Codec {
         let checksum = u32::from_le_bytes(fields.take()?);
         if checksum != self.checksum([&block[..8], &block[12..header_bytes]]) {
             return Err(BadFrame("header checksum mismatch"));
+        }
+        if version != VERSION {
+            return Err(BadFrame::OTHER_VERSION);
         }
         let body_checksum = u32::from_le_bytes(fields.take()?);
         let body_bytes = u32::from_le_bytes(fields.take()?) as usize;

@@ -300,6 +300,7 @@ impl Scan<'_> {
     fn step(&mut self, segment: &Segment, bytes: u64, offset: u64) -> Result<Result<(), BadFrame>, Error> {
         let (found, frame) = match segment.read_frame(self.codec, offset, bytes)? {
             Ok(read) => read,
+            Err(BadFrame::OTHER_VERSION) => return Err(segment.corrupt(offset, BadFrame::OTHER_VERSION.0)),
             Err(bad) => return Ok(Err(bad)),
         };
         let frame = Arc::new(frame);

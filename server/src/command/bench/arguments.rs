@@ -22,12 +22,16 @@ pub(super) enum Mode {
     BatchWriteItem(LoadArguments),
     /// Read items by their keys, after writing them.
     GetItem(ReadArguments),
+    /// Change items by their keys under a condition, and read as many, after writing them.
+    UpdateItem(ReadArguments),
     /// Read the readings of a device, after writing them.
     Query(QueryArguments),
     /// Follow a table's changes while items are written.
     Followers(FollowersArguments),
     /// Write and sync on the disk itself: the limit of every log on it.
     Disk(DiskArguments),
+    /// Insert items of 12 attributes into a memtable, and nothing else: the limit of every recovery.
+    Memtable(MemtableArguments),
 }
 
 /// The server under load. Without an address the bench starts one of its own, in a directory that goes with it.
@@ -66,6 +70,12 @@ pub(super) struct LoadArguments {
     /// Load for so long before measuring.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(super) warm_up: Option<f64>,
+    /// Do so many requests first, and let the server write them to Parquet.
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
+    pub(super) before: Option<u64>,
+    /// So many readings in a hundred are an hour late, if their device has begun before that.
+    #[arg(long, default_value_t = 0, value_name = "PERCENT", value_parser = value_parser!(u64).range(0..=100))]
+    pub(super) late: u64,
     /// Devices that the readings are of, in turn.
     #[arg(long, default_value_t = 1024, value_name = "N", value_parser = value_parser!(u64).range(1..=DEVICES_MAX))]
     pub(super) devices: u64,
@@ -126,6 +136,16 @@ pub(super) struct FollowersArguments {
 }
 
 #[derive(Args, Clone, Debug)]
+pub(super) struct MemtableArguments {
+    /// Items.
+    #[arg(long, default_value_t = 1_000_000, value_name = "N", value_parser = value_parser!(u64).range(1..=100_000_000))]
+    pub(super) items: u64,
+    /// Devices that they are of, in turn.
+    #[arg(long, default_value_t = 1024, value_name = "N", value_parser = value_parser!(u64).range(1..=DEVICES_MAX))]
+    pub(super) devices: u64,
+}
+
+#[derive(Args, Clone, Debug)]
 pub(super) struct DiskArguments {
     /// Where to write [default: the system's temporary directory]
     #[arg(long, value_name = "DIRECTORY")]
@@ -150,9 +170,11 @@ impl Mode {
             Mode::PutItem(_) => "put-item",
             Mode::BatchWriteItem(_) => "batch-write-item",
             Mode::GetItem(_) => "get-item",
+            Mode::UpdateItem(_) => "update-item",
             Mode::Query(_) => "query",
             Mode::Followers(_) => "followers",
             Mode::Disk(_) => "disk",
+            Mode::Memtable(_) => "memtable",
         }
     }
 
@@ -161,10 +183,10 @@ impl Mode {
         match self {
             Mode::Mqtt(arguments) => Some(&arguments.load),
             Mode::PutItem(load) | Mode::BatchWriteItem(load) => Some(load),
-            Mode::GetItem(arguments) => Some(&arguments.load),
+            Mode::GetItem(arguments) | Mode::UpdateItem(arguments) => Some(&arguments.load),
             Mode::Query(arguments) => Some(&arguments.read.load),
             Mode::Followers(arguments) => Some(&arguments.load),
-            Mode::Disk(_) => None,
+            Mode::Disk(_) | Mode::Memtable(_) => None,
         }
     }
 }

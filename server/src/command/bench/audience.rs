@@ -103,7 +103,7 @@ mod tests {
 
     #[tokio::test]
     async fn lags_count_from_the_intended_time() {
-        let readings = Readings::new("a1b2c", 10, 1);
+        let readings = Readings::new("a1b2c", 10, 1, 0);
         let audience = Audience::new(&readings, 2);
         audience.sent(12, Instant::now());
         let device = format!("{}0000002", readings.prefix());

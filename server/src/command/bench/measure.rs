@@ -2,6 +2,7 @@
 
 use std::{rc::Rc, time::Instant};
 
+use anyhow::bail;
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -44,18 +45,30 @@ where
         Some(rate) => Pace::open(rate, end),
         None => Pace::closed(end),
     };
+    let mut before_operations = 0;
     let mut operations = 0;
+    if let Some(before) = load.before {
+        let end = End::Count(before);
+        let first;
+        (workers, first) = load::run(workers, || Pace::closed(end), end, &work).await?;
+        if let Some(why) = first.first_failure {
+            bail!("before the load: {why}");
+        }
+        settled(first.operations, false).await?;
+        before_operations = first.operations;
+        target.catch_up().await?;
+    }
     if let Some(end) = load.warm_up.map(|seconds| End::After(std::time::Duration::from_secs_f64(seconds))) {
         let warmed;
         (workers, warmed) = load::run(workers, || pace(end), end, &work).await?;
         operations += warmed.operations;
-        settled(operations, false).await?;
+        settled(before_operations + operations, false).await?;
     }
     let before = (target.usage()?, Process::own().usage()?);
     let end = load.end();
     let (_workers, mut tally) = load::run(workers, || pace(end), end, &work).await?;
     operations += tally.operations;
-    if let Some(at) = settled(operations, true).await? {
+    if let Some(at) = settled(before_operations + operations, true).await? {
         tally.ended = tally.ended.max(at);
     }
     let served = (target.usage()?, Process::own().usage()?);

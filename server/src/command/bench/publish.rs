@@ -323,7 +323,7 @@ mod tests {
 
     #[test]
     fn a_form_makes_packets_that_can_be_split_again() {
-        let readings = Readings::new("a1b2c", 10, 1);
+        let readings = Readings::new("a1b2c", 10, 1, 0);
         for qos in [0, 1] {
             let mut output = Vec::new();
             let mut form = Form::new(&readings, qos);

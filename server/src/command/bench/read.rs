@@ -1,4 +1,4 @@
-//! Reading items: GetItem and Query, of items that were written for it.
+//! Reading items: GetItem and Query, of items that were written for it; and counting in them.
 
 use std::rc::Rc;
 
@@ -20,6 +20,8 @@ use super::{
 enum Question {
     /// Any item that was written.
     Item,
+    /// To count in any item that was written.
+    Count,
     /// The newest of any device.
     Newest,
     /// So many in a row, of any device.
@@ -39,7 +41,20 @@ struct Reader {
 pub(super) async fn get(target: &Target, arguments: &ReadArguments, readings: &Readings) -> anyhow::Result<Measured> {
     prepare(target, arguments, readings).await?;
     let template = Template::get_item(readings, target.http()?, &arguments.load.table);
-    run(target, arguments, readings, &template, Question::Item).await
+    run(target, arguments, readings, &[(template, Question::Item)]).await
+}
+
+/// UpdateItem of any item, and GetItem on every other connection.
+pub(super) async fn update(
+    target: &Target,
+    arguments: &ReadArguments,
+    readings: &Readings,
+) -> anyhow::Result<Measured> {
+    prepare(target, arguments, readings).await?;
+    let (host, table) = (target.http()?, &arguments.load.table);
+    let update = (Template::update_item(readings, host, table), Question::Count);
+    let get = (Template::get_item(readings, host, table), Question::Item);
+    run(target, arguments, readings, &[update, get]).await
 }
 
 /// Query of any device.
@@ -59,11 +74,11 @@ pub(super) async fn query(
     }
     prepare(target, read, readings).await?;
     let (host, table) = (target.http()?, &read.load.table);
-    let (template, question) = match arguments.span {
+    let asked = match arguments.span {
         None => (Template::query_newest(readings, host, table, arguments.newest), Question::Newest),
         Some(span) => (Template::query_span(readings, host, table), Question::Span(span)),
     };
-    run(target, read, readings, &template, question).await
+    run(target, read, readings, &[asked]).await
 }
 
 /// Writes the items that are then read, whole batches of them, in order of their times.
@@ -84,22 +99,23 @@ async fn run(
     target: &Target,
     arguments: &ReadArguments,
     readings: &Readings,
-    template: &Template,
-    question: Question,
+    asked: &[(Template, Question)],
 ) -> anyhow::Result<Measured> {
     let load: &LoadArguments = &arguments.load;
     let mut readers = Vec::new();
-    for number in 0..load.connections {
+    let mut writes = false;
+    for (number, (template, question)) in (0..load.connections).zip(asked.iter().cycle()) {
+        writes |= matches!(question, Question::Count);
         readers.push(Reader {
             connection: Connection::open(target.http()?).await?,
             template: template.clone(),
-            question,
+            question: *question,
             devices: readings.devices(),
             items: arguments.items,
             random: mixed(load.seed ^ number << 32),
         });
     }
-    measure(target, load, readers, Reader::work, nobody_else, false).await
+    measure(target, load, readers, Reader::work, nobody_else, writes).await
 }
 
 impl Reader {
@@ -109,7 +125,7 @@ impl Reader {
             let Reader { connection, template, question, devices, items, random } = &mut self;
             *random = mixed(*random);
             let request: &[u8] = match question {
-                Question::Item => template.fill(|| *random % *items),
+                Question::Item | Question::Count => template.fill(|| *random % *items),
                 Question::Newest => template.fill(|| *random % *devices),
                 Question::Span(span) => {
                     let starts = *items / *devices - *span + 1;
@@ -120,6 +136,7 @@ impl Reader {
             phase.begins(turn);
             let answer = connection.exchange(request).await?;
             let found = match (answer.status, question) {
+                (200, Question::Count) => 1,
                 (200, Question::Item) => u64::from(answer.body.len() > EMPTY.len()),
                 (200, _) => count(answer.body).unwrap_or(0),
                 _ => 0,

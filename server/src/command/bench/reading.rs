@@ -14,6 +14,8 @@ use super::http;
 const FIRST_MS: u64 = 1_767_225_600_000;
 /// Each device reads so often.
 pub(super) const STEP_MS: u64 = 1000;
+/// What is late is late by an hour.
+const LATE_STEPS: u64 = 3600;
 /// Device numbers have so many digits.
 const DEVICE_DIGITS: usize = 7;
 /// And so there are at most so many.
@@ -30,12 +32,22 @@ pub(super) struct Readings {
     tag: String,
     devices: u64,
     seed: u64,
+    late: u64,
 }
 
 impl Readings {
-    /// Those of `devices` devices of the run `tag` (five characters); `seed` decides the values.
-    pub(super) fn new(tag: &str, devices: u64, seed: u64) -> Readings {
-        Readings { tag: tag.to_owned(), devices, seed }
+    /// Those of `devices` devices of the run `tag` (five characters); `seed` decides the values, and which `late` of a hundred
+    /// are late.
+    pub(super) fn new(tag: &str, devices: u64, seed: u64, late: u64) -> Readings {
+        Readings { tag: tag.to_owned(), devices, seed, late }
+    }
+
+    /// The time of the reading `number`, milliseconds since 1970. A late one is between two that are not.
+    fn time_ms(&self, number: u64) -> u64 {
+        let step = number / self.devices;
+        let time = FIRST_MS + step * STEP_MS;
+        let is_late = step >= LATE_STEPS && mixed(number) % 100 < self.late;
+        if is_late { time - LATE_STEPS * STEP_MS + STEP_MS / 2 } else { time }
     }
 
     /// A tag that no other run has, as far as time and process tell.
@@ -62,7 +74,9 @@ impl Readings {
     /// The number of the reading of device and time, if it is one of these.
     pub(super) fn number(&self, device: &str, time_ms: u64) -> Option<u64> {
         let device: u64 = device.strip_prefix(&self.prefix())?.parse().ok()?;
-        let step = time_ms.checked_sub(FIRST_MS)? / STEP_MS;
+        let since_ms = time_ms.checked_sub(FIRST_MS)?;
+        let is_late = since_ms % STEP_MS != 0;
+        let step = since_ms / STEP_MS + if is_late { LATE_STEPS } else { 0 };
         Some(step * self.devices + device)
     }
 
@@ -119,6 +133,19 @@ impl Template {
         body.key();
         body.text("}}");
         body.request(host, "GetItem")
+    }
+
+    /// One UpdateItem that counts in an item that is there.
+    pub(super) fn update_item(readings: &Readings, host: &str, table: &str) -> Template {
+        let mut body = Body::new(readings);
+        body.text(&format!("{{\"TableName\":\"{table}\",\"Key\":{{"));
+        body.key();
+        body.text(
+            "},\"UpdateExpression\":\"SET n = if_not_exists(n, :zero) + :one\",\
+             \"ConditionExpression\":\"attribute_exists(device_id)\",\
+             \"ExpressionAttributeValues\":{\":zero\":{\"N\":\"0\"},\":one\":{\"N\":\"1\"}}}",
+        );
+        body.request(host, "UpdateItem")
     }
 
     /// One Query for the newest `limit` readings of a device.
@@ -178,9 +205,10 @@ impl Template {
         for places in &self.readings {
             let number = number();
             let (device, step) = (number % self.shared.devices, number / self.shared.devices);
+            let time_ms = self.shared.time_ms(number);
             digits(&mut self.bytes[places.device..][..DEVICE_DIGITS], device);
             for time in &places.times {
-                digits(&mut self.bytes[*time..][..TIME_DIGITS], FIRST_MS + step * STEP_MS);
+                digits(&mut self.bytes[*time..][..TIME_DIGITS], time_ms);
             }
             if places.metrics.is_empty() {
                 continue;
@@ -324,7 +352,28 @@ mod tests {
     use super::*;
 
     fn readings() -> Readings {
-        Readings::new("a1b2c", 1000, 7)
+        Readings::new("a1b2c", 1000, 7, 0)
+    }
+
+    #[test]
+    fn some_are_an_hour_late_and_no_two_are_the_same() {
+        let readings = Readings::new("a1b2c", 2, 7, 20);
+        let mut times = BTreeSet::new();
+        let mut late = 0;
+        for number in 0..20_000 {
+            let (device, time_ms) = (number % 2, readings.time_ms(number));
+            assert!(times.insert((device, time_ms)));
+            assert_eq!(readings.number(&format!("bench/a1b2c/{device:07}"), time_ms), Some(number));
+            match FIRST_MS + number / 2 * STEP_MS - time_ms {
+                0 => {}
+                by => {
+                    assert_eq!(by, 3_600_000 - 500);
+                    late += 1;
+                }
+            }
+        }
+        // Of those after the first hour.
+        assert!((2300..2900).contains(&late), "{late}");
     }
 
     fn body(request: &[u8]) -> Value {
