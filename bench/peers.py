@@ -83,8 +83,8 @@ class Thalweg(Contender):
 
     @contextlib.contextmanager
     def running(self, directory, *arguments):
-        command = [self.binary, "serve", "--data-dir", directory / "data", "--http", "127.0.0.1:0", "--mqtt", "127.0.0.1:0"]
-        command += arguments
+        addresses = ["--http", "127.0.0.1:0", "--mqtt", "127.0.0.1:0"]
+        command = [self.binary, "serve", "--memory-limit", "1GiB", "--data-dir", directory / "data", *addresses, *arguments]
         with process_of(command, directory, stdout=subprocess.PIPE) as process:
             ready = process.stdout.readline().decode()
             if not ready.startswith("ready "):

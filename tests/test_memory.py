@@ -21,7 +21,7 @@ def test_what_is_configured_must_fit_the_limit(tmp_path):
 
 def test_a_load_of_many_devices_stays_within_the_limit(make_server):
     server = make_server(f"memory_limit = {LIMIT}\n", mqtt=False).start()
-    load = ["--devices", 100_000, "--count", 4000, "--connections", 16, "--warm-up", 0]
+    load = ["--devices", 100_000, "--count", 4000, "--connections", 16, "--warm-up", 0.01]
     told = json.loads(server.run("--json", "bench", "batch-write-item", *load, "--pid", server.process.pid).stdout)
     assert told["failures"] == 0 and told["operations"] == 100_000, told
     # It was more than memory has room for: most of it is in files by now.

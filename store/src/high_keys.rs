@@ -60,27 +60,21 @@ impl HighKeys {
 
     /// Records that no key of the partition is above `sort`, or, where a bound is known, raises it to `sort`.
     pub(crate) fn raise(&mut self, table: TableId, partition: &[u8], sort: &[u8]) {
-        let known_young = self.young.get(table, partition);
-        if known_young.is_some_and(|high| high >= sort) {
-            return;
-        }
-        if known_young.is_some() {
-            self.young.set(table, partition, sort);
-            return;
-        }
-        let known = self.old.get(table, partition).filter(|high| *high > sort);
-        if self.young.bytes() < self.generation_bytes_max {
-            let before = self.young.arena.memory_bytes();
-            self.young.set(table, partition, known.unwrap_or(sort));
-            if self.young.arena.memory_bytes() > before {
-                metrics::gauge!("thalweg_memory_high_keys_bytes").set(self.memory_bytes() as f64);
-            }
+        if self.young.get(table, partition).is_some_and(|high| high >= sort)
+            || self.young.overwrite(table, partition, sort)
+        {
             return;
         }
         // What is known of this partition must outlive the older generation.
-        let known = known.map(<[u8]>::to_vec);
-        self.old = std::mem::take(&mut self.young);
+        let known = self.get(table, partition).filter(|high| *high > sort).map(<[u8]>::to_vec);
+        if self.young.bytes() >= self.generation_bytes_max {
+            self.old = std::mem::take(&mut self.young);
+        }
+        let before = self.young.arena.memory_bytes();
         self.young.set(table, partition, known.as_deref().unwrap_or(sort));
+        if self.young.arena.memory_bytes() > before {
+            metrics::gauge!("thalweg_memory_high_keys_bytes").set(self.memory_bytes() as f64);
+        }
     }
 
     /// Forgets everything.
@@ -106,27 +100,24 @@ impl Generation {
         Some(parts_at(&self.arena, bounds.get(spot)).1)
     }
 
+    /// Replaces the bound of a partition that has one; false if there is no room for it.
+    fn overwrite(&mut self, table: TableId, partition: &[u8], sort: &[u8]) -> bool {
+        let Generation { tables, arena, .. } = self;
+        let Some(bounds) = tables.get(&table) else { return false };
+        let Ok(spot) = bounds.search(partition, partition_in(arena)) else { return false };
+        let place = bounds.get(spot);
+        let before = record_bytes(partition, parts_at(arena, place).1);
+        arena.replace(place, before, record_bytes(partition, sort), |out| write(out, partition, sort))
+    }
+
+    /// Adds the bound of a partition. One that it had stays in the arena until its generation goes.
     fn set(&mut self, table: TableId, partition: &[u8], sort: &[u8]) {
         let Generation { tables, arena, index_bytes } = self;
         let bounds = tables.entry(table).or_default();
-        let bytes = record_bytes(partition, sort);
-        let write = |mut out: &mut [u8]| {
-            arena::put_text(partition, &mut out);
-            arena::put_text(sort, &mut out);
-        };
+        let place = arena.push(record_bytes(partition, sort), |out| write(out, partition, sort));
         match bounds.search(partition, partition_in(arena)) {
-            Ok(spot) => {
-                let place = bounds.get(spot);
-                let before = record_bytes(partition, parts_at(arena, place).1);
-                // One that has no room any more stays until its generation goes.
-                if !arena.replace(place, before, bytes, write) {
-                    bounds.set(spot, arena.push(bytes, write));
-                }
-            }
-            Err(spot) => {
-                let place = arena.push(bytes, write);
-                *index_bytes += bounds.insert(spot, partition, place, partition_in(arena));
-            }
+            Ok(spot) => bounds.set(spot, place),
+            Err(spot) => *index_bytes += bounds.insert(spot, partition, place, partition_in(arena)),
         }
     }
 
@@ -143,6 +134,11 @@ fn parts_at(arena: &Arena, place: Place) -> (&[u8], &[u8]) {
 
 fn partition_in<'a>(arena: &'a Arena) -> impl Fn(Place) -> &'a [u8] {
     move |place| parts_at(arena, place).0
+}
+
+fn write(mut out: &mut [u8], partition: &[u8], sort: &[u8]) {
+    arena::put_text(partition, &mut out);
+    arena::put_text(sort, &mut out);
 }
 
 fn record_bytes(partition: &[u8], sort: &[u8]) -> usize {
@@ -198,6 +194,20 @@ mod tests {
             let key = key_of(device, 1);
             high.raise(TableId(1000), &key.partition, &key.sort);
             assert!(high.memory_bytes() <= bytes_max + (1 << 20) && high.knows(TableId(1000), &key.partition));
+        }
+    }
+
+    #[test]
+    fn sort_keys_that_grow_and_shrink_do_not_pass_the_bound() {
+        let bytes_max = 1 << 20;
+        let mut high = HighKeys::new(bytes_max);
+        for round in 0u32..100_000 {
+            let mut sort = round.to_be_bytes().to_vec();
+            sort.resize(if round % 2 == 0 { 8 } else { 60 }, 7);
+            high.raise(TableId(1000), &[1, 2], &sort);
+            assert!(high.memory_bytes() <= bytes_max + (1 << 20), "{} bytes after {round}", high.memory_bytes());
+            let key = |sort: &[u8]| Key { partition: vec![1, 2].into(), sort: Bytes::copy_from_slice(sort) };
+            assert!(!high.is_above(TableId(1000), &key(&sort)) && high.is_above(TableId(1000), &key(&[0xff])));
         }
     }
 }
