@@ -7,7 +7,7 @@ from harness import ROOT
 
 CRATES = sorted(path.parent.name for path in ROOT.glob("*/Cargo.toml"))
 NAME = re.compile(r'"(thalweg_\w+)"')
-TABLE = re.compile(r"pub const METRICS\b.*?=\s*&?\[(.*?)\];", re.DOTALL)
+TABLE = re.compile(r"pub(?:\(crate\))? const METRICS\b.*?=\s*&?\[(.*?)\];", re.DOTALL)
 EMITTED = re.compile(r'(?:counter|gauge|histogram)!\(\s*"(thalweg_\w+)"')
 CONSTANT = re.compile(r'const (\w+): &str = "(thalweg_\w+)";')
 

@@ -261,12 +261,10 @@ pub(crate) async fn tell(store: Store, division: Division, mut stop: watch::Rece
         metrics::gauge!("thalweg_memory_sealed_bytes").set(sealed as f64);
         metrics::gauge!("thalweg_memory_cache_bytes").set(store.cache().memory_bytes() as f64);
         metrics::gauge!("thalweg_memory_files_bytes").set(view.files.memory_bytes() as f64);
-        for (name, field) in
-            [("thalweg_memory_resident_bytes", "VmRSS:"), ("thalweg_memory_resident_peak_bytes", "VmHWM:")]
-        {
-            if let Some(kib) = kib_of("/proc/self/status", field) {
-                metrics::gauge!(name).set((kib << 10) as f64);
-            }
+        let of_process = |name| kib_of("/proc/self/status", name).map(|kib| (kib << 10) as f64);
+        if let (Some(resident), Some(peak)) = (of_process("VmRSS:"), of_process("VmHWM:")) {
+            metrics::gauge!("thalweg_memory_resident_bytes").set(resident);
+            metrics::gauge!("thalweg_memory_resident_peak_bytes").set(peak);
         }
     }
 }
