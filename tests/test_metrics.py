@@ -12,7 +12,7 @@ from harness import PATIENCE_S, ROOT, binary, thalweg, wait_for
 
 CRATES = sorted(path.parent.name for path in ROOT.glob("*/Cargo.toml"))
 NAME = re.compile(r'Metric::\w+\(\s*"((?:thalweg|process)_\w+)"')
-TABLE = re.compile(r"pub const METRICS\b.*?=\s*&?\[(.*?)\n\];", re.DOTALL)
+TABLE = re.compile(r"pub(?:\(crate\))? const METRICS\b.*?=\s*&?\[(.*?)\];", re.DOTALL)
 EMITTED = re.compile(r'(?:counter|gauge|histogram)!\(\s*"(thalweg_\w+)"')
 CONSTANT = re.compile(r'const (\w+): &str = "((?:thalweg|process)_\w+)";')
 SAMPLE = re.compile(r"(\w+)(?:\{(.*)\})? \S+")
