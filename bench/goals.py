@@ -88,7 +88,7 @@ def series(figures):
 
 
 def memory(figures):
-    most = figures.of("memory", "thalweg", "server", "resident_bytes_max")
+    most = figures.of("memory", "thalweg-1gib", "server", "resident_bytes_max")
     yield at_most(9, "most memory resident with 10 M readings of 1 M devices", most and most / 2**20, 1024, " MiB")
 
 

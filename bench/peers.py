@@ -84,13 +84,24 @@ class Thalweg(Contender):
     @contextlib.contextmanager
     def running(self, directory, *arguments):
         addresses = ["--http", "127.0.0.1:0", "--mqtt", "127.0.0.1:0"]
-        command = [self.binary, "serve", "--memory-limit", "1GiB", "--data-dir", directory / "data", *addresses, *arguments]
+        command = [self.binary, "serve", "--data-dir", directory / "data", *addresses, *arguments]
         with process_of(command, directory, stdout=subprocess.PIPE) as process:
             ready = process.stdout.readline().decode()
             if not ready.startswith("ready "):
                 raise Broken(f"has not become ready: {said(directory)}")
             facts = dict(part.split("=", 1) for part in ready.split()[1:])
             yield Running(pid=process.pid, http=facts["http"], mqtt=facts["mqtt"], directory=directory)
+
+
+class LimitedThalweg(Thalweg):
+    """With a bound on its memory."""
+
+    name = "thalweg-1gib"
+
+    @contextlib.contextmanager
+    def running(self, directory):
+        with super().running(directory, "--memory-limit", "1GiB") as server:
+            yield server
 
 
 class SmallThalweg(Thalweg):
@@ -196,7 +207,7 @@ def all_of(binary, tools, memory_bytes):
 
     everyone = [
         Disk(), Thalweg(binary), Dynoxide(tools, on_disk=True), Dynoxide(tools, on_disk=False), Dynalite(tools), Mosquitto(),
-        PostgreSQL(), InfluxDB(tools), SmallThalweg(binary, memory_bytes),
+        PostgreSQL(), InfluxDB(tools), LimitedThalweg(binary), SmallThalweg(binary, memory_bytes),
     ]  # fmt: skip
     return {contender.name: contender for contender in everyone}
 

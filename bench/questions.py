@@ -147,7 +147,7 @@ ALL = [
         ["followers", "--followers", 10, "--rate", 2000, "--connections", 32],
     ),
     Question(
-        "memory", "10 M readings of 1 M devices", ["thalweg"],
+        "memory", "10 M readings of 1 M devices", ["thalweg-1gib"],
         ["batch-write-item", "--devices", 1_000_000, "--count", 400_000, "--connections", 32], long=True,
     ),
     Question("intime", "MQTT QoS 1 in order, two hours of the same devices being cold", ["thalweg"], HOURS),

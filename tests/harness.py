@@ -117,6 +117,9 @@ class Server:
         self.data = self.directory / "data"
         self.config = self.directory / "thalweg.toml"
         self.log = self.directory / "server.log"
+        if not prefix and "[disk]" not in config:
+            # A server under test keeps its log however little room others have left on this machine's disk.
+            config += "\n[disk]\nlow_percent = 0\n"
         self.config.write_text(config)
         self.environment = environment or {}
         self.http_port = 0

@@ -49,7 +49,12 @@ where
         Encoding::Gzip => inflate(&bytes, bytes_max)?,
     };
     service.bodies.resize(&mut share, bytes.len());
-    let parsed = service.parsed.take(parsed_bytes(&bytes)).await?;
+    let parsed_bytes = parsed_bytes(&bytes);
+    let bytes_max = service.parsed.bytes_max();
+    if parsed_bytes > bytes_max {
+        return Err(Error::RequestTooLarge { bytes: parsed_bytes, bytes_max });
+    }
+    let parsed = service.parsed.take(parsed_bytes).await?;
     Ok(WholeBody { bytes, _shares: (share, parsed) })
 }
 

@@ -44,6 +44,11 @@ impl Budget {
         Budget { kib: Arc::new(Semaphore::new(kib_max as usize)), kib_max, patience, of }
     }
 
+    /// All of it.
+    pub(crate) fn bytes_max(&self) -> usize {
+        (self.kib_max as usize) << 10
+    }
+
     /// Waits for room for `bytes`; more than there is at all is taken as all.
     pub(crate) async fn take(&self, bytes: usize) -> Result<Share, Error> {
         let kib = Arc::clone(&self.kib);

@@ -50,6 +50,16 @@ pub enum Error {
         /// The bound, before and after inflation.
         bytes_max: usize,
     },
+    /// Parsed, the request would take more memory than all requests together may.
+    #[error(
+        "the request would take about {bytes} bytes of memory, over the {bytes_max} that requests may: send it in parts"
+    )]
+    RequestTooLarge {
+        /// What it would take, roughly.
+        bytes: usize,
+        /// The bound.
+        bytes_max: usize,
+    },
     /// A body that is not encoded as it says, or in a way that we do not know.
     #[error("{0}")]
     BodyEncoding(String),
@@ -113,7 +123,9 @@ impl Error {
             Error::Trimmed(_) => (MODEL, "TrimmedDataAccessException", 400),
             Error::ExpiredIterator(_) => (MODEL, "ExpiredIteratorException", 400),
             Error::AccessDenied(_) => (SERVICE, "AccessDeniedException", 403),
-            Error::BodyTooLarge { .. } => (SERVICE, "RequestEntityTooLargeException", 413),
+            Error::BodyTooLarge { .. } | Error::RequestTooLarge { .. } => {
+                (SERVICE, "RequestEntityTooLargeException", 413)
+            }
             Error::BodyEncoding(_) => (SERVICE, "UnsupportedMediaTypeException", 415),
             Error::BodyIncomplete(_) => (SERVICE, "RequestTimeoutException", 408),
             Error::Internal(_) => (MODEL, "InternalServerError", 500),

@@ -24,6 +24,8 @@ const BACK_OFF: Duration = Duration::from_secs(10);
 const TRIM_INTERVAL: Duration = Duration::from_secs(60);
 /// And while room on the disk is low.
 const TRIM_INTERVAL_LOW: Duration = Duration::from_secs(1);
+/// How often, microseconds, what was written is sealed while room on the disk is low.
+const SEAL_INTERVAL_LOW_US: u64 = 30_000_000;
 
 /// Makes cold data. Cloning shares it. Jobs run one at a time, except that a flush cuts in on a merge.
 #[derive(Clone)]
@@ -34,8 +36,8 @@ pub struct Compactor {
     /// When the log was last trimmed, microseconds since 1970.
     trimmed_at_us: Arc<AtomicU64>,
     stopping: Arc<AtomicBool>,
-    /// Was room low when it was last looked at?
-    low: Arc<AtomicBool>,
+    /// How little room there was when that last had everything sealed, and when that was, microseconds since 1970.
+    sealed_for_room: Arc<Mutex<Option<(Room, u64)>>>,
     /// Tables whose merge, or indexes whose filling, did not fit on the disk: again only when all that it reads would.
     cramped: Arc<Mutex<BTreeSet<TableId>>>,
 }
@@ -59,8 +61,8 @@ impl Compactor {
     pub fn open(store: Store, config: Config) -> Result<Compactor, Error> {
         collect::recover(&store)?;
         let site = Site::new(store, config);
-        let (working, trimmed_at_us, stopping, low, cramped) = Default::default();
-        Ok(Compactor { site, working, trimmed_at_us, stopping, low, cramped })
+        let (working, trimmed_at_us, stopping, sealed_for_room, cramped) = Default::default();
+        Ok(Compactor { site, working, trimmed_at_us, stopping, sealed_for_room, cramped })
     }
 
     /// Sets the gauges of what waits for the compactor.
@@ -141,12 +143,22 @@ impl Compactor {
         }
     }
 
-    /// Seals if an index waits for it, or once when room becomes low: only what is flushed can leave the log.
+    /// Seals if an index waits for it, or if room becomes low, becomes less, or stays low for a while: only what is flushed can
+    /// leave the log.
     async fn seal_if_waited_for(&self) -> Result<bool, store::Error> {
         let store = &self.site.store;
-        let is_low = store.room().0 > Room::Fine;
-        if is_low != self.low.swap(is_low, Ordering::Relaxed) && is_low {
-            return store.seal().await;
+        let (room, now_us) = (store.room().0, self.site.now_us());
+        let before = *self.sealed_for_room.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = |(at, at_us): (Room, u64)| room > at || now_us.saturating_sub(at_us) >= SEAL_INTERVAL_LOW_US;
+        if room > Room::Fine && before.is_none_or(is_due) {
+            let sealed = store.seal().await?;
+            if sealed {
+                *self.sealed_for_room.lock().unwrap_or_else(PoisonError::into_inner) = Some((room, now_us));
+            }
+            return Ok(sealed);
+        }
+        if room == Room::Fine && before.is_some() {
+            *self.sealed_for_room.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
         if plan::waits_for_seal(&store.manifest(), &store.catalog()) { store.seal().await } else { Ok(true) }
     }
@@ -209,7 +221,8 @@ impl Compactor {
     /// Frames grow old although nothing is written.
     fn is_trim_due(&self) -> bool {
         let since_us = self.site.now_us().saturating_sub(self.trimmed_at_us.load(Ordering::Relaxed));
-        let interval = if self.low.load(Ordering::Relaxed) { TRIM_INTERVAL_LOW } else { TRIM_INTERVAL };
+        let is_low = self.site.store.room().0 > Room::Fine;
+        let interval = if is_low { TRIM_INTERVAL_LOW } else { TRIM_INTERVAL };
         u128::from(since_us) >= interval.as_micros()
     }
 

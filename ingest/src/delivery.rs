@@ -303,6 +303,10 @@ impl Delivery<'_> {
             }
             let purposes = std::mem::take(&mut self.purposes);
             self.row_places.clear();
+            if turn.is_some() {
+                // It may have filled since the batch was let in.
+                self.parts.store.wait_for_room().await;
+            }
             let mut write = pin!(self.parts.store.write(std::mem::take(&mut self.writes)));
             // Once asked, the store keeps the order of its callers.
             let asked = futures::poll!(write.as_mut());

@@ -156,8 +156,6 @@ impl Ingest {
     /// counts it, all durably; readings of one device keep their order. `Err` means that nothing of it may be
     /// acknowledged; sending the whole batch again is safe. What has begun goes on if the call is dropped.
     pub async fn receive(&self, batch: Vec<Received>) -> Result<(), Error> {
-        // A full disk takes nothing: whoever sends waits, instead of being sent away to come again.
-        self.parts.store.wait_for_room().await;
         let mut retained = false;
         let mut tasks = Vec::with_capacity(batch.len());
         for received in batch {
@@ -168,7 +166,9 @@ impl Ingest {
             retained |= is_retained(&received);
             tasks.push(Task::new(Message { received, row: None }));
         }
+        // A full disk takes nothing: whoever sends waits, in its turn, instead of being sent away to come again.
         let turn = self.turn().await;
+        self.parts.store.wait_for_room().await;
         let parts = self.parts.clone();
         let delivery = tokio::spawn(async move {
             let _turn = if retained { Some(parts.retained_turn.lock().await) } else { None };

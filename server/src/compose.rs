@@ -95,6 +95,7 @@ impl Running {
         }
         let started_at_us = OsClock.now_us();
         tracing::info!(division = %config.memory, "memory_limit");
+        config.memory.choose_pages();
         // The directory is held before anything of it is touched: the cache lies in it.
         let disk = open_disk(&config).await?;
         let data_dir = disk.root().to_owned();

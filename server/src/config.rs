@@ -259,7 +259,8 @@ impl Config {
                 shards: file.store.shards,
                 memtable_bytes_max: memory.memtable_set,
                 high_keys_bytes_max: memory.high_keys,
-                recent_bytes_max: memory.recent_frames,
+                // A frame may have memory of twice its length.
+                recent_bytes_max: memory.recent_frames / 2,
                 admission_bytes_max: memory.admission,
                 frame_bytes_max: memory.frame_bytes_max(),
                 segment_bytes: file.store.segment_bytes,

@@ -108,6 +108,9 @@ pub(crate) struct Division {
     pub(crate) rest: u64,
 }
 
+/// From this limit on huge pages are used, if the system has them: they save processor time.
+const HUGE_PAGES_LIMIT_MIN: u64 = 2 << 30;
+
 /// Shares are in so many parts of the limit.
 const PARTS: u64 = 64;
 /// What all that is divided may come to.
@@ -184,6 +187,16 @@ impl Division {
         let Division { memtables, cache, rows, high_keys, recent_frames, admission, compactor, requests, .. } = *self;
         let parts = [memtables, cache, rows, high_keys, recent_frames, admission, compactor, requests];
         parts.into_iter().fold(0, |sum: u64, part| sum.saturating_add(part as u64))
+    }
+
+    /// Asks the system for no huge pages where memory is short: one small thing that is in use holds 2 MiB of one. To be called
+    /// before much is allocated.
+    pub(crate) fn choose_pages(&self) {
+        if self.memory_limit < HUGE_PAGES_LIMIT_MIN
+            && let Err(error) = rustix::thread::disable_transparent_huge_pages(true)
+        {
+            tracing::warn!(%error, "huge pages could not be turned off: more memory may be taken than is in use");
+        }
     }
 
     /// Events of one frame at most, in encoded bytes: they are in memory a few times over.

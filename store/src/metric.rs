@@ -79,6 +79,7 @@ impl Metric {
         match self.kind {
             Kind::Counter if self.labels.is_empty() => metrics::counter!(self.name).increment(0),
             Kind::Gauge if self.labels.is_empty() => metrics::gauge!(self.name).increment(0.0),
+            Kind::Histogram if self.labels.is_empty() => drop(metrics::histogram!(self.name)),
             _ => {}
         }
     }

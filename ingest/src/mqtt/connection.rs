@@ -27,11 +27,14 @@ use super::{
     listener::Shared,
     session::{Flow, Session},
 };
-use crate::pipeline::Pipeline;
+use crate::{Error, pipeline::Pipeline};
 
 /// A read asks for this much at first, and for twice as much whenever it got all that it asked for.
 const READ_BYTES_MIN: usize = 4 << 10;
 const READ_BYTES_MAX: usize = 64 << 10;
+/// How long a connection that has ended waits for what it took to be stored; a full disk may keep that waiting for ever. What is
+/// not acknowledged is sent again.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
 /// The last answers of a connection must be taken within this time.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a client that we disconnect may go on sending before the socket is closed under it. Closing at once would
@@ -46,6 +49,12 @@ enum End {
     Closed,
     /// We close.
     Fault(Fault),
+}
+
+/// Waits for what a connection took to be stored, but not for ever.
+async fn drain(pipeline: &mut Pipeline, durable: impl FnMut(usize)) -> Result<(), Error> {
+    let given_up = |_| Err(Error::CutShort { cause: format!("not stored within {} s", DRAIN_TIMEOUT.as_secs()) });
+    timeout(DRAIN_TIMEOUT, pipeline.drain(durable)).await.unwrap_or_else(given_up)
 }
 
 /// Serves the client at the other end of `stream` until it or we are done.
@@ -165,7 +174,7 @@ impl Connection {
         let acknowledge = |readings| {
             shared.traffic.acknowledgements.increment(session.durable(readings, now_us) as u64);
         };
-        let mut stored = pipeline.drain(acknowledge).await;
+        let mut stored = drain(&mut pipeline, acknowledge).await;
         let client = session.client_id().cloned().unwrap_or_default();
         if let End::Fault(fault) = &end {
             session.end(fault);
@@ -180,7 +189,7 @@ impl Connection {
         shared.clients.leave(&client, number);
         if let Some(will) = session.take_will() {
             pipeline.pending.push(will);
-            stored = pipeline.drain(|_| {}).await;
+            stored = drain(&mut pipeline, |_| {}).await;
         }
         if let Err(error) = stored {
             tracing::error!(?client, peer = %peer, %error, "readings were not stored and are not acknowledged");

@@ -33,7 +33,7 @@ use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, Digest};
 use item::{CodecError, Event, SequenceNumber};
 
-use super::body::Body;
+use super::body::{Body, Digested};
 use crate::env::{BLOCK_BYTES, DirectoryId};
 
 /// Greatest count of shards that a header has room for.
@@ -161,14 +161,14 @@ impl Codec {
         Codec { seed }
     }
 
-    /// Puts the header in front of the events and padding that lie in `frame` already; `body_bytes` is the length of the events.
-    /// Answers the header's checksum.
-    pub(crate) fn encode(&self, header: &Header, body_bytes: usize, frame: &mut [u8]) -> u32 {
+    /// Puts the header in front of the events and padding that lie in `frame` already; `body_bytes` is the length of the events,
+    /// `digested` the checksum of their first. Answers the header's checksum.
+    pub(crate) fn encode(&self, header: &Header, body_bytes: usize, digested: Digested, frame: &mut [u8]) -> u32 {
         let shards = header.first_sequences.len();
         assert!(shards <= SHARDS_MAX, "a header has room for {SHARDS_MAX} shards");
         assert!(body_bytes <= BODY_BYTES_MAX, "an append refuses longer bodies");
         let body_at = header_bytes(shards);
-        let body_checksum = self.checksum([&frame[body_at..]]);
+        let body_checksum = self.body_checksum(&frame[body_at..], digested);
         let (head, _) = frame.split_at_mut(body_at);
         let mut fields = Writer(head);
         fields.put(&MAGIC);
@@ -275,6 +275,17 @@ impl Codec {
             at += length;
         }
         Ok(frames)
+    }
+
+    /// CRC-32C of the directory id and `body`, events and padding, of whose first events it is known.
+    pub(crate) fn body_checksum(&self, body: &[u8], digested: Digested) -> u32 {
+        if digested.bytes == 0 {
+            return self.checksum([body]);
+        }
+        let mut digest = digested.digest;
+        digest.update(&body[digested.bytes..]);
+        let (first, rest) = (self.seed.finalize(), digest.finalize());
+        crc_fast::checksum_combine(CrcAlgorithm::Crc32Iscsi, first, rest, body.len() as u64) as u32
     }
 
     /// CRC-32C of the directory id and `parts`.

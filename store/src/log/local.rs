@@ -194,8 +194,9 @@ impl LocalLog {
             append_id: writer.appends,
             first_sequences,
         };
+        let digested = body.digested();
         let (checksum, written) = body.as_frame(header_bytes, |frame| {
-            let checksum = self.codec.encode(&header, body_bytes, frame);
+            let checksum = self.codec.encode(&header, body_bytes, digested, frame);
             (checksum, writer.segment.write(writer.offset, frame))
         });
         written.map_err(|error| writer.poison(error))?;

@@ -27,6 +27,7 @@ const SHARING_BYTES_MAX: usize = CHUNK_BYTES_MAX / 4;
 impl Place {
     fn new(chunk: usize, offset: usize) -> Place {
         assert!(chunk < CHUNKS_MAX, "an arena is sealed at a few gigabytes, and a chunk is 64 KiB at least");
+        assert!(offset < CHUNK_BYTES_MAX, "records begin within what a place can tell");
         Place((chunk << UNIT_BITS) as u32 | (offset / UNIT_BYTES) as u32)
     }
 
@@ -116,7 +117,7 @@ impl Arena {
 
     /// A chunk with room for so many bytes.
     fn chunk_for(&mut self, bytes: usize) -> usize {
-        let has_room = |chunk: &Vec<u8>| chunk.capacity().min(CHUNK_BYTES_MAX) - chunk.len() >= bytes;
+        let has_room = |chunk: &Vec<u8>| chunk.capacity().min(CHUNK_BYTES_MAX).saturating_sub(chunk.len()) >= bytes;
         if bytes > SHARING_BYTES_MAX {
             return self.add_chunk(bytes);
         }

@@ -63,7 +63,7 @@ fn at_size(directory: &Path, bytes: usize, arguments: &DiskArguments) -> anyhow:
     if arguments.log {
         kinds.push((
             "thalweg_log",
-            Box::new(OwnLog::open(&directory.join("log"), bytes, FILE_BYTES)?),
+            Box::new(OwnLog::open(&directory.join("log"), bytes, 4 * FILE_BYTES)?),
             Histogram::default(),
         ));
     }

@@ -115,14 +115,17 @@ fn write_drafts(mut event: Event, events: usize, drafts: &mpsc::SyncSender<Draft
     }
 }
 
-/// One put of [`EVENT_BYTES`], with a number of eight digits.
+/// The first event's number: as many bytes long as those of all that follow.
+const FIRST_SEQUENCE: SequenceNumber = SequenceNumber(10_000_000);
+
+/// One put of [`EVENT_BYTES`].
 fn event() -> anyhow::Result<Event> {
     let table: Table = system::retained();
     let item = Item::from([("topic", Value::from("bench/a1b2c/0000000"))]);
     let key = Key::of_item(&table, &item).context("the event's key")?;
     let with = |image: usize| Event {
         shard: ShardId(0),
-        sequence: SequenceNumber(1),
+        sequence: FIRST_SEQUENCE,
         actor: Actor::User,
         table: table.id,
         schema_version: 1,

@@ -10,6 +10,7 @@ use crate::{
     env::{DirectoryId, OsDisk},
     log::{
         Draft,
+        body::Digested,
         conformance::Author,
         frame::{Header, frame_bytes, header_bytes},
     },
@@ -41,7 +42,7 @@ fn segment(disk: &dyn Disk, id: u64, drafts: &[Draft]) -> (Segment, Index) {
         let body_bytes = draft.body.len();
         let bytes = frame_bytes(draft.first_sequences.len(), body_bytes);
         draft.body.clone().as_frame(header_bytes(draft.first_sequences.len()), |frame| {
-            checksum = codec.encode(&header, body_bytes, frame);
+            checksum = codec.encode(&header, body_bytes, Digested::default(), frame);
             segment.write(index.end(), frame).unwrap();
         });
         index.push_row(draft.committed_at_us, draft.first_sequences.clone(), bytes);

@@ -33,7 +33,7 @@ fn encode(codec: Codec, header: &Header, body: &[u8]) -> (u32, Vec<u8>) {
     let mut bytes = vec![9; header_bytes(header.first_sequences.len())];
     bytes.extend_from_slice(body);
     bytes.resize(frame_bytes(header.first_sequences.len(), body.len()) as usize, 0);
-    (codec.encode(header, body.len(), &mut bytes), bytes)
+    (codec.encode(header, body.len(), Digested::default(), &mut bytes), bytes)
 }
 
 fn decode(codec: Codec, bytes: &[u8], segment: u64, offset: u64) -> Result<(Header, u32, Frame), BadFrame> {
