@@ -98,16 +98,20 @@ async fn parsed_requests_are_bounded() {
     let disk = Arc::new(sim_disk());
     // Nothing is flushed, so that writes soon wait.
     let settings = store::Config { memtable_bytes_max: 4 << 10, sealed_max: 1, ..store::Config::default() };
-    let config = Config { parsed_bytes_max: 64 << 10, memory_timeout: Duration::from_millis(200), ..Config::default() };
+    let config = Config { parsed_bytes_max: 128 << 10, memory_timeout: Duration::from_millis(200), ..Config::default() };
     let served = serve_app(app_on(disk, settings, config));
     fill(&served, 0).await;
-    let attributes: serde_json::Map<String, Value> =
-        (0..300).map(|number| (format!("a{number}"), json!({"N": "1"}))).collect();
-    let put = |name: String| {
-        let mut item = attributes.clone();
+    let put_of = |attributes: usize, name: String| {
+        let numbers = (0..attributes).map(|number| (format!("a{number}"), json!({"N": "1"})));
+        let mut item: serde_json::Map<String, Value> = numbers.collect();
         item.insert("pk".into(), json!({"S": name}));
         operation_request("PutItem", json!({"TableName": "Rivers", "Item": item}).to_string())
     };
+    let put = |name| put_of(300, name);
+    // What would never fit is told so at once.
+    let larger = Answer::of(served.service.handle(put_of(600, "larger".into())).await).await;
+    assert_eq!(larger.status.as_u16(), 413, "{:?}", larger.body);
+    assert!(String::from_utf8_lossy(&larger.body).contains("over the 131072 that requests may"));
     let mut waiting = Vec::new();
     let mut number = 0;
     let refused = loop {
