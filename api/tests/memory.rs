@@ -98,7 +98,8 @@ async fn parsed_requests_are_bounded() {
     let disk = Arc::new(sim_disk());
     // Nothing is flushed, so that writes soon wait.
     let settings = store::Config { memtable_bytes_max: 4 << 10, sealed_max: 1, ..store::Config::default() };
-    let config = Config { parsed_bytes_max: 128 << 10, memory_timeout: Duration::from_millis(200), ..Config::default() };
+    let config =
+        Config { parsed_bytes_max: 128 << 10, memory_timeout: Duration::from_millis(200), ..Config::default() };
     let served = serve_app(app_on(disk, settings, config));
     fill(&served, 0).await;
     let put_of = |attributes: usize, name: String| {
