@@ -6,11 +6,12 @@
 
 mod meter;
 mod parked;
+mod tables;
 mod transact;
 
 use std::sync::Arc;
 
-use item::{Actor, Change, Event, Image, IndexStatus, Item, Key, Old, SequenceNumber, ShardId, Table, TableId};
+use item::{Actor, Change, Event, Image, Item, Key, Old, SequenceNumber, ShardId, Table, TableId};
 
 pub use self::meter::METRICS;
 use self::meter::Meter;
@@ -24,7 +25,7 @@ use crate::{
     request::{Prepared, Request, Unplanned, check, updated},
     transaction::Transacted,
     view::{View, shard_of_key},
-    write::{Rejection, TableRejection, TableWrite, Written},
+    write::{Rejection, Written},
 };
 
 /// An answer, and the draft that must be durable before it may leave (0: none).
@@ -206,119 +207,6 @@ impl Planner {
         self.ordinal += 1;
         self.meter.refused.increment(1);
         self.meter.parked_keys.set(0.0);
-    }
-
-    /// Plans a change of the catalogue: one event in every shard.
-    pub(crate) fn table(&mut self, change: TableWrite, now_us: u64) -> Planning<Result<Arc<Table>, TableRejection>> {
-        match self.change_table(change, now_us) {
-            Ok((table, change)) => {
-                if let Some(change) = change {
-                    for shard in 0..self.next_sequences.len() {
-                        let shard = ShardId(u16::try_from(shard).expect("shards are at most 64"));
-                        self.push(shard, Actor::User, &table, change.clone());
-                    }
-                }
-                Planning { answer: Ok(table), after: self.newest_planned() }
-            }
-            // A refusal may rest on a table that is planned and not yet durable.
-            Err(rejection) => Planning { answer: Err(rejection), after: self.newest_planned() },
-        }
-    }
-
-    fn change_table(
-        &mut self,
-        change: TableWrite,
-        now_us: u64,
-    ) -> Result<(Arc<Table>, Option<Change>), TableRejection> {
-        match change {
-            TableWrite::Create(mut table) => {
-                if let Some(existing) = self.catalog.by_name(&table.name) {
-                    return Err(TableRejection::Exists(existing.clone()));
-                }
-                table.id = self.new_number();
-                table.version = 1;
-                table.created_at_us = now_us;
-                table.indexes.iter_mut().for_each(|index| index.id = self.new_number());
-                table.check()?;
-                if let Some(stream) = &mut table.stream {
-                    stream.enabled_at_us = now_us;
-                }
-                let table = Arc::new(table);
-                self.catalog.put(table.clone());
-                Ok((table.clone(), Some(Change::PutTable(table))))
-            }
-            TableWrite::Delete(name) => {
-                let table = self.user_table(&name)?;
-                if table.deletion_protection {
-                    return Err(TableRejection::Protected);
-                }
-                self.catalog.remove(table.id);
-                Ok((table, Some(Change::DeleteTable)))
-            }
-            TableWrite::SetStream(name, stream) => self.alter(&name, |table| {
-                table.stream = stream.map(|mut stream| {
-                    stream.enabled_at_us = now_us;
-                    stream
-                });
-            }),
-            TableWrite::SetDeletionProtection(name, protected) => {
-                self.alter(&name, |table| table.deletion_protection = protected)
-            }
-            TableWrite::AddIndex(name, mut index) => {
-                if self.user_table(&name)?.index(&index.name).is_some() {
-                    return Err(TableRejection::IndexExists);
-                }
-                index.id = self.new_number();
-                index.status = IndexStatus::Filling;
-                self.alter(&name, |table| {
-                    let at = table.indexes.partition_point(|other| other.name < index.name);
-                    table.indexes.insert(at, index);
-                })
-            }
-            TableWrite::DropIndex(name, index) => {
-                if self.user_table(&name)?.index(&index).is_none() {
-                    return Err(TableRejection::IndexNotFound);
-                }
-                self.alter(&name, |table| table.indexes.retain(|other| other.name != index))
-            }
-            TableWrite::ActivateIndex(id) => {
-                let (table, _) = self.catalog.index(id).ok_or(TableRejection::IndexNotFound)?;
-                let name = table.name.clone();
-                self.alter(&name, |table| {
-                    let filled = table.indexes.iter_mut().filter(|index| index.id == id);
-                    filled.for_each(|index| index.status = IndexStatus::Active);
-                })
-            }
-        }
-    }
-
-    /// A number for a table or for an index's entries.
-    fn new_number(&mut self) -> TableId {
-        self.next_table += 1;
-        TableId(self.next_table - 1)
-    }
-
-    fn alter(
-        &mut self,
-        name: &str,
-        alter: impl FnOnce(&mut Table),
-    ) -> Result<(Arc<Table>, Option<Change>), TableRejection> {
-        let old = self.user_table(name)?;
-        let mut table = Table::clone(&old);
-        alter(&mut table);
-        if table == *old {
-            return Ok((old, None));
-        }
-        // What was checked against an older schema may not fit this one, and what is no table could not be replayed.
-        table.check()?;
-        table.version += 1;
-        let table = Arc::new(table);
-        self.catalog.put(table.clone());
-        Ok((table.clone(), Some(Change::PutTable(table))))
-    }
-
-    fn user_table(&self, name: &str) -> Result<Arc<Table>, TableRejection> {
-        self.catalog.by_name(name).filter(|table| !table.id.is_system()).cloned().ok_or(TableRejection::NotFound)
     }
 
     /// The newest draft that holds, or will hold, anything planned.
