@@ -26,8 +26,8 @@ pub enum Task {
 }
 
 /// The most urgent task that is due, if any: writers may wait for a flush, readers for a merge, nobody for a collection.
-/// `sealed` counts sealed sets that wait. `fits` says whether there is room on the
-/// disk for so many bytes more of a table: a merge takes at worst all that it reads. Tables that are not in `catalog`, the applied one, are not merged any more.
+/// `sealed` counts sealed sets that wait. `fits` says whether there is room on the disk for so many bytes more of a table: a
+/// merge takes at worst all that it reads. Tables that are not in `catalog`, the applied one, are not merged any more.
 pub fn next_task(
     manifest: &Manifest,
     catalog: &Catalog,

@@ -30,8 +30,9 @@ enum Question {
 
 struct Reader {
     connection: Connection,
-    template: Template,
-    question: Question,
+    /// In turn.
+    asked: Vec<(Template, Question)>,
+    turns: usize,
     devices: u64,
     items: u64,
     random: u64,
@@ -44,7 +45,7 @@ pub(super) async fn get(target: &Target, arguments: &ReadArguments, readings: &R
     run(target, arguments, readings, &[(template, Question::Item)]).await
 }
 
-/// UpdateItem of any item, and GetItem on every other connection.
+/// UpdateItem of any item and GetItem of any other in turn, so that everybody is asked for as many of both, however fast.
 pub(super) async fn update(
     target: &Target,
     arguments: &ReadArguments,
@@ -104,12 +105,12 @@ async fn run(
     let load: &LoadArguments = &arguments.load;
     let mut readers = Vec::new();
     let mut writes = false;
-    for (number, (template, question)) in (0..load.connections).zip(asked.iter().cycle()) {
-        writes |= matches!(question, Question::Count);
+    for number in 0..load.connections {
+        writes |= asked.iter().any(|(_, question)| matches!(question, Question::Count));
         readers.push(Reader {
             connection: Connection::open(target.http()?).await?,
-            template: template.clone(),
-            question: *question,
+            asked: asked.to_vec(),
+            turns: 0,
             devices: readings.devices(),
             items: arguments.items,
             random: mixed(load.seed ^ number << 32),
@@ -122,7 +123,10 @@ impl Reader {
     /// Reads until the run ends.
     async fn work(mut self, phase: Rc<Phase>) -> anyhow::Result<Reader> {
         while let Some(turn) = phase.pace.next().await {
-            let Reader { connection, template, question, devices, items, random } = &mut self;
+            let Reader { connection, asked, turns, devices, items, random } = &mut self;
+            let which = *turns % asked.len();
+            let (template, question) = &mut asked[which];
+            *turns += 1;
             *random = mixed(*random);
             let request: &[u8] = match question {
                 Question::Item | Question::Count => template.fill(|| *random % *items),
