@@ -210,3 +210,22 @@ pub(crate) fn take_text<'a>(bytes: &mut &'a [u8]) -> &'a [u8] {
 pub(crate) fn text_bytes(text: &[u8]) -> usize {
     number_bytes(text.len() as u64) + text.len()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_first_record_larger_than_a_chunk_shares_it_with_none() {
+        let mut arena = Arena::default();
+        let records: Vec<Vec<u8>> =
+            (1..=4).map(|byte| vec![byte; if byte % 2 == 1 { CHUNK_BYTES_MAX + 40_000 } else { 100 }]).collect();
+        let places: Vec<Place> = records
+            .iter()
+            .map(|record| arena.push(record.len(), |out| out[..record.len()].copy_from_slice(record)))
+            .collect();
+        for (place, record) in places.iter().zip(&records) {
+            assert_eq!(&arena.at(*place)[..record.len()], &record[..]);
+        }
+    }
+}
