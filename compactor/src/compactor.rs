@@ -93,6 +93,11 @@ impl Compactor {
         Job::start(self.site.clone(), task)
     }
 
+    /// Removes files that commits left unnamed, and brings links up to date. Blocks on the disk.
+    pub fn catch_up(&self) -> Result<(), Error> {
+        Ok(self.site.catch_up()?)
+    }
+
     /// Gives up log that is flushed and older than its retention. Blocks on the disk.
     pub fn trim(&self) -> Result<(), Error> {
         self.trimmed_at_us.store(self.site.now_us(), Ordering::Relaxed);
@@ -180,7 +185,7 @@ impl Compactor {
 
     fn work(&self, runtime: &Handle) -> Result<(), Error> {
         let _working = self.working.lock().unwrap_or_else(PoisonError::into_inner);
-        self.site.catch_up()?;
+        self.catch_up()?;
         let mut flushed = false;
         while let Some(task) = self.next_task() {
             let done = match task {
@@ -241,7 +246,7 @@ impl Compactor {
                 if self.is_merged(table.id) { Report::default() } else { self.finish(&Task::Merge(table.id))? };
             compacted.extend(self.compacted(table, written));
         }
-        self.site.catch_up()?;
+        self.catch_up()?;
         self.trim()?;
         Ok(compacted)
     }

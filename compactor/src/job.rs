@@ -13,7 +13,7 @@ use item::TableId;
 use store::{
     Error, Store,
     files::{ColdFile, FileId},
-    manifest::{Edit, FileEntry},
+    manifest::{Edit, FileEntry, Manifest, Place},
     write::TableWrite,
 };
 
@@ -123,11 +123,6 @@ impl Site {
         }
     }
 
-    /// Files that nothing names any more, to be removed when it is convenient.
-    pub(crate) fn discard(&self, paths: impl Iterator<Item = String>) {
-        self.leftovers.lock().unwrap_or_else(PoisonError::into_inner).extend(paths);
-    }
-
     /// Does what is left to do after a commit, also an earlier one that failed half-way: removals and links.
     pub(crate) fn catch_up(&self) -> Result<(), Error> {
         let leftovers = mem::take(&mut *self.leftovers.lock().unwrap_or_else(PoisonError::into_inner));
@@ -135,12 +130,17 @@ impl Site {
         if self.unlinked.load(Ordering::Relaxed) { self.link() } else { Ok(()) }
     }
 
-    /// Commits `edit`; a commit of which nobody knows whether it is in force is the last one.
+    /// Commits `edit`; runs that nothing names after it are removed when that is convenient. A commit of which nobody knows
+    /// whether it is in force is the last one.
     pub(crate) fn commit(&self, edit: &Edit, opened: Vec<Arc<ColdFile>>) -> Result<(), Error> {
         self.check()?;
+        let before = self.store.manifest();
         let committed = self.store.commit(edit, opened);
         match &committed {
-            Ok(()) => self.unlinked.store(true, Ordering::Relaxed),
+            Ok(()) => {
+                self.unlinked.store(true, Ordering::Relaxed);
+                self.discard(&before, &self.store.manifest());
+            }
             Err(error @ Error::Unpublished { .. }) => {
                 tracing::error!(%error, "compaction has stopped");
                 let _ = self.halted.set(error.clone());
@@ -148,6 +148,14 @@ impl Site {
             Err(_) => {}
         }
         committed
+    }
+
+    /// Runs that were merged, or whose table is gone, are still to be removed.
+    fn discard(&self, before: &Manifest, after: &Manifest) {
+        let is_run = |entry: &&FileEntry| entry.place == Place::Run;
+        let is_named = |entry: &FileEntry| after.files.get(&entry.id).is_some_and(|entry| entry.place == Place::Run);
+        let unnamed = before.files.values().filter(is_run).filter(|entry| !is_named(entry)).map(FileEntry::path);
+        self.leftovers.lock().unwrap_or_else(PoisonError::into_inner).extend(unnamed);
     }
 
     /// Fails if nothing can be committed any more.

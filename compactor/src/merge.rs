@@ -248,7 +248,6 @@ impl Merge {
         let sum = |count: fn(&FileEntry) -> u64| written.iter().map(|entry| count(entry)).sum::<u64>();
         self.site.commit(&edit, opened)?;
         self.committed = true;
-        self.site.discard(plan.inputs.iter().filter(|entry| entry.place == Place::Run).map(FileEntry::path));
         metrics::counter!("thalweg_compactor_merges_total").increment(1);
         metrics::counter!("thalweg_compactor_merged_rows_total").increment(sum(|entry| entry.rows));
         metrics::counter!("thalweg_compactor_merged_bytes_total").increment(sum(|entry| entry.bytes));

@@ -62,9 +62,14 @@ async fn a_dropped_table_loses_its_link_and_a_new_one_of_the_name_starts_empty()
     database.put(&table, vec![reading(1, 1, "1")]).await;
     database.put(&other, vec![reading(1, 1, "1")]).await;
     database.compactor.compact(None).await.unwrap();
+    database.put(&table, vec![reading(2, 2, "2")]).await;
+    flush(&database).await;
+    let runs = || std::fs::read_dir(root.path().join("cold/runs")).unwrap().count();
+    assert_eq!(runs(), 1);
     database.drop_table("readings").await;
     database.compactor.compact(None).await.unwrap();
     assert!(!root.path().join("cold/tables/readings").is_symlink());
+    assert_eq!(runs(), 0, "nothing names them any more");
     assert_eq!(published(root.path(), "others").len(), 1);
 
     let again = database.create("readings").await;

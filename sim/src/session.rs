@@ -189,9 +189,12 @@ impl<'w> Session<'w> {
             self.drive()?;
         }
         ensure(self.store.view().sealed.is_empty() && self.jobs.is_empty(), || "compaction does not end".to_owned())?;
+        self.compactor.catch_up().map_err(|error| Violation(format!("tidying up: {error}")))?;
         let sound = compactor::verify(self.store.disk().as_ref());
         let sound = sound.map_err(|error| Violation(format!("verification failed: {error}")))?;
         ensure(sound.problems.is_empty(), || format!("verification found {:?}", sound.problems))?;
+        let left_over = sound.notes.iter().find(|note| note.ends_with("is left over"));
+        ensure(left_over.is_none(), || format!("a file that nothing names is still there: {left_over:?}"))?;
         Ok(reads::read_everything(&self.store, &self.world.model)?)
     }
 
