@@ -1,5 +1,8 @@
 //! The two threads of an open store: one plans and applies, one writes the log. Both end when the inbox closes and
 //! everything taken is answered.
+//!
+//! While there is nothing to plan, the first writes a frame itself. Then nobody is woken for it, nor by the requests that come
+//! meanwhile: they are planned together once it is synced, which is soon done.
 
 use std::{
     collections::VecDeque,
@@ -14,7 +17,7 @@ use crate::{
     Error,
     core::{Ask, Core},
     inbox::{Inbox, Signal},
-    log::Draft,
+    log::{Draft, Log},
     park::Fetch,
     store::Shared,
 };
@@ -28,10 +31,7 @@ pub(crate) fn start(core: Core, shared: Arc<Shared>, runtime: Handle) -> Result<
         .name("log".to_owned())
         .spawn(move || {
             for draft in to_write {
-                // A panic must not leave those who wait for this frame waiting for ever.
-                let appended = catch_unwind(AssertUnwindSafe(|| log.append(draft)));
-                let panicked = |_| Err(Error::Poisoned { cause: "the log thread panicked".to_owned() });
-                inbox.signal(Signal::Appended(appended.unwrap_or_else(panicked)));
+                inbox.signal(append(&*log, draft));
             }
         })
         .map_err(Error::io("start", "log thread"))?;
@@ -45,6 +45,13 @@ pub(crate) fn start(core: Core, shared: Arc<Shared>, runtime: Handle) -> Result<
             }
         })
         .map_err(Error::io("start", "core thread"))
+}
+
+/// A panic must not leave those who wait for this frame waiting for ever.
+fn append(log: &dyn Log, draft: Draft) -> Signal {
+    let appended = catch_unwind(AssertUnwindSafe(|| log.append(draft)));
+    let panicked = |_| Err(Error::Poisoned { cause: "the log panicked".to_owned() });
+    Signal::Appended(appended.unwrap_or_else(panicked))
 }
 
 fn run(mut core: Core, shared: &Arc<Shared>, drafts: &mpsc::SyncSender<Draft>, runtime: &Handle) {
@@ -65,15 +72,18 @@ fn run(mut core: Core, shared: &Arc<Shared>, drafts: &mpsc::SyncSender<Draft>, r
             let Some(ask) = waiting.pop_front() else { break };
             core.admit(ask, shared.clock.now_us());
         }
-        if let Some(draft) = core.take_draft(shared.clock.now_us()) {
-            // The channel has room: one draft is in flight at a time.
-            if drafts.send(draft).is_err() {
+        let draft = core.take_draft(shared.clock.now_us());
+        for fetch in core.take_fetches() {
+            runtime.spawn(answer(fetch, shared.clone()));
+        }
+        if let Some(draft) = draft {
+            if shared.inbox.is_empty() {
+                take(&mut core, append(&*shared.log, draft), shared.clock.now_us());
+            } else if drafts.send(draft).is_err() {
+                // Else the channel has room: one draft is in flight at a time.
                 let cause = "the log thread has ended".to_owned();
                 core.appended(Err(Error::Poisoned { cause }), shared.clock.now_us());
             }
-        }
-        for fetch in core.take_fetches() {
-            runtime.spawn(answer(fetch, shared.clone()));
         }
         if closing && core.waits_for_flush() {
             // Whoever closes the store has ended the compactor first: nothing will make room any more.

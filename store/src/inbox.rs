@@ -68,6 +68,12 @@ impl Inbox {
         self.wake(state);
     }
 
+    /// Is nothing here?
+    pub(crate) fn is_empty(&self) -> bool {
+        let state = self.lock();
+        state.asks.is_empty() && state.signals.is_empty()
+    }
+
     /// Takes everything that is here; answers also whether the inbox is closing.
     pub(crate) fn take(&self) -> (VecDeque<Ask>, VecDeque<Signal>, bool) {
         Self::take_from(&mut self.lock())
