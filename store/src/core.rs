@@ -1,10 +1,10 @@
-//! The core: planner, one frame in flight, apply. A synchronous state machine; threads or the simulator drive it.
+//! The core: planner, one frame in flight, apply. A synchronous state machine; a thread or the simulator drives it.
 //!
 //! ```text
 //!   admit -> plan -> (take_draft) -> log -> (appended) -> apply -> answers leave
 //!               \-> (take_fetches) -> cold read -> (fetched) -> plan
 //! ```
-//! While a frame is with the log, later requests are planned against the overlay into the next one. An answer leaves when
+//! While a frame is with the log, later requests may be planned against the overlay into the next one. An answer leaves when
 //! the newest draft that it was planned against is applied.
 //!
 //! An event may be far larger than its request: a merge of one attribute holds the whole item, twice. So it is events that
@@ -304,6 +304,11 @@ impl Core {
     pub(crate) fn waits_for_flush(&self) -> bool {
         let view = self.view.get();
         view.sealed.len() >= self.sealed_max && self.is_full(&view.active)
+    }
+
+    /// Is anything planned and not yet taken as a draft?
+    pub(crate) fn has_planned(&self) -> bool {
+        self.planner.open_bytes() > 0
     }
 
     /// Is anything admitted and not planned?

@@ -10,14 +10,11 @@ use tokio::sync::oneshot;
 use crate::{
     Error,
     core::Ask,
-    log::FrameNumber,
     park::{Fetch, Fetched},
 };
 
 /// What the core takes at any time, however much is admitted: completed work, and what frees memory.
 pub(crate) enum Signal {
-    /// The log's answer for the draft in flight.
-    Appended(Result<FrameNumber, Error>),
     /// A look-up's answer.
     Fetched(Fetch, Result<Fetched, Error>),
     /// The manifest moved on: sealed sets may be gone.
@@ -66,12 +63,6 @@ impl Inbox {
         let mut state = self.lock();
         state.closing = true;
         self.wake(state);
-    }
-
-    /// Is nothing here?
-    pub(crate) fn is_empty(&self) -> bool {
-        let state = self.lock();
-        state.asks.is_empty() && state.signals.is_empty()
     }
 
     /// Takes everything that is here; answers also whether the inbox is closing.

@@ -5,10 +5,10 @@ use std::{collections::VecDeque, sync::Arc};
 use futures::FutureExt;
 
 use crate::{
+    Error,
     core::{Ask, Core},
     drive,
-    inbox::Signal,
-    log::Draft,
+    log::{Draft, FrameNumber},
     park::Fetch,
     store::Shared,
 };
@@ -19,7 +19,7 @@ pub struct Stepper {
     shared: Arc<Shared>,
     asks: VecDeque<Ask>,
     draft: Option<Draft>,
-    appended: Option<Signal>,
+    appended: Option<Result<FrameNumber, Error>>,
     fetches: VecDeque<Fetch>,
 }
 
@@ -59,14 +59,14 @@ impl Stepper {
     /// Writes and syncs the frame in flight.
     pub fn append(&mut self) -> bool {
         let Some(draft) = self.draft.take() else { return false };
-        self.appended = Some(Signal::Appended(self.shared.log.append(draft)));
+        self.appended = Some(self.shared.log.append(draft));
         true
     }
 
     /// Applies the frame that the log has answered; its waiters are told.
     pub fn apply(&mut self) -> bool {
         let Some(appended) = self.appended.take() else { return false };
-        drive::take(&mut self.core, appended, self.shared.clock.now_us());
+        self.core.appended(appended, self.shared.clock.now_us());
         self.fetches.extend(self.core.take_fetches());
         true
     }

@@ -101,7 +101,7 @@ pub(crate) struct Shared {
 }
 
 impl Store {
-    /// Opens or makes the data directory `disk`, replays the log, and starts the planner and log threads. Look-ups run on
+    /// Opens or makes the data directory `disk`, replays the log, and starts the thread that plans, logs and applies. Look-ups run on
     /// the calling tokio runtime.
     pub fn open(disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, config: Config, cache: Cache) -> Result<Store, Error> {
         let (core, shared) = Self::recover(disk, clock, &config, cache)?;
