@@ -68,7 +68,7 @@ fn run(mut core: Core, shared: &Arc<Shared>, runtime: &Handle) {
 /// Hands a signal to the core.
 pub(crate) fn take(core: &mut Core, signal: Signal, now_us: u64) {
     match signal {
-        Signal::Fetched(fetch, result) => core.fetched(&fetch, result),
+        Signal::Fetched(fetch, result) => core.fetched(&fetch, *result),
         Signal::Committed => core.seal_if_full(now_us),
         Signal::Seal(reply) => {
             let sealed = core.seal(now_us);
@@ -81,5 +81,5 @@ pub(crate) fn take(core: &mut Core, signal: Signal, now_us: u64) {
 pub(crate) async fn answer(fetch: Fetch, shared: Arc<Shared>) {
     let result = shared.fetch(&fetch).await;
     let inbox: &Inbox = &shared.inbox;
-    inbox.signal(Signal::Fetched(fetch, result));
+    inbox.signal(Signal::Fetched(fetch, Box::new(result)));
 }

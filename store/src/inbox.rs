@@ -16,7 +16,7 @@ use crate::{
 /// What the core takes at any time, however much is admitted: completed work, and what frees memory.
 pub(crate) enum Signal {
     /// A look-up's answer.
-    Fetched(Fetch, Result<Fetched, Error>),
+    Fetched(Fetch, Box<Result<Fetched, Error>>),
     /// The manifest moved on: sealed sets may be gone.
     Committed,
     /// Seal the active memtables; answered whether it was done.

@@ -2,7 +2,8 @@
 //!
 //! Three kinds of write take turns of a tenth of a second, because how fast a disk syncs changes from minute to minute:
 //! at the end of a growing file; over zeros that are there already, through the page cache; and over zeros, past it
-//! (`O_DIRECT`, `O_DSYNC`). A fourth kind, if asked for, is Thalweg's own log with as many bytes of events.
+//! (`O_DIRECT`, `O_DSYNC`). A fourth kind, if asked for, is Thalweg's own log with as many bytes of events. Files of zeros are made
+//! anew when they are full, and all are of one length: a disk may be faster over a few blocks again and again.
 
 use std::{
     fs::{File, OpenOptions},
@@ -22,8 +23,8 @@ use super::{
 
 /// A kind's turn.
 const TURN: Duration = Duration::from_millis(100);
-/// Length of the file that is written over; a growing one is begun again at four times this.
-const FILE_BYTES: u64 = 128 << 20;
+/// Length of a file; then it is begun again.
+const FILE_BYTES: u64 = 256 << 20;
 /// What direct writes are made of.
 const BLOCK_BYTES: usize = 4096;
 
@@ -54,16 +55,16 @@ trait Writes {
 fn at_size(directory: &Path, bytes: usize, arguments: &DiskArguments) -> anyhow::Result<Vec<Value>> {
     let mut kinds: Vec<(&str, Box<dyn Writes>, Histogram)> = vec![
         ("append_fdatasync", Box::new(Append::new(directory.join("append"), bytes)?), Histogram::default()),
-        ("overwrite_fdatasync", Box::new(Overwrite::new(&directory.join("overwrite"), bytes)?), Histogram::default()),
+        ("overwrite_fdatasync", Box::new(Overwrite::new(directory.join("overwrite"), bytes)?), Histogram::default()),
     ];
     // Some file systems have no such writes.
-    if let Some(direct) = Direct::new(&directory.join("direct"), bytes)? {
+    if let Some(direct) = Direct::new(directory.join("direct"), bytes)? {
         kinds.push(("direct_dsync", Box::new(direct), Histogram::default()));
     }
     if arguments.log {
         kinds.push((
             "thalweg_log",
-            Box::new(OwnLog::open(&directory.join("log"), bytes, 4 * FILE_BYTES)?),
+            Box::new(OwnLog::open(&directory.join("log"), bytes, FILE_BYTES)?),
             Histogram::default(),
         ));
     }
@@ -119,42 +120,55 @@ impl Append {
 }
 
 impl Writes for Append {
-    fn write(&mut self) -> anyhow::Result<()> {
-        if self.offset >= 4 * FILE_BYTES {
+    fn prepare(&mut self) -> anyhow::Result<()> {
+        if is_full(self.offset, self.content.len()) {
             self.file = File::create(&self.path).context("beginning the growing file again")?;
             self.offset = 0;
         }
+        Ok(())
+    }
+
+    fn write(&mut self) -> anyhow::Result<()> {
         self.file.write_all_at(&self.content, self.offset).context("writing")?;
         self.offset += self.content.len() as u64;
         self.file.sync_data().context("syncing")
     }
 }
 
-/// Over what is there already.
+/// Over zeros.
 struct Overwrite {
+    path: PathBuf,
     file: File,
     offset: u64,
     content: Vec<u8>,
 }
 
 impl Overwrite {
-    fn new(path: &Path, bytes: usize) -> anyhow::Result<Overwrite> {
-        zeros(path)?;
-        let file = OpenOptions::new().write(true).open(path).with_context(|| path.display().to_string())?;
-        Ok(Overwrite { file, offset: 0, content: content(bytes) })
+    fn new(path: PathBuf, bytes: usize) -> anyhow::Result<Overwrite> {
+        let file = zeros(&path, 0)?;
+        Ok(Overwrite { path, file, offset: 0, content: content(bytes) })
     }
 }
 
 impl Writes for Overwrite {
+    fn prepare(&mut self) -> anyhow::Result<()> {
+        if is_full(self.offset, self.content.len()) {
+            self.file = zeros(&self.path, 0)?;
+            self.offset = 0;
+        }
+        Ok(())
+    }
+
     fn write(&mut self) -> anyhow::Result<()> {
         self.file.write_all_at(&self.content, self.offset).context("writing")?;
-        self.offset = next_place(self.offset, self.content.len());
+        self.offset += self.content.len() as u64;
         self.file.sync_data().context("syncing")
     }
 }
 
-/// Over what is there already, past the page cache, synced by the write itself.
+/// Over zeros, past the page cache, synced by the write itself.
 struct Direct {
+    path: PathBuf,
     file: File,
     offset: u64,
     /// Holds the content from the first place on that direct writes can begin at.
@@ -164,27 +178,37 @@ struct Direct {
 }
 
 impl Direct {
-    fn new(path: &Path, bytes: usize) -> anyhow::Result<Option<Direct>> {
-        zeros(path)?;
-        let opened = OpenOptions::new().write(true).custom_flags(libc::O_DIRECT | libc::O_DSYNC).open(path);
-        let file = match opened {
-            Ok(file) => file,
+    const FLAGS: i32 = libc::O_DIRECT | libc::O_DSYNC;
+
+    fn new(path: PathBuf, bytes: usize) -> anyhow::Result<Option<Direct>> {
+        let probe =
+            File::create(&path).and_then(|_| OpenOptions::new().write(true).custom_flags(Self::FLAGS).open(&path));
+        match probe {
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => return Ok(None),
-            Err(error) => return Err(error).with_context(|| path.display().to_string()),
-        };
+            probe => drop(probe.with_context(|| path.display().to_string())?),
+        }
+        let file = zeros(&path, Self::FLAGS)?;
         // Whole blocks are written, so that what is short is filled up.
         let bytes = bytes.next_multiple_of(BLOCK_BYTES);
         let buffer = content(bytes + BLOCK_BYTES);
         let start = buffer.as_ptr().align_offset(BLOCK_BYTES);
-        Ok(Some(Direct { file, offset: 0, buffer, start, bytes }))
+        Ok(Some(Direct { path, file, offset: 0, buffer, start, bytes }))
     }
 }
 
 impl Writes for Direct {
+    fn prepare(&mut self) -> anyhow::Result<()> {
+        if is_full(self.offset, self.bytes) {
+            self.file = zeros(&self.path, Self::FLAGS)?;
+            self.offset = 0;
+        }
+        Ok(())
+    }
+
     fn write(&mut self) -> anyhow::Result<()> {
         let content = &self.buffer[self.start..self.start + self.bytes];
         self.file.write_all_at(content, self.offset).context("writing past the page cache")?;
-        self.offset = next_place(self.offset, self.bytes);
+        self.offset += self.bytes as u64;
         Ok(())
     }
 }
@@ -199,19 +223,24 @@ impl Writes for OwnLog {
     }
 }
 
-fn next_place(offset: u64, bytes: usize) -> u64 {
-    let next = offset + bytes as u64;
-    if next + bytes as u64 > FILE_BYTES { 0 } else { next }
+/// Has a file no room for `bytes` more?
+fn is_full(offset: u64, bytes: usize) -> bool {
+    offset + bytes as u64 > FILE_BYTES
 }
 
-/// Makes a file of zeros that are written, not only promised.
-fn zeros(path: &Path) -> anyhow::Result<()> {
-    let file = File::create(path).with_context(|| path.display().to_string())?;
+/// Makes a file of zeros that are written, not only promised, and opens it to be written over.
+fn zeros(path: &Path, flags: i32) -> anyhow::Result<File> {
+    let at = || path.display().to_string();
+    if path.exists() {
+        std::fs::remove_file(path).with_context(at)?;
+    }
+    let file = File::create(path).with_context(at)?;
     let zeros = vec![0; 1 << 20];
     for offset in (0..FILE_BYTES).step_by(zeros.len()) {
         file.write_all_at(&zeros, offset).context("writing zeros")?;
     }
-    file.sync_all().context("syncing zeros")
+    file.sync_all().context("syncing zeros")?;
+    OpenOptions::new().write(true).custom_flags(flags).open(path).with_context(at)
 }
 
 /// Bytes that do not compress.

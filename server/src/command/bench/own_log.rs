@@ -1,8 +1,8 @@
-//! Thalweg's own log, appended to as the store does: one thread encodes the events of the next frame while another puts the
-//! frame's header before those of this one, writes the frame, and syncs.
+//! Thalweg's own log: one thread encodes the events of the next frame while another puts the frame's header before those of this
+//! one, writes the frame, and syncs. (A store encodes and writes by turns, and mostly plans and applies; `docs/core.md`.)
 //!
-//! The frames lie in one segment of zeros, as raw writes over zeros do; before it is full another log is begun, which is not
-//! timed. What becomes of frames later (compressed into archives, behind the appends) is no part of this figure.
+//! The frames lie in one segment of zeros, as long as the files of raw writes over zeros; before it is full another log is begun,
+//! as those files are, which is not timed. What becomes of frames later (compressed into archives, behind the appends) is no part of this figure.
 
 use std::{
     path::{Path, PathBuf},
