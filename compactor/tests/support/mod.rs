@@ -46,7 +46,9 @@ impl Database {
 
     pub(crate) fn open_on(disk: Arc<dyn Disk>, cache: Cache, config: Config, now_us: u64) -> Database {
         let clock = Arc::new(TestClock(AtomicU64::new(now_us)));
-        let store_config = store::Config { segment_bytes: 1 << 20, shards: 3, ..store::Config::default() };
+        // However full the disk is that the tests run on.
+        let store_config =
+            store::Config { segment_bytes: 1 << 20, shards: 3, disk_low_percent: 0, ..store::Config::default() };
         let store = Store::open(disk, clock.clone(), store_config, cache).unwrap();
         let compactor = Compactor::open(store.clone(), config).unwrap();
         Database { store, compactor, clock }
