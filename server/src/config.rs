@@ -131,7 +131,7 @@ struct CacheSection {
     memory_bytes: Option<usize>,
     /// SSD under `<data-dir>/cache`, in bytes, at least 64 MiB. Default 4 GiB; 0 keeps the cache in memory only.
     ssd_bytes: usize,
-    /// Memory for single rows of cold data that are asked for again, in bytes. Default a thirtieth of `memory_limit`, about; 0 for
+    /// Memory for single rows of cold data that are asked for again, and for keys around late ones, in bytes. Default a thirtieth of `memory_limit`, about; 0 for
     /// none.
     row_bytes: Option<usize>,
 }

@@ -31,7 +31,8 @@ pub struct Config {
     pub admission_bytes_max: usize,
     /// Events of one frame, in encoded bytes. Default 8 MiB.
     pub frame_bytes_max: usize,
-    /// Memory for rows of cold data that were asked for by their key, in bytes; 0 for none. Default 64 MiB.
+    /// Memory for rows of cold data that were asked for by their key, and for keys between which others were, half each, in
+    /// bytes; 0 for none. Default 64 MiB.
     pub row_cache_bytes: usize,
     /// Below so many percent of the disk the log is kept for less long than it should be. Default 10.
     pub disk_low_percent: u8,

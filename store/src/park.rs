@@ -23,6 +23,8 @@ pub(crate) struct Fetch {
     pub(crate) ticket: u64,
     pub(crate) table: TableId,
     pub(crate) key: Key,
+    /// Is it to tell how far the partition goes, which nobody knows?
+    pub(crate) wants_high: bool,
 }
 
 /// What a look-up found.
@@ -31,7 +33,7 @@ pub(crate) struct Fetched {
     pub(crate) fetch: Fetch,
     /// The item of the key, if there is one.
     pub(crate) image: Option<Image>,
-    /// The greatest sort key of the key's partition, in every tier of the view.
+    /// The greatest sort key of the key's partition, in every tier of the view, if that was wanted.
     pub(crate) high: Option<Bytes>,
 }
 
@@ -97,12 +99,19 @@ impl Park {
 
     /// Pins a key that is not pinned; asks for its fetch unless its `item` is known. `high` is the greatest sort key in flight
     /// in its partition.
-    pub(crate) fn pin(&mut self, table: TableId, key: Key, item: Option<Option<Image>>, high: Option<Bytes>) {
+    pub(crate) fn pin(
+        &mut self,
+        table: TableId,
+        key: Key,
+        item: Option<Option<Image>>,
+        high: Option<Bytes>,
+        wants_high: bool,
+    ) {
         let item = match item {
             Some(item) => PinnedItem::Known(item),
             None => {
                 self.last_ticket += 1;
-                self.fetches.push(Fetch { ticket: self.last_ticket, table, key: key.clone() });
+                self.fetches.push(Fetch { ticket: self.last_ticket, table, key: key.clone(), wants_high });
                 PinnedItem::Awaited(self.last_ticket)
             }
         };

@@ -244,8 +244,11 @@ impl Planner {
             self.meter.unneeded.increment(1);
             return Some(Known::NotNeeded);
         }
-        let covered = view.files.files(table, shard).iter().any(|file| file.min_key <= *key && *key <= file.max_key);
-        if covered {
+        if view.files.around(table, shard, key).next().is_some() {
+            if view.files.is_known_absent(table, shard, key) {
+                self.meter.key_block.increment(1);
+                return Some(Known::State(None, 0));
+            }
             if let Some(state) = view.rows.get(table, key) {
                 self.meter.row_cache.increment(1);
                 return Some(Known::State(state.image, 0));

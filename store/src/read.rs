@@ -99,15 +99,21 @@ impl Reader<'_> {
     /// The row of `key`, if any file knows it.
     pub(crate) async fn get_cold(&self, table: TableId, key: &Key) -> Result<Option<Row>, Error> {
         let shard = shard_of_key(key, self.view.shards());
-        for file in self.view.files.files(table, shard).iter().rev() {
-            if file.min_key <= *key
-                && *key <= file.max_key
-                && let Some(row) = file.get(key, self.cache).await?
-            {
+        for file in self.view.files.around(table, shard, key) {
+            if let Some(row) = file.get(key, self.cache).await? {
                 return Ok(Some(row));
             }
         }
         Ok(None)
+    }
+
+    /// Keeps in memory what keys cold files have around `key`.
+    pub(crate) async fn learn(&self, table: TableId, key: &Key) -> Result<(), Error> {
+        let files = &self.view.files;
+        for file in files.around(table, shard_of_key(key, self.view.shards()), key) {
+            file.learn(key, files.key_blocks(), self.cache).await?;
+        }
+        Ok(())
     }
 
     /// The greatest sort key of the partition of `key` in any tier, removed rows included.

@@ -37,7 +37,7 @@ pub(crate) fn recover(disk: &Arc<dyn Disk>, clock: &dyn Clock, config: &Config) 
         }
         None => first_manifest(disk.as_ref(), config)?,
     };
-    let files = FileSet::open(disk.as_ref(), &manifest)?;
+    let files = FileSet::open(disk.as_ref(), &manifest)?.keeping_keys(config.row_cache_bytes / 2);
     let shards = u16::try_from(manifest.flushed_sequences.len()).expect("checked when the manifest was loaded");
     let directory = directory_of(disk.as_ref())?;
     let log_config = LogConfig { shards, ..LogConfig::new(config, directory) };
@@ -49,7 +49,7 @@ pub(crate) fn recover(disk: &Arc<dyn Disk>, clock: &dyn Clock, config: &Config) 
         sealed: Vec::new(),
         files: Arc::new(files),
         catalog: Arc::new(catalog),
-        rows: RowCache::new(config.row_cache_bytes),
+        rows: RowCache::new(config.row_cache_bytes / 2),
     });
     let mut applied = Applied {
         frame: manifest.flushed,

@@ -48,6 +48,7 @@ pub const METRICS: &[Metric] = &[
         "Rows found in files and not kept, because something changed meanwhile",
     ),
     Metric::gauge("thalweg_rows_used_bytes", "Bytes of rows in the row cache"),
+    Metric::gauge("thalweg_memory_key_blocks_bytes", "Keys of cold files in memory, which save planning look-ups"),
 ];
 
 /// Locks, so that readers seldom meet, and so that what is forgotten at once is little.

@@ -470,8 +470,11 @@ impl Shared {
         let view = self.view.get();
         let reader = self.reader(&view);
         let row = self.look_up(&view, fetch.table, &fetch.key).await?;
-        let has_sort_key = view.catalog.by_id(fetch.table).is_some_and(|table| table.sort_key.is_some());
-        let high = if has_sort_key { reader.greatest_sort(fetch.table, &fetch.key).await? } else { None };
+        if row.is_none() {
+            // A late reading: more will lie beside it.
+            reader.learn(fetch.table, &fetch.key).await?;
+        }
+        let high = if fetch.wants_high { reader.greatest_sort(fetch.table, &fetch.key).await? } else { None };
         Ok(Fetched { fetch: fetch.clone(), image: row.and_then(|row| row.image), high })
     }
 

@@ -25,6 +25,8 @@ use super::{
     decode::{Batch, Projection},
     encode,
     footer::{BLOCK_ROWS, Footer},
+    key_blocks::KeyBlocks,
+    keys::Keys,
     types::ColumnTypes,
 };
 use crate::{
@@ -110,6 +112,24 @@ impl ColdFile {
             return Ok(None);
         }
         Ok(self.read_rows(at..at + 1, cache).await?.pop().map(Row::from))
+    }
+
+    /// Reads the keys around `key` to `key_blocks`, unless they are there: what they tell then needs no disk.
+    pub(crate) async fn learn(&self, key: &Key, key_blocks: &KeyBlocks, cache: &Cache) -> Result<(), Error> {
+        if let Some(block) = self.block_of(key)
+            && key_blocks.get((self.id, block)).is_none()
+        {
+            key_blocks.put((self.id, block), Arc::new(self.read_keys(block, cache).await?));
+        }
+        Ok(())
+    }
+
+    /// Has it a row of `key`? None if only a disk can tell.
+    pub(crate) fn has(&self, key: &Key, key_blocks: &KeyBlocks) -> Option<bool> {
+        match self.block_of(key) {
+            None => Some(false),
+            Some(block) => key_blocks.get((self.id, block)).map(|keys| keys.search(key).is_ok()),
+        }
     }
 
     /// The first rows of `range` in `direction`, at most `rows_max`; fewer only if the range has no more.
@@ -222,11 +242,9 @@ impl ColdFile {
 
     /// The first row whose key is not less than `key`, and whether it is equal.
     async fn position(&self, key: &Key, cache: &Cache) -> Result<(u64, bool), Error> {
-        let blocks_before = self.footer.first_keys.partition_point(|first| first <= key);
-        let Some(block) = blocks_before.checked_sub(1) else { return Ok((0, false)) };
+        let Some(block) = self.block_of(key) else { return Ok((0, false)) };
         let first = (block * BLOCK_ROWS) as u64;
-        let rows = first..self.rows.min(first + BLOCK_ROWS as u64);
-        let batches = self.read(&rows, &Projection::key(&self.footer), cache).await?;
+        let batches = self.read(&self.rows_of(block), &Projection::key(&self.footer), cache).await?;
         let (mut low, mut high) = (0, batches.iter().map(Batch::rows).sum::<usize>());
         while low < high {
             let middle = low + (high - low) / 2;
@@ -237,6 +255,30 @@ impl ColdFile {
             }
         }
         Ok((first + low as u64, false))
+    }
+
+    /// The block that has `key`, if any has.
+    fn block_of(&self, key: &Key) -> Option<usize> {
+        if *key > self.max_key {
+            return None;
+        }
+        self.footer.first_keys.partition_point(|first| first <= key).checked_sub(1)
+    }
+
+    fn rows_of(&self, block: usize) -> Range<u64> {
+        let first = (block * BLOCK_ROWS) as u64;
+        first..self.rows.min(first + BLOCK_ROWS as u64)
+    }
+
+    /// The keys of a block.
+    async fn read_keys(&self, block: usize, cache: &Cache) -> Result<Keys, Error> {
+        let rows = self.rows_of(block);
+        let batches = self.read(&rows, &Projection::key(&self.footer), cache).await?;
+        let mut keys = Keys::with_capacity((rows.end - rows.start) as usize);
+        for batch in &batches {
+            batch.put_keys(&self.footer, &mut keys).map_err(|what| self.corrupt(what))?;
+        }
+        Ok(keys)
     }
 
     fn key_at(&self, batches: &[Batch], mut at: usize) -> Result<Key, Error> {

@@ -116,11 +116,17 @@ impl Batch {
 
     /// The keys of all rows; an error says what is wrong with one.
     pub(super) fn keys(&self, footer: &Footer) -> Result<Keys, String> {
+        let mut keys = Keys::with_capacity(self.rows);
+        self.put_keys(footer, &mut keys)?;
+        Ok(keys)
+    }
+
+    /// Adds the keys of all rows to those of rows before them; an error says what is wrong with one.
+    pub(super) fn put_keys(&self, footer: &Footer, keys: &mut Keys) -> Result<(), String> {
         let KeyAttributes { partition, sort } = &footer.key;
         let partition_cells: Vec<&Cells> = self.cells_of(partition).collect();
         let sort: Vec<(&KeyAttribute, Vec<&Cells>)> =
             sort.iter().map(|attribute| (attribute, self.cells_of(attribute).collect())).collect();
-        let mut keys = Keys::with_capacity(self.rows);
         for row in 0..self.rows {
             let put_partition =
                 |bytes: &mut Vec<u8>| self.put_component(partition, partition_cells.iter().copied(), row, bytes);
@@ -134,7 +140,7 @@ impl Batch {
                 keys.push(put_partition, put_sort)?;
             }
         }
-        Ok(keys)
+        Ok(())
     }
 
     /// The sequence numbers, every row with one; an error says which has none.

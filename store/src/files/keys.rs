@@ -1,5 +1,7 @@
 //! The encoded keys of rows that follow each other, in one piece of memory.
 
+use std::cmp::Ordering;
+
 use bytes::Bytes;
 use item::Key;
 
@@ -82,6 +84,25 @@ impl Keys {
     pub(super) fn halves(&self, row: usize) -> (&[u8], &[u8]) {
         let (partition_end, end) = self.ends[row];
         (&self.bytes[self.start(row)..partition_end], &self.bytes[partition_end..end])
+    }
+
+    /// The row of `key`, or the first one that is greater.
+    pub(super) fn search(&self, key: &Key) -> Result<usize, usize> {
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.halves(middle).cmp(&(&*key.partition, &*key.sort)) {
+                Ordering::Less => low = middle + 1,
+                Ordering::Equal => return Ok(middle),
+                Ordering::Greater => high = middle,
+            }
+        }
+        Err(low)
+    }
+
+    /// Memory that they take, in bytes.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.bytes.capacity() + self.ends.capacity() * size_of::<(usize, usize)>()
     }
 
     /// How many there are.

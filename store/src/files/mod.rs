@@ -12,6 +12,7 @@ mod decode;
 mod encode;
 mod footer;
 mod gather;
+pub(crate) mod key_blocks;
 mod keys;
 mod names;
 mod residual;

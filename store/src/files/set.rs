@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use item::{ShardId, TableId};
+use item::{Key, ShardId, TableId};
 
-use super::{ColdFile, FileId};
+use super::{ColdFile, FileId, key_blocks::KeyBlocks};
 use crate::{Error, env::Disk, manifest::Manifest};
 
 /// The files of one view: per (table, shard), oldest first, so that a later file's row of a key is newer. First come the
@@ -13,6 +13,8 @@ use crate::{Error, env::Disk, manifest::Manifest};
 #[derive(Clone, Default)]
 pub struct FileSet {
     by_table: BTreeMap<(TableId, ShardId), Vec<Arc<ColdFile>>>,
+    /// Keys of them that were read.
+    key_blocks: KeyBlocks,
 }
 
 impl FileSet {
@@ -23,11 +25,18 @@ impl FileSet {
         Ok(FileSet::default().edited(manifest, opened))
     }
 
+    /// The same files; so many bytes of keys that are read are kept, also by the sets that are made of it.
+    #[must_use]
+    pub fn keeping_keys(mut self, bytes_max: usize) -> FileSet {
+        self.key_blocks = KeyBlocks::new(bytes_max);
+        self
+    }
+
     /// The files that `manifest` names: those of this set, and `added`. Files in neither are left out.
     pub fn edited(&self, manifest: &Manifest, added: Vec<Arc<ColdFile>>) -> FileSet {
         let known: BTreeMap<FileId, &Arc<ColdFile>> =
             self.by_table.values().flatten().chain(&added).map(|file| (file.id, file)).collect();
-        let mut set = FileSet::default();
+        let mut set = FileSet { by_table: BTreeMap::new(), key_blocks: self.key_blocks.clone() };
         for entry in manifest.files_in_order() {
             if let Some(file) = known.get(&entry.id) {
                 set.by_table.entry((entry.table, entry.shard)).or_default().push(Arc::clone(file));
@@ -39,6 +48,26 @@ impl FileSet {
     /// Files of a table in a shard, oldest first.
     pub fn files(&self, table: TableId, shard: ShardId) -> &[Arc<ColdFile>] {
         self.by_table.get(&(table, shard)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Files of the key's shard that may have it by their range of keys, newest first.
+    pub(crate) fn around<'a>(
+        &'a self,
+        table: TableId,
+        shard: ShardId,
+        key: &'a Key,
+    ) -> impl Iterator<Item = &'a Arc<ColdFile>> {
+        self.files(table, shard).iter().rev().filter(|file| file.min_key <= *key && *key <= file.max_key)
+    }
+
+    /// Is the key in none of those files, as far as that is known without a disk?
+    pub(crate) fn is_known_absent(&self, table: TableId, shard: ShardId, key: &Key) -> bool {
+        self.around(table, shard, key).all(|file| file.has(key, &self.key_blocks) == Some(false))
+    }
+
+    /// Keys of the files that were read.
+    pub(crate) fn key_blocks(&self) -> &KeyBlocks {
+        &self.key_blocks
     }
 
     /// Memory that the files take, in bytes, about: their footers.

@@ -1,5 +1,6 @@
 use std::{collections::BTreeMap, sync::Arc};
 
+use bytes::Bytes;
 use futures::FutureExt;
 use item::{
     Image, Item, Key, KeyAttribute, KeyType, Number, SequenceNumber, ShardId, Table, TableId, Value, arbitrary,
@@ -8,7 +9,10 @@ use item::{
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use proptest::prelude::*;
 
-use super::{ColdFile, ColumnType, ColumnTypes, FileId, FileWriter, ItemRow, KeyRange, NewFile, Row, TimeUnit};
+use super::{
+    ColdFile, ColumnType, ColumnTypes, FileId, FileWriter, ItemRow, KeyRange, NewFile, Row, TimeUnit,
+    key_blocks::KeyBlocks,
+};
 use crate::{
     Direction,
     cache::Cache,
@@ -165,6 +169,10 @@ proptest! {
             let image = row.item.as_ref().map(Image::encode);
             let expected = Row { key: row.key.clone(), sequence: row.sequence, image };
             prop_assert_eq!(now(file.get(&row.key, &Cache::Off)).unwrap(), Some(expected));
+            let keys = KeyBlocks::new(1 << 20);
+            prop_assert_eq!(file.has(&row.key, &keys), None);
+            now(file.learn(&row.key, &keys, &Cache::Off)).unwrap();
+            prop_assert!(rows.iter().all(|row| file.has(&row.key, &keys) == Some(true)));
         }
     }
 
@@ -208,6 +216,29 @@ fn many_rows(table: &Table) -> Vec<ItemRow> {
         (item, (device + at).is_multiple_of(7))
     };
     rows(table, (0..50).flat_map(|device| (0..100).map(move |at| reading(device, at))).collect())
+}
+
+#[test]
+fn keys_that_were_read_tell_which_others_are_not_there() {
+    let directory = Directory::new();
+    let table = table(Some(KeyAttribute::new("ts", KeyType::N)), true);
+    let rows = many_rows(&table);
+    let (_, file) = directory.write(&table, &types_of(&table, &rows), Place::Run, &rows);
+    let keys = KeyBlocks::new(1 << 20);
+    now(file.learn(&rows[1030].key, &keys, &Cache::Off)).unwrap();
+    let after = |row: &ItemRow| Key { sort: [&row.key.sort[..], &[0]].concat().into(), ..row.key.clone() };
+    for (at, row) in rows.iter().enumerate() {
+        // The last key of a block may be followed by others of it only.
+        let is_known = (1024..2048).contains(&at);
+        assert_eq!(file.has(&row.key, &keys), is_known.then_some(true), "row {at}");
+        assert_eq!(
+            file.has(&after(row), &keys),
+            is_known.then_some(false).or((at == 4999).then_some(false)),
+            "row {at}"
+        );
+    }
+    let before_all = Key { partition: Bytes::new(), sort: Bytes::new() };
+    assert_eq!(file.has(&before_all, &keys), Some(false));
 }
 
 #[test]

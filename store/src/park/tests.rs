@@ -30,7 +30,7 @@ impl Lot {
     fn pin(&mut self, key: &str) {
         let Write { table, key, .. } = write(key);
         if !self.park.is_pinned(table.id, &key) {
-            self.park.pin(table.id, key, None, None);
+            self.park.pin(table.id, key, None, None, true);
         }
     }
 

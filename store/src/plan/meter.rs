@@ -9,7 +9,8 @@ pub const METRICS: &[Metric] = &[
     Metric::counter(
         "thalweg_planner_lookups_total",
         "Items that planning looked for, by what told: overlay (planned, not yet durable), high_key (newer than all of its \
-         partition), memtable, key_range (in no cold file's range), row_cache, unneeded (a blind put), parked (only a disk can tell)",
+         partition), memtable, key_range (in no cold file's range), key_block (between keys \
+         of cold files that are in memory), row_cache, unneeded (a blind put), parked (only a disk can tell)",
     )
     .by(&["found"]),
     Metric::gauge("thalweg_planner_parked_keys", "Keys that requests wait for: each is one look-up in cold files"),
@@ -24,6 +25,7 @@ pub(super) struct Meter {
     pub(super) high_key: Counter,
     pub(super) memtable: Counter,
     pub(super) key_range: Counter,
+    pub(super) key_block: Counter,
     pub(super) row_cache: Counter,
     pub(super) unneeded: Counter,
     pub(super) parked: Counter,
@@ -41,6 +43,7 @@ impl Meter {
             high_key: found("high_key"),
             memtable: found("memtable"),
             key_range: found("key_range"),
+            key_block: found("key_block"),
             row_cache: found("row_cache"),
             unneeded: found("unneeded"),
             parked: found("parked"),

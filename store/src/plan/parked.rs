@@ -15,7 +15,9 @@ impl Planner {
     /// Pins a key; its `item` is known, or a fetch is asked for.
     pub(super) fn pin(&mut self, table: TableId, key: Key, item: Option<Option<Image>>) {
         let high = self.overlay.greatest_sort(table, &key.partition);
-        self.park.pin(table, key, item, high);
+        let has_sort_key = self.catalog.by_id(table).is_some_and(|table| table.sort_key.is_some());
+        let wants_high = has_sort_key && !self.high_keys.knows(table, &key.partition);
+        self.park.pin(table, key, item, high, wants_high);
         self.meter.parked_keys.set(self.park.len() as f64);
     }
 
@@ -23,8 +25,7 @@ impl Planner {
     pub(crate) fn fetched(&mut self, fetched: Fetched) {
         let Fetched { fetch, image, high } = fetched;
         let Some(planned_high) = self.park.found(&fetch, image) else { return };
-        let has_sort_key = self.catalog.by_id(fetch.table).is_some_and(|table| table.sort_key.is_some());
-        if has_sort_key && !self.high_keys.knows(fetch.table, &fetch.key.partition) {
+        if fetch.wants_high && !self.high_keys.knows(fetch.table, &fetch.key.partition) {
             // The fetch saw every tier after the pin; what was planned since raised the pin's own bound.
             let bounds: [Option<Bytes>; 2] = [high, planned_high];
             if let Some(high) = bounds.into_iter().flatten().max() {
