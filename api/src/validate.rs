@@ -2,9 +2,13 @@
 
 use std::{collections::BTreeSet, fmt::Display};
 
-use item::{Item, Key, KeyError, Table, Value};
+use item::{EncodedItem, Item, Key, KeyAttribute, KeyError, KeyType, Table};
 
-use crate::{Error, json::Integer, values::WireItem};
+use crate::{
+    Error,
+    json::Integer,
+    values::{WireEncoded, WireItem},
+};
 
 /// Broken constraints of one request; DynamoDB tells them all at once.
 #[derive(Debug, Default)]
@@ -140,6 +144,11 @@ pub(crate) fn item(given: WireItem) -> Result<Item, Error> {
     Ok(item)
 }
 
+/// An item to be stored, encoded, if its values follow the rules and it is not too large.
+pub(crate) fn encoded_item(given: WireEncoded) -> Result<EncodedItem, Error> {
+    Ok(given.0?.finish()?)
+}
+
 /// Named values, if they follow the rules.
 pub(crate) fn values(given: WireItem) -> Result<Item, Error> {
     given.0.map_err(Error::from)
@@ -147,13 +156,22 @@ pub(crate) fn values(given: WireItem) -> Result<Item, Error> {
 
 /// The key of an item to be stored.
 pub(crate) fn item_key(table: &Table, item: &Item) -> Result<Key, Error> {
-    Key::of_item(table, item).map_err(|error| match error {
+    Key::of_item(table, item).map_err(|error| no_item_key(table, error))
+}
+
+/// The key of an encoded item to be stored.
+pub(crate) fn encoded_item_key(table: &Table, item: &EncodedItem) -> Result<Key, Error> {
+    Key::of_encoded(table, item).map_err(|error| no_item_key(table, error))
+}
+
+fn no_item_key(table: &Table, error: KeyError) -> Error {
+    match error {
         KeyError::Missing { name } => Error::parameter(format_args!("Missing the key {name} in the item")),
         KeyError::WrongType { name, expected, actual } => {
             Error::parameter(format_args!("Type mismatch for key {name} expected: {expected} actual: {actual}"))
         }
-        other => unfit(item, other),
-    })
+        other => unfit(table, other),
+    }
 }
 
 /// The key that a request names: the key attributes and nothing else.
@@ -166,7 +184,7 @@ pub(crate) fn request_key(table: &Table, given: &Item) -> Result<Key, Error> {
     }
     Key::of_item(table, given).map_err(|error| match error {
         KeyError::Missing { .. } | KeyError::WrongType { .. } => mismatch(),
-        other => unfit(given, other),
+        other => unfit(table, other),
     })
 }
 
@@ -177,10 +195,11 @@ pub(crate) fn start_key(table: &Table, given: &Item) -> Result<Key, Error> {
 }
 
 /// A key of the right attributes and types that still cannot be one.
-fn unfit(item: &Item, error: KeyError) -> Error {
+fn unfit(table: &Table, error: KeyError) -> Error {
     match error {
         KeyError::Empty { name } => {
-            let kind = if matches!(item.get(&name), Some(Value::Binary(_))) { "binary" } else { "string" };
+            let is_binary = |key: &KeyAttribute| key.name == name && key.key_type == KeyType::B;
+            let kind = if table.key_attributes().any(is_binary) { "binary" } else { "string" };
             Error::Validation(format!(
                 "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an \
                  empty {kind} value. Key: {name}"

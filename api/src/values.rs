@@ -11,7 +11,7 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use item::{Item, Number, NumberError, Value};
+use item::{Item, ItemEncoder, Number, NumberError, Value};
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
@@ -60,6 +60,10 @@ pub(crate) struct WireValue(pub(crate) Result<Value, Fault>);
 #[derive(Clone, Debug)]
 pub(crate) struct WireItem(pub(crate) Result<Item, Fault>);
 
+/// An item from the wire that is only to be stored, or the first rule that a value of it breaks.
+#[derive(Clone, Debug)]
+pub(crate) struct WireEncoded(pub(crate) Result<ItemEncoder, Fault>);
+
 impl<'de> Deserialize<'de> for WireValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         ValueSeed { levels: Value::DEPTH_MAX }.deserialize(deserializer).map(WireValue)
@@ -70,6 +74,12 @@ impl<'de> Deserialize<'de> for WireItem {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let attributes = AttributesSeed { levels: Value::DEPTH_MAX }.deserialize(deserializer)?;
         Ok(WireItem(attributes.map(Item)))
+    }
+}
+
+impl<'de> Deserialize<'de> for WireEncoded {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(EncodedVisitor).map(WireEncoded)
     }
 }
 
@@ -229,6 +239,28 @@ impl<'de> Visitor<'de> for AttributesSeed {
             }
         }
         Ok(attributes)
+    }
+}
+
+/// Encodes named values as they come.
+struct EncodedVisitor;
+
+impl<'de> Visitor<'de> for EncodedVisitor {
+    type Value = Result<ItemEncoder, Fault>;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map")
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut encoder = Ok(ItemEncoder::default());
+        while let Some(Text(name)) = map.next_key()? {
+            let value = map.next_value_seed(ValueSeed { levels: Value::DEPTH_MAX })?;
+            match (&mut encoder, value) {
+                (Ok(encoder), Ok(value)) => encoder.put(&name, &value),
+                (Ok(_), Err(fault)) => encoder = Err(fault),
+                (Err(_), _) => {}
+            }
+        }
+        Ok(encoder)
     }
 }
 

@@ -95,12 +95,11 @@ struct Delivery<'a> {
 }
 
 /// The table of a mapping.
-#[derive(Clone)]
 struct Known {
     mapping: Arc<Mapping>,
     table: Arc<Table>,
-    /// Holds where there is no item.
-    absent: Arc<Condition>,
+    /// Holds where there is no item, once that was asked for.
+    absent: Option<Arc<Condition>>,
 }
 
 enum Purpose {
@@ -215,16 +214,14 @@ impl Delivery<'_> {
         Ok(repeated)
     }
 
-    /// The table of a mapping; a problem if it cannot take its readings.
-    async fn table(&mut self, mapping: &Arc<Mapping>) -> Result<Result<Known, Problem>, Error> {
-        if let Some(known) = self.known.iter().find(|known| Arc::ptr_eq(&known.mapping, mapping)) {
-            return Ok(Ok(known.clone()));
+    /// Where among the known the table of a mapping is; a problem if it cannot take its readings.
+    async fn table(&mut self, mapping: &Arc<Mapping>) -> Result<Result<usize, Problem>, Error> {
+        if let Some(at) = self.known.iter().position(|known| Arc::ptr_eq(&known.mapping, mapping)) {
+            return Ok(Ok(at));
         }
         Ok(tables::find_or_make(&self.parts.store, mapping, self.trust_catalog).await?.map(|table| {
-            let absent = collision::absent(&table);
-            let known = Known { mapping: mapping.clone(), table, absent };
-            self.known.push(known.clone());
-            known
+            self.known.push(Known { mapping: mapping.clone(), table, absent: None });
+            self.known.len() - 1
         }))
     }
 
@@ -238,32 +235,34 @@ impl Delivery<'_> {
         tries: u32,
     ) -> Result<(), Error> {
         let Known { table, absent, .. } = match self.table(mapping).await? {
-            Ok(known) => known,
+            Ok(at) => &mut self.known[at],
             Err(problem) => {
                 self.tasks[index].add(vec![problem]);
                 return Ok(());
             }
         };
-        let key = match Key::of_item(&table, &put.item) {
+        let key = match Key::of_item(table, &put.item) {
             Ok(key) => key,
             Err(error) => {
                 self.tasks[index].add(vec![Problem { kind: ProblemKind::Device, text: error.to_string() }]);
                 return Ok(());
             }
         };
+        let table = table.clone();
         let Put { position, item, time } = put;
         let sent = |conditional, only| Sent { task: index, position, conditional, only, tries, also: Vec::new() };
         match mapping.on_collision {
-            OnCollision::Overwrite if mapping.rows => self.add_row(&table, key, item, sent(false, None)),
+            OnCollision::Overwrite if mapping.rows => self.add_row(table, key, item, sent(false, None)),
             OnCollision::Overwrite if time == TimeOrigin::Arrival && !self.tasks[index].replayed => {
-                self.add(&table, key, Action::Put(item), Some(absent), sent(true, None));
+                let absent = absent.get_or_insert_with(|| collision::absent(&table)).clone();
+                self.add(table, key, Action::Put(item), Some(absent), sent(true, None));
             }
-            OnCollision::Overwrite => self.add(&table, key, Action::Merge(item), None, sent(false, None)),
+            OnCollision::Overwrite => self.add(table, key, Action::Merge(item), None, sent(false, None)),
             OnCollision::Quarantine => {
                 for part in collision::parts(&table, item, only.as_ref()) {
                     let only = part.0.keys().filter(|name| !table.is_key(name)).cloned().collect();
                     let condition = collision::unchanged(&table, &part);
-                    self.add(&table, key.clone(), Action::Merge(part), condition, sent(false, Some(only)));
+                    self.add(table.clone(), key.clone(), Action::Merge(part), condition, sent(false, Some(only)));
                 }
             }
         }
@@ -272,7 +271,7 @@ impl Delivery<'_> {
 
     /// Rows of one key in one batch are united before they are stored. One after another they would change the item and
     /// change it back whenever the file is imported again.
-    fn add_row(&mut self, table: &Arc<Table>, key: Key, item: Item, sent: Sent) {
+    fn add_row(&mut self, table: Arc<Table>, key: Key, item: Item, sent: Sent) {
         let Some(&place) = self.row_places.get(&(table.id, key.clone())) else {
             self.row_places.insert((table.id, key.clone()), self.writes.len());
             return self.add(table, key, Action::Merge(item), None, sent);
@@ -286,11 +285,11 @@ impl Delivery<'_> {
         }
     }
 
-    fn add(&mut self, table: &Arc<Table>, key: Key, action: Action, condition: Option<Arc<Condition>>, sent: Sent) {
+    fn add(&mut self, table: Arc<Table>, key: Key, action: Action, condition: Option<Arc<Condition>>, sent: Sent) {
         let task = &mut self.tasks[sent.task];
         task.waiting += 1;
         let actor = if task.message.received.entrance == Entrance::Import { Actor::Import } else { Actor::User };
-        self.writes.push(Write { table: table.clone(), key, action, condition, return_old: false, actor });
+        self.writes.push(Write { table, key, action, condition, return_old: false, actor });
         self.purposes.push(Purpose::Put(sent));
     }
 

@@ -45,6 +45,9 @@ const STRING_SET: u8 = 8;
 const NUMBER_SET: u8 = 9;
 const BINARY_SET: u8 = 10;
 
+/// What most attributes take, encoded.
+const ATTRIBUTE_BYTES_USUAL: usize = 20;
+
 const COUNT: &str = "a count";
 const NAME: &str = "an attribute name";
 const ORDER: &str = "strictly ascending names or elements";
@@ -56,7 +59,7 @@ pub struct Image(Bytes);
 impl Image {
     /// Encodes an item, which must have passed [`Item::check_shape`]: an image that nests too deep does not decode.
     pub fn encode(item: &Item) -> Image {
-        let mut out = Vec::with_capacity(item.size() + 4 * item.len() + 8);
+        let mut out = Vec::with_capacity(ATTRIBUTE_BYTES_USUAL * item.len() + 8);
         put_attributes(&item.0, &mut out);
         Image(Bytes::from(out))
     }
@@ -189,7 +192,31 @@ impl<'a> From<&'a Value> for ValueRef<'a> {
     }
 }
 
-impl ValueRef<'_> {
+impl<'a> ValueRef<'a> {
+    /// The value at `offset` of an image.
+    pub(crate) fn read(image: &'a Bytes, offset: usize) -> Result<ValueRef<'a>, CodecError> {
+        read_ref(&mut Reader::new(image, offset))
+    }
+
+    /// DynamoDB's name of the type, as [`Value::type_name`].
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            ValueRef::Null => "NULL",
+            ValueRef::Bool(_) => "BOOL",
+            ValueRef::String(_) => "S",
+            ValueRef::Number(_) => "N",
+            ValueRef::Binary(_) => "B",
+            ValueRef::Whole(value) => value.type_name(),
+            ValueRef::Encoded { image, offset } => match image.get(*offset) {
+                Some(&LIST) => "L",
+                Some(&MAP) => "M",
+                Some(&STRING_SET) => "SS",
+                Some(&NUMBER_SET) => "NS",
+                _ => "BS",
+            },
+        }
+    }
+
     /// The value itself, copied.
     pub fn to_value(&self) -> Result<Value, CodecError> {
         Ok(match self {
@@ -212,7 +239,7 @@ fn put_attributes(attributes: &BTreeMap<String, Value>, out: &mut Vec<u8>) {
     }
 }
 
-fn put_value(value: &Value, out: &mut Vec<u8>) {
+pub(crate) fn put_value(value: &Value, out: &mut Vec<u8>) {
     match value {
         Value::Null => out.push(NULL),
         Value::Bool(false) => out.push(FALSE),

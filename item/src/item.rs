@@ -114,15 +114,7 @@ impl Item {
     /// Refuses what no table at all may store: too deep nesting, empty sets, names of a wrong length. Whatever becomes
     /// an [`crate::Image`] must pass here first, for an image that nests too deep does not decode.
     pub fn check_shape(&self) -> Result<(), ItemError> {
-        for (name, value) in &self.0 {
-            // First the depth, because the other checks recurse.
-            if value.depth_exceeds(Value::DEPTH_MAX) {
-                return Err(ItemError::TooDeep { attribute: name.clone(), depth_max: Value::DEPTH_MAX });
-            }
-            check_name(name)?;
-            check_value(name, value)?;
-        }
-        Ok(())
+        self.0.iter().try_for_each(|(name, value)| check_attribute(name, value))
     }
 
     /// Unites top-level attributes with those of `newer`, whose values win; answers which stored values changed.
@@ -143,6 +135,16 @@ impl Item {
         }
         collisions
     }
+}
+
+/// Refuses an attribute that no table may store.
+pub(crate) fn check_attribute(name: &str, value: &Value) -> Result<(), ItemError> {
+    // First the depth, because the other checks recurse.
+    if value.depth_exceeds(Value::DEPTH_MAX) {
+        return Err(ItemError::TooDeep { attribute: name.to_owned(), depth_max: Value::DEPTH_MAX });
+    }
+    check_name(name)?;
+    check_value(name, value)
 }
 
 fn check_name(name: &str) -> Result<(), ItemError> {

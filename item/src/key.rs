@@ -25,7 +25,7 @@ use bytes::Bytes;
 use crc_fast::CrcAlgorithm;
 
 use crate::codec::CodecError;
-use crate::{Item, KeyAttribute, KeyType, Number, Table, Value};
+use crate::{EncodedItem, Item, KeyAttribute, KeyType, Number, Table, Value, ValueRef};
 
 /// How many slots partition keys hash into.
 pub const SLOTS: u16 = 1024;
@@ -103,18 +103,28 @@ pub enum KeyError {
 impl Key {
     /// The key of `item` in `table`.
     pub fn of_item(table: &Table, item: &Item) -> Result<Key, KeyError> {
+        Key::of(table, |name| item.get(name).map(ValueRef::from))
+    }
+
+    /// The key of an encoded `item` in `table`.
+    pub fn of_encoded(table: &Table, item: &EncodedItem) -> Result<Key, KeyError> {
+        Key::of(table, |name| item.get(name))
+    }
+
+    /// The key in `table` of the item whose attributes `get` gives by name.
+    fn of<'a>(table: &Table, get: impl Fn(&str) -> Option<ValueRef<'a>>) -> Result<Key, KeyError> {
         let attribute = |attribute: &KeyAttribute| {
-            item.get(&attribute.name).ok_or_else(|| KeyError::Missing { name: attribute.name.clone() })
+            get(&attribute.name).ok_or_else(|| KeyError::Missing { name: attribute.name.clone() })
         };
         // Both halves share one piece of memory.
         let mut encoded = Vec::with_capacity(KEY_BYTES_USUAL);
-        put_attribute(&table.partition_key, attribute(&table.partition_key)?, PARTITION_BYTES_MAX, &mut encoded)?;
+        put_attribute(&table.partition_key, &attribute(&table.partition_key)?, PARTITION_BYTES_MAX, &mut encoded)?;
         let partition_bytes = encoded.len();
         if let Some(sort_key) = &table.sort_key {
-            put_attribute(sort_key, attribute(sort_key)?, SORT_BYTES_MAX, &mut encoded)?;
+            put_attribute(sort_key, &attribute(sort_key)?, SORT_BYTES_MAX, &mut encoded)?;
         }
         for key in &table.item_key {
-            encode_component(&key.name, attribute(key)?, key.key_type, &mut encoded)?;
+            put_component(&key.name, &attribute(key)?, key.key_type, &mut encoded)?;
         }
         let mut sort = Bytes::from(encoded);
         let partition = sort.split_to(partition_bytes);
@@ -169,7 +179,7 @@ pub fn encode_sort(attribute: &KeyAttribute, value: &Value) -> Result<Bytes, Key
 /// without its end. Their range is `[prefix, after_prefix(prefix))`. A number has no prefix: a type mismatch.
 pub fn encode_sort_prefix(attribute: &KeyAttribute, value: &Value) -> Result<Bytes, KeyError> {
     let encoded = match value {
-        Value::Number(_) => return Err(wrong_type(&attribute.name, value, attribute.key_type)),
+        Value::Number(_) => return Err(wrong_type(&attribute.name, &value.into(), attribute.key_type)),
         _ => encode_attribute(attribute, value, SORT_BYTES_MAX)?,
     };
     Ok(encoded.slice(..encoded.len() - TERMINATOR.len()))
@@ -177,44 +187,54 @@ pub fn encode_sort_prefix(attribute: &KeyAttribute, value: &Value) -> Result<Byt
 
 fn encode_attribute(attribute: &KeyAttribute, value: &Value, bytes_max: usize) -> Result<Bytes, KeyError> {
     let mut out = Vec::with_capacity(KEY_BYTES_USUAL);
-    put_attribute(attribute, value, bytes_max, &mut out)?;
+    put_attribute(attribute, &ValueRef::from(value), bytes_max, &mut out)?;
     Ok(Bytes::from(out))
 }
 
 /// Appends the component of a key attribute, of its type and no longer than `bytes_max` before encoding.
-fn put_attribute(attribute: &KeyAttribute, value: &Value, bytes_max: usize, out: &mut Vec<u8>) -> Result<(), KeyError> {
+fn put_attribute(
+    attribute: &KeyAttribute,
+    value: &ValueRef<'_>,
+    bytes_max: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), KeyError> {
     let bytes = match value {
-        Value::String(text) => text.len(),
-        Value::Binary(bytes) => bytes.len(),
+        ValueRef::String(text) => text.len(),
+        ValueRef::Binary(bytes) => bytes.len(),
         _ => 0,
     };
     if bytes > bytes_max {
         return Err(KeyError::TooLong { name: attribute.name.clone(), bytes, bytes_max });
     }
-    encode_component(&attribute.name, value, attribute.key_type, out)
+    put_component(&attribute.name, value, attribute.key_type, out)
 }
 
-fn wrong_type(name: &str, value: &Value, expected: KeyType) -> KeyError {
+fn wrong_type(name: &str, value: &ValueRef<'_>, expected: KeyType) -> KeyError {
     KeyError::WrongType { name: name.to_owned(), expected, actual: value.type_name() }
 }
 
 /// Encodes one key component (S, N or B), order-preserving and self-delimiting; refuses another type and the empty
 /// value. The length is the caller's to check.
 pub fn encode_component(name: &str, value: &Value, expected: KeyType, out: &mut Vec<u8>) -> Result<(), KeyError> {
+    put_component(name, &value.into(), expected, out)
+}
+
+fn put_component(name: &str, value: &ValueRef<'_>, expected: KeyType, out: &mut Vec<u8>) -> Result<(), KeyError> {
     match (expected, value) {
-        (KeyType::S, Value::String(text)) if text.is_empty() => Err(KeyError::Empty { name: name.to_owned() }),
-        (KeyType::B, Value::Binary(bytes)) if bytes.is_empty() => Err(KeyError::Empty { name: name.to_owned() }),
-        (KeyType::S, Value::String(text)) => {
+        (KeyType::S, ValueRef::String("")) | (KeyType::B, ValueRef::Binary([])) => {
+            Err(KeyError::Empty { name: name.to_owned() })
+        }
+        (KeyType::S, ValueRef::String(text)) => {
             out.push(STRING);
             put_escaped(text.as_bytes(), out);
             Ok(())
         }
-        (KeyType::B, Value::Binary(bytes)) => {
+        (KeyType::B, ValueRef::Binary(bytes)) => {
             out.push(BINARY);
             put_escaped(bytes, out);
             Ok(())
         }
-        (KeyType::N, Value::Number(number)) => {
+        (KeyType::N, ValueRef::Number(number)) => {
             put_number(number, out);
             Ok(())
         }

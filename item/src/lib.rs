@@ -18,6 +18,7 @@
 #[cfg(any(test, feature = "arbitrary"))]
 pub mod arbitrary;
 mod codec;
+mod encoded;
 pub mod event;
 pub mod expression;
 mod image;
@@ -28,6 +29,7 @@ pub mod table;
 mod value;
 
 pub use codec::CodecError;
+pub use encoded::{EncodedItem, ItemEncoder};
 pub use event::{Actor, Change, Event, Old, SequenceNumber, ShardId};
 pub use image::{Attributes, Image, ValueRef};
 pub use item::{Collision, Item, ItemError};

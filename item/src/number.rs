@@ -246,6 +246,9 @@ impl FromStr for Number {
 
     fn from_str(text: &str) -> Result<Number, NumberError> {
         let (negative, unsigned) = split_sign(text.as_bytes());
+        if let Some(number) = Number::parse_short(negative, unsigned) {
+            return Ok(number);
+        }
         let (mantissa, exponent) = match unsigned.iter().position(|byte| matches!(byte, b'e' | b'E')) {
             Some(at) => (&unsigned[..at], parse_exponent(&unsigned[at + 1..])?),
             None => (unsigned, 0),
@@ -263,6 +266,39 @@ impl FromStr for Number {
     }
 }
 
+impl Number {
+    /// What is written in up to 19 characters without an exponent, as most numbers are: 16-byte arithmetic is slow. None of any
+    /// other text, right or wrong.
+    fn parse_short(negative: bool, text: &[u8]) -> Option<Number> {
+        const CHARACTERS_MAX: usize = 19;
+        if text.len() > CHARACTERS_MAX || !text.last()?.is_ascii_digit() {
+            return None;
+        }
+        let mut digits = 0u64;
+        let mut decimals = None;
+        for &byte in text {
+            match byte {
+                b'0'..=b'9' => {
+                    digits = digits * 10 + u64::from(byte - b'0');
+                    decimals = decimals.map(|decimals| decimals + 1);
+                }
+                b'.' if decimals.is_none() => decimals = Some(0),
+                _ => return None,
+            }
+        }
+        if digits == 0 {
+            return Some(Number::ZERO);
+        }
+        let mut exponent = -decimals.unwrap_or(0);
+        while digits.is_multiple_of(10) {
+            digits /= 10;
+            exponent += 1;
+        }
+        // So few digits are within the range.
+        Some(Number { negative, exponent, digits: u128::from(digits) })
+    }
+}
+
 /// What stands before the exponent: `digits * 10^exponent`.
 struct Mantissa {
     /// Without leading and trailing zeros; meaningless where `precision` is over 38.
@@ -273,9 +309,6 @@ struct Mantissa {
 
 impl Mantissa {
     fn parse(text: &[u8]) -> Result<Mantissa, NumberError> {
-        if let Some(short) = Mantissa::parse_short(text) {
-            return Ok(short);
-        }
         let mut mantissa = Mantissa { digits: 0, exponent: 0, precision: 0 };
         // Zeros wait until a digit follows them: only then are they significant.
         let mut zeros = 0usize;
@@ -307,29 +340,6 @@ impl Mantissa {
         }
         mantissa.exponent += zeros as i64;
         Ok(mantissa)
-    }
-}
-
-impl Mantissa {
-    /// What is written in up to 19 digits without zeros at the end, as most numbers are: 16-byte arithmetic is slow. None of
-    /// any other text, right or wrong.
-    fn parse_short(text: &[u8]) -> Option<Mantissa> {
-        const DIGITS_MAX: usize = 19;
-        if text.len() > DIGITS_MAX || !matches!(text.last(), Some(b'1'..=b'9')) {
-            return None;
-        }
-        let mut digits = 0u64;
-        let mut point = None;
-        for (at, &byte) in text.iter().enumerate() {
-            match byte {
-                b'0'..=b'9' => digits = digits * 10 + u64::from(byte - b'0'),
-                b'.' if point.is_none() => point = Some(at),
-                _ => return None,
-            }
-        }
-        let decimals = point.map_or(0, |at| text.len() - 1 - at);
-        let precision = digits.checked_ilog10()? as usize + 1;
-        Some(Mantissa { digits: u128::from(digits), exponent: -(decimals as i64), precision })
     }
 }
 

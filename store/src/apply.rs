@@ -56,11 +56,11 @@ impl Applied {
                 }
             };
             let table = catalog.as_ref().unwrap_or(&current.catalog).by_id(event.table);
-            let entries = table.map(|table| entries::changed(table, event.sequence, key, old, new)).unwrap_or_default();
-            let state = State { sequence: event.sequence, image: new.cloned() };
-            let entries = entries.iter().map(|(table, key, state)| (*table, key, state));
-            memtable.insert_all(entries.chain([(event.table, key, &state)]));
-            current.rows.renew(event.table, key, || state);
+            let entries = table.map(|table| entries::changed(table, key, old, new)).unwrap_or_default();
+            let sequence = event.sequence;
+            let entries = entries.iter().map(|(table, key, image)| (*table, key, sequence, image.as_ref()));
+            memtable.insert_all(entries.chain([(event.table, key, sequence, new)]));
+            current.rows.renew(event.table, key, || State { sequence, image: new.cloned() });
         }
         if let Some(catalog) = catalog {
             for memtable in current.active.iter() {

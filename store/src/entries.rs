@@ -3,18 +3,11 @@
 //! An entry is a row of the shard of its item, with the sequence number of the event that made or removed it, derived in
 //! the same step as the item's own. So an index is never behind its table, and replay makes the same entries.
 
-use item::{Image, Key, Old, SequenceNumber, Table, TableId, table::Projection};
+use item::{Image, Key, Old, Table, TableId, table::Projection};
 
-use crate::memtable::State;
-
-/// The states of the entries that change with the item of `key`, which was `old` and is `new`, in every index of `table`.
-pub(crate) fn changed(
-    table: &Table,
-    sequence: SequenceNumber,
-    key: &Key,
-    old: &Old,
-    new: Option<&Image>,
-) -> Vec<(TableId, Key, State)> {
+/// The entries that change with the item of `key`, which was `old` and is `new`, in every index of `table`: what they are then,
+/// if they are.
+pub(crate) fn changed(table: &Table, key: &Key, old: &Old, new: Option<&Image>) -> Vec<(TableId, Key, Option<Image>)> {
     let mut states = Vec::new();
     if table.indexes.is_empty() {
         return states;
@@ -34,7 +27,7 @@ pub(crate) fn changed(
             _ => false,
         };
         if let Some((entry_key, _)) = before.as_ref().filter(|_| !is_same_key) {
-            states.push((index.id, entry_key.clone(), State { sequence, image: None }));
+            states.push((index.id, entry_key.clone(), None));
         }
         let Some((entry_key, item, image)) = after else { continue };
         let image = match index.projection {
@@ -47,7 +40,7 @@ pub(crate) fn changed(
                 Image::encode(&entry)
             }
         };
-        states.push((index.id, entry_key, State { sequence, image: Some(image) }));
+        states.push((index.id, entry_key, Some(image)));
     }
     states
 }

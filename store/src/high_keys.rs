@@ -40,6 +40,15 @@ pub const METRICS: &[Metric] = &[Metric::gauge(
     "Greatest sort keys of partitions, which save look-ups of newer keys",
 )];
 
+/// What came of raising a bound where it lies.
+enum Raised {
+    Done,
+    /// The new one is longer than its room.
+    NoRoom,
+    /// There is none.
+    Unknown,
+}
+
 /// A sort key's room in a record is so many bytes, or a multiple.
 const SORT_ROOM_BYTES: usize = 16;
 
@@ -58,20 +67,39 @@ impl HighKeys {
         self.get(table, partition).is_some()
     }
 
-    /// Records that no key of the partition is above `sort`, or, where a bound is known, raises it to `sort`.
-    pub(crate) fn raise(&mut self, table: TableId, partition: &[u8], sort: &[u8]) {
-        if self.young.get(table, partition).is_some_and(|high| high >= sort)
-            || self.young.overwrite(table, partition, sort)
-        {
-            return;
+    /// Raises the bound of a partition to `sort`, if it is lower; false if none is known.
+    pub(crate) fn raise(&mut self, table: TableId, partition: &[u8], sort: &[u8]) -> bool {
+        match self.young.raise(table, partition, sort) {
+            Raised::Done => true,
+            Raised::NoRoom => {
+                self.add(table, partition, sort);
+                true
+            }
+            Raised::Unknown => {
+                // What is known of this partition must outlive the older generation.
+                let Some(high) = self.old.get(table, partition).map(|high| high.max(sort).to_vec()) else {
+                    return false;
+                };
+                self.add(table, partition, &high);
+                true
+            }
         }
-        // What is known of this partition must outlive the older generation.
-        let known = self.get(table, partition).filter(|high| *high > sort).map(<[u8]>::to_vec);
+    }
+
+    /// Records that no key of the partition is above `sort`, or above the bound that is known.
+    pub(crate) fn set(&mut self, table: TableId, partition: &[u8], sort: &[u8]) {
+        if !self.raise(table, partition, sort) {
+            self.add(table, partition, sort);
+        }
+    }
+
+    /// Adds a bound to the younger generation, or to the next one if that is full.
+    fn add(&mut self, table: TableId, partition: &[u8], sort: &[u8]) {
         if self.young.bytes() >= self.generation_bytes_max {
             self.old = std::mem::take(&mut self.young);
         }
         let before = self.young.arena.memory_bytes();
-        self.young.set(table, partition, known.as_deref().unwrap_or(sort));
+        self.young.set(table, partition, sort);
         if self.young.arena.memory_bytes() > before {
             metrics::gauge!("thalweg_memory_high_keys_bytes").set(self.memory_bytes() as f64);
         }
@@ -100,14 +128,21 @@ impl Generation {
         Some(parts_at(&self.arena, bounds.get(spot)).1)
     }
 
-    /// Replaces the bound of a partition that has one; false if there is no room for it.
-    fn overwrite(&mut self, table: TableId, partition: &[u8], sort: &[u8]) -> bool {
+    /// Raises the bound of a partition that has one, where it lies.
+    fn raise(&mut self, table: TableId, partition: &[u8], sort: &[u8]) -> Raised {
         let Generation { tables, arena, .. } = self;
-        let Some(bounds) = tables.get(&table) else { return false };
-        let Ok(spot) = bounds.search(partition, partition_in(arena)) else { return false };
+        let Some(bounds) = tables.get(&table) else { return Raised::Unknown };
+        let Ok(spot) = bounds.search(partition, partition_in(arena)) else { return Raised::Unknown };
         let place = bounds.get(spot);
-        let before = record_bytes(partition, parts_at(arena, place).1);
-        arena.replace(place, before, record_bytes(partition, sort), |out| write(out, partition, sort))
+        let high = parts_at(arena, place).1;
+        let before = record_bytes(partition, high);
+        if high >= sort
+            || arena.replace(place, before, record_bytes(partition, sort), |out| write(out, partition, sort))
+        {
+            Raised::Done
+        } else {
+            Raised::NoRoom
+        }
     }
 
     /// Adds the bound of a partition. One that it had stays in the arena until its generation goes.
@@ -161,14 +196,14 @@ mod tests {
         // Four records and the leaf that they are in.
         let mut high = HighKeys::new(2 * (2 * 24 + 32));
         for partition in 0..2 {
-            high.raise(table, &key(partition, 5).partition, &key(partition, 5).sort);
+            high.set(table, &key(partition, 5).partition, &key(partition, 5).sort);
         }
         assert!(high.is_above(table, &key(0, 6)));
-        high.raise(table, &key(0, 3).partition, &key(0, 3).sort);
+        high.set(table, &key(0, 3).partition, &key(0, 3).sort);
         assert!(!high.is_above(table, &key(0, 5)), "a late key must not lower the bound");
         for partition in 2..6 {
-            high.raise(table, &key(partition, 1).partition, &key(partition, 1).sort);
-            high.raise(table, &key(0, 1).partition, &key(0, 1).sort);
+            high.set(table, &key(partition, 1).partition, &key(partition, 1).sort);
+            high.set(table, &key(0, 1).partition, &key(0, 1).sort);
         }
         assert!(high.is_above(table, &key(0, 6)), "a touched partition is kept");
         assert!(!high.is_above(table, &key(0, 5)));
@@ -186,13 +221,13 @@ mod tests {
         for time in 0..5 {
             for device in 0..100_000 {
                 let key = key_of(device, 1_767_225_600_000 + time);
-                high.raise(TableId(1000), &key.partition, &key.sort);
+                high.set(TableId(1000), &key.partition, &key.sort);
             }
         }
         assert!(high.memory_bytes() < 100_000 * 80, "{} bytes", high.memory_bytes());
         for device in 0..1_000_000 {
             let key = key_of(device, 1);
-            high.raise(TableId(1000), &key.partition, &key.sort);
+            high.set(TableId(1000), &key.partition, &key.sort);
             assert!(high.memory_bytes() <= bytes_max + (1 << 20) && high.knows(TableId(1000), &key.partition));
         }
     }
@@ -204,7 +239,7 @@ mod tests {
         for round in 0u32..100_000 {
             let mut sort = round.to_be_bytes().to_vec();
             sort.resize(if round % 2 == 0 { 8 } else { 60 }, 7);
-            high.raise(TableId(1000), &[1, 2], &sort);
+            high.set(TableId(1000), &[1, 2], &sort);
             assert!(high.memory_bytes() <= bytes_max + (1 << 20), "{} bytes after {round}", high.memory_bytes());
             let key = |sort: &[u8]| Key { partition: vec![1, 2].into(), sort: Bytes::copy_from_slice(sort) };
             assert!(!high.is_above(TableId(1000), &key(&sort)) && high.is_above(TableId(1000), &key(&[0xff])));

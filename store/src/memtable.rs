@@ -83,15 +83,18 @@ impl Memtable {
 
     /// Sets the state of a key. Sequence numbers of a key must not go back.
     pub fn insert(&self, table: TableId, key: &Key, state: &State) {
-        self.insert_all([(table, key, state)]);
+        self.insert_all([(table, key, state.sequence, state.image.as_ref())]);
     }
 
-    /// Sets states all at once: a reader's block has all of them or none.
-    pub fn insert_all<'a>(&self, states: impl IntoIterator<Item = (TableId, &'a Key, &'a State)>) {
+    /// Sets states all at once, as [`Memtable::insert`] does one: a reader's block has all of them or none.
+    pub fn insert_all<'a>(
+        &self,
+        states: impl IntoIterator<Item = (TableId, &'a Key, SequenceNumber, Option<&'a Image>)>,
+    ) {
         let mut rows = self.write();
-        for (table, key, State { sequence, image }) in states {
-            let image = image.as_ref().map(|image| image.bytes().as_ref());
-            rows.insert(table, &key.partition, &Record { sort: &key.sort, sequence: *sequence, image });
+        for (table, key, sequence, image) in states {
+            let image = image.map(|image| image.bytes().as_ref());
+            rows.insert(table, &key.partition, &Record { sort: &key.sort, sequence, image });
         }
         rows.compact_if_due();
         self.bytes.store(rows.memory_bytes(), Ordering::Relaxed);

@@ -30,10 +30,12 @@ impl Overlay {
 
     /// Forgets a key whose draft `ordinal` was applied, unless a later draft changes it again.
     pub(crate) fn applied(&mut self, table: TableId, key: &Key, ordinal: Ordinal) {
-        if let Some(keys) = self.0.get_mut(&table)
-            && keys.get(key).is_some_and(|planned| planned.ordinal == ordinal)
+        let Some(keys) = self.0.get_mut(&table) else { return };
+        // Later drafts seldom change the same key, and to look is as much work as to remove.
+        if let Some((key, planned)) = keys.remove_entry(key)
+            && planned.ordinal != ordinal
         {
-            keys.remove(key);
+            keys.insert(key, planned);
         }
     }
 

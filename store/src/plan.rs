@@ -225,15 +225,16 @@ impl Planner {
 
     /// What is known of a key's item without a disk; none if it is `needed` and only a disk can tell.
     fn find(&self, table: TableId, key: &Key, needed: bool, view: &View) -> Option<Known> {
+        // Most keys are new. Nothing planned is above a bound, so the overlay need not be asked about those first.
+        if self.high_keys.is_above(table, key) {
+            self.meter.high_key.increment(1);
+            return Some(Known::State(None, 0));
+        }
         if let Some(planned) = self.overlay.get(table, key) {
             self.meter.overlay.increment(1);
             return Some(Known::State(planned.image.clone(), planned.ordinal));
         }
         let shard = shard_of_key(key, view.shards());
-        if self.high_keys.is_above(table, key) {
-            self.meter.high_key.increment(1);
-            return Some(Known::State(None, 0));
-        }
         for memtable in view.memtables(shard) {
             if let Some(state) = memtable.get(table, key) {
                 self.meter.memtable.increment(1);
@@ -288,11 +289,7 @@ impl Planner {
 
     /// Keeps the bound of the key's partition true, where it is known or can be known without a disk.
     fn raise_high_key(&mut self, table: &Table, key: &Key, view: &View) {
-        if table.sort_key.is_none() {
-            return;
-        }
-        if self.high_keys.knows(table.id, &key.partition) {
-            self.high_keys.raise(table.id, &key.partition, &key.sort);
+        if table.sort_key.is_none() || self.high_keys.raise(table.id, &key.partition, &key.sort) {
             return;
         }
         let shard = shard_of_key(key, view.shards());
@@ -312,7 +309,7 @@ impl Planner {
             .chain([key.sort.clone()])
             .max();
         if let Some(high) = high {
-            self.high_keys.raise(table.id, partition, &high);
+            self.high_keys.set(table.id, partition, &high);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use item::{
-    Actor, Image, Item, ItemError, Key, Table, TableId,
+    Actor, EncodedItem, Image, Item, ItemError, Key, Table, TableId,
     expression::{Condition, Update, UpdateError},
 };
 
@@ -50,12 +50,14 @@ impl Request {
     pub(crate) fn new(write: Write) -> Request {
         let checked = match &write.action {
             Action::Put(item) | Action::Merge(item) => check(&write.table, item).map_err(Rejection::from),
+            Action::PutEncoded(item) => check_encoded(&write.table, item).map_err(Rejection::from),
             Action::Update { update, .. } => update.check_key(&write.table).map_err(Rejection::from),
             Action::Remove | Action::Check => Ok(()),
         };
         let action = match (checked, write.action) {
             (Err(rejection), _) => Prepared::Refused(rejection),
             (Ok(()), Action::Put(item)) => Prepared::Put(Image::encode(&item)),
+            (Ok(()), Action::PutEncoded(item)) => Prepared::Put(item.into_image()),
             (Ok(()), Action::Merge(item)) => Prepared::Merge(Image::encode(&item)),
             (Ok(()), Action::Update { update, return_new }) => Prepared::Update { update, return_new },
             (Ok(()), Action::Remove) => Prepared::Remove,
@@ -101,6 +103,15 @@ pub(crate) fn check(table: &Table, item: &Item) -> Result<(), ItemError> {
         return item.check_shape();
     }
     item.check()?;
+    check_index_keys(table, item)
+}
+
+/// May `table` store `item`, which may be stored as such?
+fn check_encoded(table: &Table, item: &EncodedItem) -> Result<(), ItemError> {
+    if table.indexes.is_empty() { Ok(()) } else { check_index_keys(table, &item.decode()) }
+}
+
+fn check_index_keys(table: &Table, item: &Item) -> Result<(), ItemError> {
     table.indexes.iter().try_for_each(|index| {
         let told = |error| ItemError::IndexKey { index: index.name.clone(), error };
         index.check_item(item).map_err(told)

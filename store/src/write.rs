@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use item::{
-    Actor, Index, Item, ItemError, Key, SequenceNumber, Stream, Table, TableError, TableId,
+    Actor, EncodedItem, Index, Item, ItemError, Key, SequenceNumber, Stream, Table, TableError, TableId,
     expression::{Condition, Update, UpdateError},
 };
 
@@ -30,6 +30,8 @@ pub struct Write {
 pub enum Action {
     /// Replace it.
     Put(Item),
+    /// Replace it, by one that is encoded already.
+    PutEncoded(EncodedItem),
     /// Unite its top-level attributes with these, key attributes included: a reading of the same device and time.
     Merge(Item),
     /// Make of it what an update says; of its key alone, if there is none.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use item::{Actor, Item, Key, TableId};
+use item::{Actor, EncodedItem, Item, Key, TableId};
 use serde::Serialize;
 use store::write::{Action, Write};
 
@@ -11,7 +11,7 @@ use crate::{
     capacity::{ConsumedCapacity, Detail, write_units},
     json::{Members, request},
     validate::{self, RETURN_CONSUMED_CAPACITY, RETURN_ITEM_COLLECTION_METRICS, Violations},
-    values::{Fault, WireItem},
+    values::{Fault, WireEncoded, WireItem},
 };
 
 /// DynamoDB's own bound.
@@ -36,7 +36,7 @@ request! {
 
 request! {
     /// An item to store.
-    struct PutRequest { item: WireItem = "Item", }
+    struct PutRequest { item: WireEncoded = "Item", }
 }
 
 request! {
@@ -59,7 +59,7 @@ pub(crate) struct Nothing {}
 
 /// A request whose values follow the rules.
 enum Wanted {
-    Put(Item),
+    Put(EncodedItem),
     Delete(Item),
 }
 
@@ -95,24 +95,25 @@ pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
     let capacity = Detail::of(request.return_capacity.as_deref());
     let mut writes = Vec::new();
     let mut given_names = Vec::new();
-    let mut seen: BTreeSet<(TableId, Key)> = BTreeSet::new();
     for (given_name, name, requests) in wanted {
         let table = super::table(app, &name)?;
         for request in requests {
             let (key, action) = match request {
-                Wanted::Put(item) => (validate::item_key(&table, &item)?, Action::Put(item)),
+                Wanted::Put(item) => (validate::encoded_item_key(&table, &item)?, Action::PutEncoded(item)),
                 Wanted::Delete(key) => (validate::request_key(&table, &key)?, Action::Remove),
             };
-            if !seen.insert((table.id, key.clone())) {
-                return Err(Error::validation("Provided list of item keys contains duplicates"));
-            }
             let return_old = capacity != Detail::None;
             writes.push(Write { table: table.clone(), key, action, condition: None, return_old, actor: Actor::User });
             given_names.push(Arc::clone(&given_name));
         }
     }
+    // One item more than once, before anything is written.
+    let keys: BTreeSet<(TableId, &Key)> = writes.iter().map(|write| (write.table.id, &write.key)).collect();
+    if keys.len() < writes.len() {
+        return Err(Error::validation("Provided list of item keys contains duplicates"));
+    }
     let new_size = |write: &Write| match &write.action {
-        Action::Put(item) if capacity != Detail::None => item.size(),
+        Action::PutEncoded(item) if capacity != Detail::None => item.size(),
         _ => 0,
     };
     let new_sizes: Vec<usize> = writes.iter().map(new_size).collect();
@@ -146,7 +147,7 @@ impl Wanted {
         match (request.put, request.delete) {
             (Some(put), None) => {
                 let item = put.item.ok_or_else(|| missing("putRequest.item"))?;
-                Ok(Wanted::Put(validate::item(item)?))
+                Ok(Wanted::Put(validate::encoded_item(item)?))
             }
             (None, Some(delete)) => {
                 let key = delete.key.ok_or_else(|| missing("deleteRequest.key"))?;

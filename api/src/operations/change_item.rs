@@ -1,6 +1,6 @@
 //! PutItem and DeleteItem: one takes an item, the other a key, and all else is the same.
 
-use item::{Actor, Item, expression::Update};
+use item::{Actor, EncodedItem, Item, expression::Update};
 use serde::Serialize;
 use store::write::{Action, Write};
 
@@ -12,7 +12,7 @@ use crate::{
     expressions::{Names, Values},
     json::{Present, request},
     validate::{self, Violations},
-    values::{ItemOut, WireItem},
+    values::{ItemOut, WireEncoded, WireItem},
 };
 
 /// What becomes of the item.
@@ -26,7 +26,7 @@ request! {
     /// What PutItem and DeleteItem take.
     struct Request {
         table_name: String = "TableName",
-        item: WireItem = "Item",
+        item: WireEncoded = "Item",
         key: WireItem = "Key",
         condition: String = "ConditionExpression",
         names: Names = "ExpressionAttributeNames",
@@ -38,6 +38,12 @@ request! {
         expected: Present = "Expected",
         conditional_operator: Present = "ConditionalOperator",
     }
+}
+
+/// What follows the rules of a put's item or a delete's key.
+enum Given {
+    Item(EncodedItem),
+    Key(Item),
 }
 
 /// What PutItem and DeleteItem answer.
@@ -54,11 +60,10 @@ pub(crate) async fn run(app: &App, verb: Verb, request: Request, room: &mut Room
     let given_name = request.table_name.clone().unwrap_or_default();
     let name = validate::table_name(request.table_name)?;
     let mut violations = Violations::default();
-    let (member, given) = match verb {
-        Verb::Put => ("item", request.item),
-        Verb::Delete => ("key", request.key),
-    };
-    violations.required(member, given.as_ref());
+    match verb {
+        Verb::Put => violations.required("item", request.item.as_ref()),
+        Verb::Delete => violations.required("key", request.key.as_ref()),
+    }
     let asked = Asked::of(
         &mut violations,
         request.return_values,
@@ -69,17 +74,19 @@ pub(crate) async fn run(app: &App, verb: Verb, request: Request, room: &mut Room
     violations.finish()?;
     put_legacy(&request.expected, &request.conditional_operator, &request.condition)?;
     let asked = asked.check()?;
-    let given = given.unwrap_or_else(|| WireItem(Ok(Default::default())));
     let given = match verb {
-        Verb::Put => validate::item(given)?,
-        Verb::Delete => validate::values(given)?,
+        Verb::Put => {
+            let item = request.item.unwrap_or_else(|| WireEncoded(Ok(Default::default())));
+            Given::Item(validate::encoded_item(item)?)
+        }
+        Verb::Delete => Given::Key(validate::values(request.key.unwrap_or_else(|| WireItem(Ok(Default::default()))))?),
     };
     let condition = asked.condition(request.names, request.values, request.condition)?;
     let table = super::table(app, &name)?;
     check_condition(&table, condition.as_deref())?;
-    let (key, new_size, action) = match verb {
-        Verb::Put => (validate::item_key(&table, &given)?, given.size(), Action::Put(given)),
-        Verb::Delete => (validate::request_key(&table, &given)?, 0, Action::Remove),
+    let (key, new_size, action) = match given {
+        Given::Item(item) => (validate::encoded_item_key(&table, &item)?, item.size(), Action::PutEncoded(item)),
+        Given::Key(key) => (validate::request_key(&table, &key)?, 0, Action::Remove),
     };
     let write = Write { table, key, action, condition, return_old: asked.needs_old(), actor: Actor::User };
     let written = asked.write(app, write, room).await?;

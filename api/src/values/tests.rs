@@ -104,10 +104,26 @@ fn an_item_tells_its_first_fault_and_only_after_all_of_it_was_read() {
     assert!(json::parse::<WireItem>(br#"{"a":"b"}"#).is_err());
 }
 
+#[test]
+fn an_item_that_is_only_stored_is_encoded_as_it_comes() {
+    let text = br#"{"ts":{"N":"10"},"a":{"L":[{"S":"x"}]},"\u0062":{"M":{"c":{"BOOL":true}}},"a":{"S":"last"}}"#;
+    let encoded = json::parse::<WireEncoded>(text).unwrap().0.unwrap().finish().unwrap();
+    assert_eq!(encoded.decode(), json::parse::<WireItem>(text).unwrap().0.unwrap());
+    for (text, expected) in [
+        (r#"{"a":{"SS":[]},"b":{"NS":[]}}"#, "An string set  may not be empty"),
+        (r#"{"a":{"S":"x","N":"1"}}"#, "more than one datatypes set"),
+    ] {
+        let fault = json::parse::<WireEncoded>(text.as_bytes()).unwrap().0.unwrap_err();
+        assert!(fault.0.contains(expected), "{}", fault.0);
+    }
+    assert!(json::parse::<WireEncoded>(br#"{"a":{"SS":[]},"b":{"S":1}}"#).is_err());
+}
+
 proptest::proptest! {
     #[test]
     fn no_text_panics(text in r#"[\[\]{}:,"0-9aSNBLM\\ue.+-]{0,60}"#) {
         _ = json::parse::<WireItem>(text.as_bytes());
+        _ = json::parse::<WireEncoded>(text.as_bytes());
         _ = json::parse::<WireValue>(text.as_bytes());
     }
 

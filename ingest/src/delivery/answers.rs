@@ -101,9 +101,10 @@ impl Delivery<'_> {
 
     /// What is stored for the put's device and time; nothing if it, or its table, is gone.
     async fn stored(&mut self, mapping: &Arc<Mapping>, put: &Put) -> Result<Item, Error> {
-        let Ok(Known { table, .. }) = self.table(mapping).await? else { return Ok(Item::default()) };
-        let Ok(key) = Key::of_item(&table, &put.item) else { return Ok(Item::default()) };
-        Ok(self.parts.store.get(&table, &key).await?.unwrap_or_default())
+        let Ok(at) = self.table(mapping).await? else { return Ok(Item::default()) };
+        let Known { table, .. } = &self.known[at];
+        let Ok(key) = Key::of_item(table, &put.item) else { return Ok(Item::default()) };
+        Ok(self.parts.store.get(table, &key).await?.unwrap_or_default())
     }
 }
 

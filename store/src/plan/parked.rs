@@ -29,7 +29,7 @@ impl Planner {
             // The fetch saw every tier after the pin; what was planned since raised the pin's own bound.
             let bounds: [Option<Bytes>; 2] = [high, planned_high];
             if let Some(high) = bounds.into_iter().flatten().max() {
-                self.high_keys.raise(fetch.table, &fetch.key.partition, &high);
+                self.high_keys.set(fetch.table, &fetch.key.partition, &high);
             }
         }
     }

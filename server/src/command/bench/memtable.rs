@@ -26,7 +26,7 @@ pub(super) fn run(arguments: &MemtableArguments) -> anyhow::Result<Json> {
         image_bytes +=
             rows.iter().filter_map(|(_, _, state)| state.image.as_ref()).map(|i| i.bytes().len()).sum::<usize>();
         let began = Instant::now();
-        memtable.insert_all(rows.iter().map(|(table, key, state)| (*table, key, state)));
+        memtable.insert_all(rows.iter().map(|(table, key, state)| (*table, key, state.sequence, state.image.as_ref())));
         took += began.elapsed();
         inserted += count;
     }
