@@ -151,10 +151,12 @@ impl Core {
 
     /// May more be planned? Not while the next frame is full, too much is parked, or memory waits for the compactor.
     fn can_plan(&self) -> bool {
-        if self.planner.open_bytes() >= self.frame_bytes_max || self.planner.parked_keys() >= PARKED_KEYS_MAX {
-            return false;
-        }
-        !self.waits_for_flush()
+        self.has_room() && !self.waits_for_flush()
+    }
+
+    /// Is there room in the next frame, and for more that is parked?
+    fn has_room(&self) -> bool {
+        self.planner.open_bytes() < self.frame_bytes_max && self.planner.parked_keys() < PARKED_KEYS_MAX
     }
 
     /// Takes a request, unless its caller has taken it back: plans it, parks it, or refuses it.
@@ -198,7 +200,9 @@ impl Core {
             let Some(settled) = self.planner.resume(&view) else { break };
             self.settle(settled);
         }
-        while self.can_plan() {
+        // Planning takes no memory of memtables: one look is enough.
+        let waits_for_flush = self.waits_for_flush();
+        while !waits_for_flush && self.has_room() {
             let Some(unplanned) = self.admitted.pop_front() else { break };
             if let Some(settled) = self.planner.plan(unplanned, &view) {
                 self.settle(settled);

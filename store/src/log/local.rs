@@ -106,6 +106,10 @@ impl LocalLog {
             recent.push(frame);
             Ok(())
         })?;
+        if !recovered.unused.is_empty() {
+            // The archives that stand for them: a process that was killed may have left their names in the system's memory only.
+            disk.sync_dir(DIR).map_err(Error::io("sync directory", DIR))?;
+        }
         for id in recovered.unused.iter().rev() {
             remove_if_present(&*disk, &segment::path(*id)).map_err(Error::io("remove", segment::path(*id)))?;
         }
