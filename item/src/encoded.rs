@@ -43,7 +43,7 @@ impl EncodedItem {
     }
 }
 
-/// Encodes attributes; of those with one name the last one counts.
+/// Encodes attributes; of those with one name the last one counts, unless one of them may not be stored.
 #[derive(Clone, Debug, Default)]
 pub struct ItemEncoder {
     /// The attributes as they came, each as it will be in the image: its name, then its value.

@@ -45,6 +45,9 @@ const STRING_SET: u8 = 8;
 const NUMBER_SET: u8 = 9;
 const BINARY_SET: u8 = 10;
 
+/// An image that has so much memory more than it needs is copied to less.
+const SLACK_BYTES_MAX: usize = 1024;
+
 /// What most attributes take, encoded.
 const ATTRIBUTE_BYTES_USUAL: usize = 20;
 
@@ -61,6 +64,9 @@ impl Image {
     pub fn encode(item: &Item) -> Image {
         let mut out = Vec::with_capacity(ATTRIBUTE_BYTES_USUAL * item.len() + 8);
         put_attributes(&item.0, &mut out);
+        if out.capacity() - out.len() > SLACK_BYTES_MAX {
+            out.shrink_to_fit();
+        }
         Image(Bytes::from(out))
     }
 

@@ -87,8 +87,9 @@ impl<A> Batches<A> {
         }
     }
 
-    /// Answers every waiting batch with `error`.
-    pub(crate) fn fail(&mut self, error: &Error) {
+    /// Answers every waiting batch with `error`. No draft up to `ordinal` will be applied any more: nothing waits for one.
+    pub(crate) fn fail(&mut self, error: &Error, ordinal: Ordinal) {
+        self.applied = ordinal;
         self.planned.clear();
         for waiting in std::mem::take(&mut self.waiting).into_values() {
             drop(waiting.reply.sender.send(Err(error.clone())));
@@ -112,5 +113,29 @@ impl<A> Batches<A> {
             drop(waiting.reply.permit);
             drop(waiting.reply.sender.send(Ok(answers)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_waits_for_a_draft_that_was_given_up() {
+        let mut batches: Batches<&str> = Batches::default();
+        let (sender, mut failed) = oneshot::channel();
+        let batch = batches.open(2, Reply { sender, permit: None });
+        batches.answer(Place { batch, at: 0 }, "planned", 7);
+        batches.fail(&Error::Closed, 8);
+        assert!(matches!(failed.try_recv(), Ok(Err(Error::Closed))));
+        for (after, is_answered) in [(8, true), (9, false)] {
+            let (sender, mut answers) = oneshot::channel();
+            let batch = batches.open(1, Reply { sender, permit: None });
+            batches.answer(Place { batch, at: 0 }, "later", after);
+            assert_eq!(answers.try_recv().is_ok(), is_answered, "after draft {after}");
+        }
+        assert!(!batches.is_empty());
+        batches.applied(9);
+        assert!(batches.is_empty());
     }
 }

@@ -365,8 +365,9 @@ impl Core {
         self.planner.abandon(self.applied.next_sequences.clone(), catalog, self.applied.next_table);
         self.draft_sequences = self.applied.next_sequences.clone();
         self.admitted.clear();
-        self.batches.fail(error);
-        self.transactions.fail(error);
+        let given_up = self.planner.ordinal() - 1;
+        self.batches.fail(error, given_up);
+        self.transactions.fail(error, given_up);
         for (reply, _) in std::mem::take(&mut self.table_replies).into_values().flatten() {
             drop(reply.send(Err(error.clone())));
         }

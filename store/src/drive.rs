@@ -45,14 +45,13 @@ fn run(mut core: Core, shared: &Arc<Shared>, runtime: &Handle) {
             core.admit(ask, shared.clock.now_us());
         }
         let draft = core.take_draft(shared.clock.now_us());
-        for fetch in core.take_fetches() {
-            runtime.spawn(answer(fetch, shared.clone()));
-        }
+        start_fetches(&mut core, shared, runtime);
         if let Some(draft) = draft {
             // A panic must not leave those who wait for this frame waiting for ever.
             let appended = catch_unwind(AssertUnwindSafe(|| shared.log.append(draft)));
             let panicked = |_| Err(Error::Poisoned { cause: "the log panicked".to_owned() });
             core.appended(appended.unwrap_or_else(panicked), shared.clock.now_us());
+            start_fetches(&mut core, shared, runtime);
         }
         if closing && core.waits_for_flush() {
             // Whoever closes the store has ended the compactor first: nothing will make room any more.
@@ -62,6 +61,13 @@ fn run(mut core: Core, shared: &Arc<Shared>, runtime: &Handle) {
         if closing && core.is_idle() && waiting.is_empty() {
             return;
         }
+    }
+}
+
+/// Lets look-ups that planning asked for begin.
+fn start_fetches(core: &mut Core, shared: &Arc<Shared>, runtime: &Handle) {
+    for fetch in core.take_fetches() {
+        runtime.spawn(answer(fetch, shared.clone()));
     }
 }
 

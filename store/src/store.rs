@@ -470,9 +470,11 @@ impl Shared {
         let view = self.view.get();
         let reader = self.reader(&view);
         let row = self.look_up(&view, fetch.table, &fetch.key).await?;
-        if row.is_none() {
-            // A late reading: more will lie beside it.
-            reader.learn(fetch.table, &fetch.key).await?;
+        // A late reading: more will lie beside it. What cannot be learned is looked up again.
+        if row.is_none()
+            && let Err(error) = reader.learn(fetch.table, &fetch.key).await
+        {
+            tracing::debug!(%error, "keys around a late reading could not be read");
         }
         let high = if fetch.wants_high { reader.greatest_sort(fetch.table, &fetch.key).await? } else { None };
         Ok(Fetched { fetch: fetch.clone(), image: row.and_then(|row| row.image), high })

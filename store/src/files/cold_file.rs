@@ -116,7 +116,8 @@ impl ColdFile {
 
     /// Reads the keys around `key` to `key_blocks`, unless they are there: what they tell then needs no disk.
     pub(crate) async fn learn(&self, key: &Key, key_blocks: &KeyBlocks, cache: &Cache) -> Result<(), Error> {
-        if let Some(block) = self.block_of(key)
+        if !key_blocks.is_off()
+            && let Some(block) = self.block_of(key)
             && key_blocks.get((self.id, block)).is_none()
         {
             key_blocks.put((self.id, block), Arc::new(self.read_keys(block, cache).await?));
@@ -277,6 +278,9 @@ impl ColdFile {
         let mut keys = Keys::with_capacity((rows.end - rows.start) as usize);
         for batch in &batches {
             batch.put_keys(&self.footer, &mut keys).map_err(|what| self.corrupt(what))?;
+        }
+        if keys.len() as u64 != rows.end - rows.start {
+            return Err(self.corrupt(format!("rows {rows:?} are {} keys", keys.len())));
         }
         Ok(keys)
     }

@@ -41,6 +41,11 @@ impl KeyBlocks {
         KeyBlocks((bytes_max > 0).then(|| Arc::new(shared)))
     }
 
+    /// Is nothing kept?
+    pub(super) fn is_off(&self) -> bool {
+        self.0.is_none()
+    }
+
     pub(super) fn get(&self, place: Place) -> Option<Arc<Keys>> {
         let shared = self.0.as_ref()?;
         let mut generations = shared.lock();

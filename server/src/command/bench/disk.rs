@@ -231,9 +231,6 @@ fn is_full(offset: u64, bytes: usize) -> bool {
 /// Makes a file of zeros that are written, not only promised, and opens it to be written over.
 fn zeros(path: &Path, flags: i32) -> anyhow::Result<File> {
     let at = || path.display().to_string();
-    if path.exists() {
-        std::fs::remove_file(path).with_context(at)?;
-    }
     let file = File::create(path).with_context(at)?;
     let zeros = vec![0; 1 << 20];
     for offset in (0..FILE_BYTES).step_by(zeros.len()) {
