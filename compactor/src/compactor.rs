@@ -93,7 +93,8 @@ impl Compactor {
         Job::start(self.site.clone(), task)
     }
 
-    /// Removes files that commits left unnamed, and brings links up to date. Blocks on the disk.
+    /// Removes files that commits left unnamed, and brings links up to date; not while a merge is under way, which may still
+    /// need one. Blocks on the disk.
     pub fn catch_up(&self) -> Result<(), Error> {
         Ok(self.site.catch_up()?)
     }

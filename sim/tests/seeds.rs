@@ -7,15 +7,14 @@ use sim::{
 
 #[test]
 fn some_seeds_keep_every_promise() {
-    let mut done_transactions = 0;
+    // Long enough that each seed meets all of it.
+    let options = Options { operations: 1500, ..Options::default() };
     for seed in 1..=6 {
-        let report = run(seed, Options::default()).unwrap();
+        let report = run(seed, options).unwrap();
         assert!(report.operations() >= 1000 && report.crashes() >= 3, "{report}");
         assert!(report.flushes >= 1 && report.merges >= 1, "{report}");
-        assert!(report.transactions > report.done_transactions, "{report}");
-        done_transactions += report.done_transactions;
+        assert!(report.done_transactions >= 20 && report.transactions > report.done_transactions, "{report}");
     }
-    assert!(done_transactions >= 6 * 20, "{done_transactions}");
 }
 
 #[test]
