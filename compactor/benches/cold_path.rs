@@ -157,5 +157,6 @@ fn readings() -> Table {
         created_at_us: 0,
         billing: Billing::OnDemand,
         deletion_protection: false,
+        tags: Default::default(),
     }
 }

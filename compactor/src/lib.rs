@@ -3,6 +3,7 @@
 //! ```text
 //! sealed memtables --flush--> runs --merge--> a generation of the table --link--> cold/tables/<name>
 //! items older than an index --fill--> runs of its entries
+//! items whose time is over --expire--> removed, by events like any other
 //! ```
 //! 1. [`plan`] says what to do next: a pure function of manifest, catalogue, sealed sets and clock.
 //! 2. A [`Job`] does it, one bounded step at a time, so that flushes can go on in the middle of a long merge.
@@ -15,6 +16,7 @@ mod collect;
 mod compactor;
 mod config;
 mod error;
+mod expiry;
 mod fill;
 mod flush;
 mod indexes;
@@ -31,6 +33,7 @@ mod verify;
 pub use compactor::{Compacted, Compactor};
 pub use config::Config;
 pub use error::Error;
+pub use expiry::Expirer;
 pub use job::{Job, Report, Step};
 pub use metrics::{Backlog, METRICS};
 pub use plan::Task;

@@ -24,6 +24,7 @@ pub const METRICS: &[Metric] = &[
         "thalweg_compactor_early_trims_total",
         "Times that the log was kept for half as long as before, for its size or because room on the disk was low",
     ),
+    Metric::counter("thalweg_compactor_expired_items_total", "Items removed because their time to live was over"),
     Metric::counter("thalweg_compactor_failures_total", "Jobs that failed and will be tried again"),
     Metric::gauge("thalweg_compactor_runs", "Run files that wait to be merged"),
     Metric::gauge("thalweg_compactor_run_bytes", "Bytes of those"),

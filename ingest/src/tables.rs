@@ -54,6 +54,7 @@ fn new_table(mapping: &Mapping) -> Table {
         created_at_us: 0,
         billing: Billing::OnDemand,
         deletion_protection: false,
+        tags: Default::default(),
     }
 }
 

@@ -103,9 +103,18 @@ pub fn tables() -> impl Strategy<Value = Table> {
         any::<(u64, u64)>().prop_map(|(read_units, write_units)| Billing::Provisioned { read_units, write_units }),
     ];
     let keys = (key_types(), option::of(key_types()), any::<bool>());
-    let rest = (any::<u32>(), any::<u64>(), any::<bool>());
+    let tags = btree_map("[a-c]{1,2}", "[a-c]{0,2}", 0..3);
+    let rest = (any::<u32>(), any::<u64>(), any::<bool>(), tags);
     (TableId::FIRST_USER.0..1 << 30, "[a-zA-Z0-9_.-]{3,20}", keys, stream, billing, rest, indexes()).prop_map(
-        |(id, name, (partition, sort, is_time), stream, billing, (version, created_at_us, protected), mut indexes)| {
+        |(
+            id,
+            name,
+            (partition, sort, is_time),
+            stream,
+            billing,
+            (version, created_at_us, protected, tags),
+            mut indexes,
+        )| {
             for (index, number) in indexes.iter_mut().zip(id + 1..) {
                 index.id = TableId(number);
                 if index.kind == IndexKind::Local {
@@ -125,6 +134,7 @@ pub fn tables() -> impl Strategy<Value = Table> {
                 created_at_us,
                 billing,
                 deletion_protection: protected,
+                tags,
             }
         },
     )
@@ -159,11 +169,12 @@ fn indexes() -> impl Strategy<Value = Vec<Index>> {
             }
         },
     );
-    vec(index, 0..4).prop_map(|mut indexes| {
+    let expiry = prop_oneof![Just("in"), Just("is")].prop_map(Index::expiry);
+    (option::of(expiry), vec(index, 0..4)).prop_map(|(expiry, mut indexes)| {
         for (index, number) in indexes.iter_mut().zip(0..) {
             index.name = format!("index-{number}");
         }
-        indexes
+        expiry.into_iter().chain(indexes).collect()
     })
 }
 

@@ -9,12 +9,13 @@
 //!            | created_at_us: varint
 //!            | read units: varint, write units: varint, if flag 8
 //!            | count: varint, count x index (see `table::index`), if flag 32
+//!            | count: varint, count x (key: text, value: text), keys strictly ascending, if flag 64
 //! attribute  name: text | type: 1 byte
 //!
-//! flags      1 sort key | 2 the sort key is a time | 4 stream | 8 provisioned | 16 deletion protection | 32 indexes
+//! flags      1 sort key | 2 the sort key is a time | 4 stream | 8 provisioned | 16 deletion protection | 32 indexes | 64 tags
 //! ```
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use bytes::Bytes;
 
@@ -23,7 +24,7 @@ use crate::codec::{CodecError, Reader, put_bytes, put_varint};
 mod index;
 pub mod system;
 
-pub use index::{Index, IndexKind, IndexStatus, Projection};
+pub use index::{EXPIRY_INDEX, Index, IndexKind, IndexStatus, Projection};
 
 /// A table's number. Never reused; a name is never a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -148,6 +149,8 @@ pub struct Table {
     pub billing: Billing,
     /// DeleteTable is refused while set.
     pub deletion_protection: bool,
+    /// What users note about it, by key.
+    pub tags: BTreeMap<String, String>,
 }
 
 /// Why a table cannot be as asked.
@@ -198,6 +201,9 @@ pub enum TableError {
         /// The second of them.
         index: String,
     },
+    /// An expiry index is made of the name of its attribute alone.
+    #[error("the expiry index is not as an expiry index must be")]
+    ExpiryIndex,
     /// One attribute is a key attribute of two types.
     #[error("the key attribute {name:?} has two types")]
     TwoTypes {
@@ -227,7 +233,8 @@ const STREAM: u32 = 4;
 const PROVISIONED: u32 = 8;
 const DELETION_PROTECTION: u32 = 16;
 const INDEXES: u32 = 32;
-const FLAGS_ALL: u32 = 63;
+const TAGS: u32 = 64;
+const FLAGS_ALL: u32 = 127;
 
 impl Table {
     /// Checks names and keys. A system table's name is `$` and a legal name.
@@ -263,7 +270,7 @@ impl Table {
                 return Err(TableError::IndexOrder { index: index.name.clone() });
             }
         }
-        let mut types = std::collections::BTreeMap::new();
+        let mut types = BTreeMap::new();
         for attribute in self.all_key_attributes() {
             if *types.entry(&attribute.name).or_insert(attribute.key_type) != attribute.key_type {
                 return Err(TableError::TwoTypes { name: attribute.name.clone() });
@@ -277,14 +284,25 @@ impl Table {
         std::iter::once(&self.partition_key).chain(&self.sort_key).chain(&self.item_key)
     }
 
-    /// The key attributes of the table and of its indexes; some come more than once.
+    /// The key attributes of the table and of its users' indexes; some come more than once. What an item has for them must
+    /// be of their type.
     pub fn all_key_attributes(&self) -> impl Iterator<Item = &KeyAttribute> {
-        self.key_attributes().chain(self.indexes.iter().flat_map(Index::key_attributes))
+        self.key_attributes().chain(self.user_indexes().flat_map(Index::key_attributes))
     }
 
-    /// The index of that name.
+    /// The indexes that users make and read, by name.
+    pub fn user_indexes(&self) -> impl Iterator<Item = &Index> {
+        self.indexes.iter().filter(|index| index.kind != IndexKind::Expiry)
+    }
+
+    /// The users' index of that name.
     pub fn index(&self, name: &str) -> Option<&Index> {
-        self.indexes.iter().find(|index| index.name == name)
+        self.user_indexes().find(|index| index.name == name)
+    }
+
+    /// The index of the items that expire, if the table has a time to live; its partition key says when they do.
+    pub fn expiry(&self) -> Option<&Index> {
+        self.indexes.iter().find(|index| index.kind == IndexKind::Expiry)
     }
 
     /// Has it a sort key, be it only the key of the items that its rows stand for?
@@ -305,7 +323,8 @@ impl Table {
             | flag(self.stream.is_some(), STREAM)
             | flag(self.billing != Billing::OnDemand, PROVISIONED)
             | flag(self.deletion_protection, DELETION_PROTECTION)
-            | flag(!self.indexes.is_empty(), INDEXES);
+            | flag(!self.indexes.is_empty(), INDEXES)
+            | flag(!self.tags.is_empty(), TAGS);
         put_varint(u128::from(self.id.0), out);
         put_bytes(self.name.as_bytes(), out);
         put_varint(u128::from(self.version), out);
@@ -320,6 +339,12 @@ impl Table {
         if !self.indexes.is_empty() {
             put_varint(self.indexes.len() as u128, out);
             self.indexes.iter().for_each(|index| index.encode(out));
+        }
+        if !self.tags.is_empty() {
+            put_varint(self.tags.len() as u128, out);
+            for text in self.tags.iter().flat_map(|(key, value)| [key, value]) {
+                put_bytes(text.as_bytes(), out);
+            }
         }
     }
 
@@ -357,6 +382,7 @@ impl Table {
                 indexes.push(Index::read(reader)?);
             }
         }
+        let tags = if flags & TAGS != 0 { read_tags(&mut *reader)? } else { BTreeMap::new() };
         let table = Table {
             id,
             name,
@@ -370,12 +396,31 @@ impl Table {
             created_at_us,
             billing,
             deletion_protection: flags & DELETION_PROTECTION != 0,
+            tags,
         };
         if table.check().is_err() {
             return reader.error(start, "a table with legal names and keys");
         }
         Ok(table)
     }
+}
+
+fn read_tags(reader: &mut Reader<'_>) -> Result<BTreeMap<String, String>, CodecError> {
+    let count_start = reader.offset();
+    let count: usize = reader.number("a count")?;
+    if count == 0 {
+        return reader.error(count_start, "tags");
+    }
+    let mut tags = BTreeMap::new();
+    for _ in 0..count {
+        let start = reader.offset();
+        let key = reader.text("a tag's key")?.to_owned();
+        if tags.last_key_value().is_some_and(|(last, _)| *last >= key) {
+            return reader.error(start, "strictly ascending keys");
+        }
+        tags.insert(key, reader.text("a tag's value")?.to_owned());
+    }
+    Ok(tags)
 }
 
 impl KeyAttribute {

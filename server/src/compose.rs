@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::Context;
-use compactor::Compactor;
+use compactor::{Compactor, Expirer};
 use ingest::{Ingest, SourceKind};
 use metrics_exporter_prometheus::PrometheusHandle;
 use store::{
@@ -116,6 +116,8 @@ impl Running {
         let mut background = Part::new();
         let (worker, stop) = (compactor.clone(), background.stop.subscribe());
         background.tasks.spawn(async move { worker.run(stop).await });
+        let (expirer, stop) = (Expirer::new(store.clone()), background.stop.subscribe());
+        background.tasks.spawn(expirer.run(stop));
         metrics::gauge!("thalweg_memory_limit_bytes").set(config.memory.memory_limit as f64);
 
         let (watched, stop) = (store.clone(), background.stop.subscribe());

@@ -102,6 +102,7 @@ impl Workload {
             created_at_us: 0,
             billing: Billing::OnDemand,
             deletion_protection: false,
+            tags: Default::default(),
         };
         if self.random.percent(30) {
             table.indexes.push(self.index());
@@ -146,7 +147,7 @@ impl Workload {
     pub fn index_partition(&mut self, index: &Index) -> Value {
         match index.kind {
             IndexKind::Local => Value::String(self.device()),
-            IndexKind::Global => Value::String((*self.random.pick(&SITES)).to_owned()),
+            IndexKind::Global | IndexKind::Expiry => Value::String((*self.random.pick(&SITES)).to_owned()),
         }
     }
 

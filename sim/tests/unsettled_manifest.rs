@@ -59,6 +59,7 @@ fn interrupted_merge(seed: u64, operation: u64) -> (SimDisk, u64) {
         created_at_us: 0,
         billing: Billing::OnDemand,
         deletion_protection: false,
+        tags: Default::default(),
     };
     let mut made = store.submit_table(TableWrite::Create(table)).unwrap();
     stepper.run();

@@ -149,7 +149,7 @@ impl Reader<'_> {
         }
         let shards = self.view.shards();
         let shards = match target.index.map(|index| index.kind) {
-            Some(IndexKind::Global) => 0..shards,
+            Some(IndexKind::Global | IndexKind::Expiry) => 0..shards,
             Some(IndexKind::Local) | None => {
                 let ShardId(shard) = shard_of(item::key::slot(partition), shards);
                 shard..shard + 1

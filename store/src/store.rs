@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use item::{Item, Key, Table, TableId};
+use item::{Item, Key, ShardId, Table, TableId};
 use tokio::{
     runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch},
@@ -354,6 +354,14 @@ impl Store {
         let page = self.0.shared.reader(&self.view()).scan(target, slots, after, limit).await?;
         self.0.shared.view.wait_for_frame();
         Ok(if self.is_there(target.id()) { page } else { Page::default() })
+    }
+
+    /// The newest rows of what `id` numbers in one shard, by key, after `after` (exclusive), removed keys included; fewer than
+    /// `rows_max` only at the end.
+    pub async fn rows(&self, id: TableId, shard: ShardId, after: &Key, rows_max: usize) -> Result<Vec<Row>, Error> {
+        let rows = self.0.shared.reader(&self.view()).rows(id, shard, Some(after), rows_max).await?;
+        self.0.shared.view.wait_for_frame();
+        Ok(if self.is_there(id) { rows } else { Vec::new() })
     }
 
     /// Live rows and their bytes, approximately: superseded and removed rows count until they are merged.

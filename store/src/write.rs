@@ -1,6 +1,9 @@
 //! What a caller hands in, and what it gets back.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use item::{
     Actor, EncodedItem, Index, Item, ItemError, Key, SequenceNumber, Stream, Table, TableError, TableId,
@@ -83,6 +86,9 @@ pub enum Rejection {
 /// Answers of one batch, in its order.
 pub type Answers = Vec<Result<Written, Rejection>>;
 
+/// Tags that a table can have: DynamoDB's limit.
+pub const TAGS_MAX: usize = 50;
+
 /// A change of the catalogue.
 #[derive(Clone, Debug)]
 pub enum TableWrite {
@@ -98,6 +104,12 @@ pub enum TableWrite {
     AddIndex(String, Index),
     /// Remove an index from a table, both by name.
     DropIndex(String, String),
+    /// Let items expire by a number attribute, seconds since 1970; or no more.
+    SetExpiry(String, Option<String>),
+    /// Note these tags, over older ones of the same keys. Refused if there would be more than [`TAGS_MAX`].
+    Tag(String, BTreeMap<String, String>),
+    /// Take tags off, by key.
+    Untag(String, BTreeSet<String>),
     /// The index of that number has an entry of every item that has one: it may be read.
     ActivateIndex(TableId),
 }
@@ -117,6 +129,9 @@ pub enum TableRejection {
     /// The table has no such index.
     #[error("index not found")]
     IndexNotFound,
+    /// There would be too many tags.
+    #[error("a table has at most {TAGS_MAX} tags")]
+    TooManyTags,
     /// It is protected against deletion.
     #[error("deletion protection is enabled")]
     Protected,

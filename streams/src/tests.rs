@@ -145,6 +145,7 @@ impl World {
             created_at_us: self.now_us(),
             billing: Billing::OnDemand,
             deletion_protection: false,
+            tags: Default::default(),
         });
         self.change_table(&table, &Change::PutTable(table.clone()));
         table

@@ -38,6 +38,7 @@ async fn create(store: &Store) -> Arc<Table> {
         created_at_us: 0,
         billing: Billing::OnDemand,
         deletion_protection: false,
+        tags: Default::default(),
     };
     let created = store.change_table(TableWrite::Create(table)).await.expect("the store answers");
     created.expect("there is no such table yet")

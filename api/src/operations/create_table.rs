@@ -11,6 +11,7 @@ use super::{
     key_schema::{self, AttributeDefinition, KeySchemaElement},
     stream_arn,
     table_description::TableDescription,
+    tags::{self, Tag},
     throughput::Throughput,
 };
 use crate::{
@@ -31,7 +32,7 @@ request! {
         deletion_protection: bool = "DeletionProtectionEnabled",
         table_class: String = "TableClass",
         encryption: Encryption = "SSESpecification",
-        tags: Vec<Present> = "Tags",
+        tags: Vec<Tag> = "Tags",
         global_indexes: Vec<IndexDefinition> = "GlobalSecondaryIndexes",
         local_indexes: Vec<IndexDefinition> = "LocalSecondaryIndexes",
         resource_policy: String = "ResourcePolicy",
@@ -87,6 +88,7 @@ pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
         created_at_us: 0,
         billing,
         deletion_protection: request.deletion_protection.unwrap_or(false),
+        tags: tags::checked(request.tags.unwrap_or_default())?,
     };
     add_indexes(&mut table, request.global_indexes, request.local_indexes, &attributes)?;
     check_used(&table, &attributes)?;
@@ -196,9 +198,7 @@ fn check_used(table: &Table, attributes: &[AttributeDefinition]) -> Result<(), E
 
 /// What could be asked of a table but would not be done: refused, never ignored.
 fn refuse_unsupported(request: &Request) -> Result<(), Error> {
-    let some = |list: &Option<Vec<Present>>| list.as_ref().is_some_and(|list| !list.is_empty());
     for (given, what) in [
-        (some(&request.tags), "Tags"),
         (request.resource_policy.is_some(), "ResourcePolicy"),
         (request.on_demand_throughput.is_some(), "OnDemandThroughput"),
         (request.warm_throughput.is_some(), "WarmThroughput"),

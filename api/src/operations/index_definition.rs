@@ -127,7 +127,9 @@ impl IndexDefinition {
 
     fn billing(&self, kind: IndexKind, table: &Table, name: &str) -> Result<Billing, Error> {
         match (kind, table.billing, &self.throughput) {
-            (IndexKind::Local, ..) | (IndexKind::Global, Billing::OnDemand, None) => Ok(Billing::OnDemand),
+            (IndexKind::Local | IndexKind::Expiry, ..) | (IndexKind::Global, Billing::OnDemand, None) => {
+                Ok(Billing::OnDemand)
+            }
             (IndexKind::Global, Billing::OnDemand, Some(_)) => refuse(format_args!(
                 "ProvisionedThroughput should not be specified for index: {name} when BillingMode is PAY_PER_REQUEST"
             )),

@@ -12,7 +12,6 @@ mod describe_endpoints;
 mod describe_limits;
 mod describe_stream;
 mod describe_table;
-mod describe_time_to_live;
 mod get_item;
 mod get_records;
 mod get_shard_iterator;
@@ -22,14 +21,15 @@ mod index_read;
 mod key_schema;
 mod list_streams;
 mod list_tables;
-mod list_tags_of_resource;
 mod page;
 mod query;
 mod scan;
 mod stream_arn;
 mod stream_record;
 mod table_description;
+mod tags;
 mod throughput;
+mod time_to_live;
 mod transact_get_items;
 mod transact_write_items;
 mod transaction;
@@ -76,10 +76,13 @@ const SERVED: &[&str] = &[
     "PutItem",
     "Query",
     "Scan",
+    "TagResource",
     "TransactGetItems",
     "TransactWriteItems",
+    "UntagResource",
     "UpdateItem",
     "UpdateTable",
+    "UpdateTimeToLive",
 ];
 
 /// Operations of DynamoDB Streams that are served.
@@ -104,20 +107,23 @@ pub(crate) async fn run(
         "DescribeLimits" => answer(describe_limits::run()),
         "DescribeStream" => answer(describe_stream::run(app, json::parse(body)?).await?),
         "DescribeTable" => answer(describe_table::run(app, json::parse(body)?)?),
-        "DescribeTimeToLive" => answer(describe_time_to_live::run(app, json::parse(body)?)?),
+        "DescribeTimeToLive" => answer(time_to_live::describe(app, json::parse(body)?)?),
         "GetItem" => answer(get_item::run(app, json::parse(body)?, room).await?),
         "GetRecords" => answer(get_records::run(app, json::parse(body)?, room).await?),
         "GetShardIterator" => answer(get_shard_iterator::run(app, json::parse(body)?).await?),
         "ListStreams" => answer(list_streams::run(app, json::parse(body)?)?),
         "ListTables" => answer(list_tables::run(app, json::parse(body)?)?),
-        "ListTagsOfResource" => answer(list_tags_of_resource::run(app, json::parse(body)?)?),
+        "ListTagsOfResource" => answer(tags::list(app, json::parse(body)?)?),
         "PutItem" => answer(change_item::run(app, Verb::Put, json::parse(body)?, room).await?),
         "Query" => answer(query::run(app, json::parse(body)?, room).await?),
         "Scan" => answer(scan::run(app, json::parse(body)?, room).await?),
+        "TagResource" => tags::tag(app, json::parse(body)?).await.map(|()| Vec::new()),
         "TransactGetItems" => answer(transact_get_items::run(app, json::parse(body)?, room).await?),
         "TransactWriteItems" => answer(transact_write_items::run(app, json::parse(body)?, room).await?),
+        "UntagResource" => tags::untag(app, json::parse(body)?).await.map(|()| Vec::new()),
         "UpdateItem" => answer(update_item::run(app, json::parse(body)?, room).await?),
         "UpdateTable" => answer(update_table::run(app, json::parse(body)?).await?),
+        "UpdateTimeToLive" => answer(time_to_live::update(app, json::parse(body)?).await?),
         other => Err(unknown(other)),
     }
 }

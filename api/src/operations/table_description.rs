@@ -19,6 +19,11 @@ pub(crate) fn table_arn(name: &str) -> String {
     format!("arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{name}")
 }
 
+/// Does an ARN name something of this server's region and account?
+pub(crate) fn is_own_arn(arn: &str) -> bool {
+    arn.starts_with(&table_arn(""))
+}
+
 /// A table, described.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]

@@ -121,7 +121,7 @@ fn index_change(
     }
     match (update.create, update.delete, update.update) {
         (Some(definition), None, None) => {
-            if table.indexes.iter().any(|index| index.status == IndexStatus::Filling) {
+            if table.user_indexes().any(|index| index.status == IndexStatus::Filling) {
                 return Err(Error::InUse(format!(
                     "Attempt to change a resource which is still in use: Table is being updated: {}",
                     table.name

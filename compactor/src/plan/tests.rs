@@ -56,6 +56,7 @@ fn table_of(id: u32) -> Table {
         created_at_us: 0,
         billing: Billing::OnDemand,
         deletion_protection: false,
+        tags: Default::default(),
     }
 }
 

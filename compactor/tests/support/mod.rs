@@ -119,6 +119,7 @@ pub(crate) fn readings(name: &str) -> Table {
         created_at_us: 0,
         billing: Billing::OnDemand,
         deletion_protection: false,
+        tags: Default::default(),
     }
 }
 

@@ -143,6 +143,7 @@ async fn a_table_with_other_keys_sends_readings_to_quarantine() {
         created_at_us: 0,
         billing: Billing::OnDemand,
         deletion_protection: false,
+        tags: Default::default(),
     };
     world.store.change_table(TableWrite::Create(table)).await.unwrap().unwrap();
     world.receive("t", "21.5").await;

@@ -9,20 +9,23 @@
 //! ```
 //! An item without the index's key attributes, or with values there that no key may have, has no entry.
 //!
+//! The expiry index is the one that a table with a time to live has beside those that its users make: its partition key is
+//! the attribute that says when an item expires, so its entries, in order, are the items in the order of their expiry.
+//!
 //! ```text
 //! index      id: varint | name: text | kind: 1 byte | flags: varint | partition key: attribute
 //!            | sort key: attribute, if flag 1 | projection: 1 byte
 //!            | count: varint, count x text (strictly ascending), if the projection is 2
 //!            | read units: varint, write units: varint, if flag 4
 //!
-//! kind        1 global | 2 local              projection  1 keys only | 2 keys and these | 3 all
+//! kind        1 global | 2 local | 3 expiry   projection  1 keys only | 2 keys and these | 3 all
 //! flags       1 sort key | 2 being filled | 4 provisioned
 //! ```
 //! Kinds, projections and flags are persisted: never renumber.
 
 use std::collections::BTreeSet;
 
-use super::{Billing, KeyAttribute, Table, TableError, TableId, check_name};
+use super::{Billing, KeyAttribute, KeyType, Table, TableError, TableId, check_name};
 use crate::codec::{CodecError, Reader, put_bytes, put_varint};
 use crate::{Item, Key, KeyError, key};
 
@@ -34,7 +37,12 @@ pub enum IndexKind {
     Global = 1,
     /// Over the items of one partition: it has the table's partition key.
     Local = 2,
+    /// Over the items that expire, by when they do, in seconds since 1970. Hidden; a table has at most one.
+    Expiry = 3,
 }
+
+/// The name of every expiry index: no user's index can have it.
+pub const EXPIRY_INDEX: &str = "$expiry";
 
 /// Which attributes an entry holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +91,20 @@ const PROVISIONED: u32 = 4;
 const FLAGS_ALL: u32 = 7;
 
 impl Index {
+    /// The index of the items that expire when their number `attribute` says.
+    pub fn expiry(attribute: impl Into<String>) -> Index {
+        Index {
+            id: TableId(0),
+            name: EXPIRY_INDEX.to_owned(),
+            kind: IndexKind::Expiry,
+            partition_key: KeyAttribute::new(attribute, KeyType::N),
+            sort_key: None,
+            projection: Projection::KeysOnly,
+            status: IndexStatus::Filling,
+            billing: Billing::OnDemand,
+        }
+    }
+
     /// The key attributes: one or two.
     pub fn key_attributes(&self) -> impl Iterator<Item = &KeyAttribute> {
         std::iter::once(&self.partition_key).chain(&self.sort_key)
@@ -105,7 +127,7 @@ impl Index {
     /// The schema of its entries, as if they were a table's items. It is made from the table's, never recorded.
     pub fn entries(&self, table: &Table) -> Table {
         let item_key = match self.kind {
-            IndexKind::Global => Some(table.partition_key.clone()),
+            IndexKind::Global | IndexKind::Expiry => Some(table.partition_key.clone()),
             IndexKind::Local => None,
         };
         Table {
@@ -121,6 +143,7 @@ impl Index {
             created_at_us: table.created_at_us,
             billing: self.billing,
             deletion_protection: false,
+            tags: Default::default(),
         }
     }
 
@@ -136,7 +159,7 @@ impl Index {
             Some(sort_key) => key::encode_sort(sort_key, item.get(&sort_key.name)?).ok()?.to_vec(),
             None => Vec::new(),
         };
-        if self.kind == IndexKind::Global {
+        if self.kind != IndexKind::Local {
             sort.extend_from_slice(&key.partition);
         }
         sort.extend_from_slice(&key.sort);
@@ -148,7 +171,7 @@ impl Index {
         let skip = |at: usize| Ok(at + key::decode_component(&entry_key.sort[at..])?.1);
         let start = if self.sort_key.is_some() { skip(0)? } else { 0 };
         let (partition, sort) = match self.kind {
-            IndexKind::Global => {
+            IndexKind::Global | IndexKind::Expiry => {
                 let end = skip(start)?;
                 (entry_key.sort.slice(start..end), entry_key.sort.slice(end..))
             }
@@ -163,8 +186,11 @@ impl Index {
         Item(held.map(|(name, value)| (name.clone(), value.clone())).collect())
     }
 
-    /// Refuses an item whose value for one of the index's keys no key may have.
+    /// Refuses an item whose value for one of the index's keys no key may have. Whatever is no time lets an item live.
     pub fn check_item(&self, item: &Item) -> Result<(), KeyError> {
+        if self.kind == IndexKind::Expiry {
+            return Ok(());
+        }
         if let Some(value) = item.get(&self.partition_key.name) {
             key::encode_partition_attribute(&self.partition_key, value)?;
         }
@@ -176,7 +202,14 @@ impl Index {
 
     /// Checks names and keys as an index of `table`.
     pub(super) fn check(&self, table: &Table) -> Result<(), TableError> {
-        check_name(&self.name)?;
+        if self.kind == IndexKind::Expiry {
+            let expiry = Index { id: self.id, status: self.status, ..Index::expiry(&self.partition_key.name) };
+            if *self != expiry {
+                return Err(TableError::ExpiryIndex);
+            }
+        } else {
+            check_name(&self.name)?;
+        }
         for KeyAttribute { name, .. } in self.key_attributes() {
             if !(1..=255).contains(&name.len()) {
                 return Err(TableError::KeyNameLength { name: name.clone(), bytes: name.len() });
@@ -220,6 +253,7 @@ impl Index {
         let kind = match reader.byte("a kind of index")? {
             1 => IndexKind::Global,
             2 => IndexKind::Local,
+            3 => IndexKind::Expiry,
             _ => return reader.error(kind_start, "a known kind of index"),
         };
         let flags_start = reader.offset();

@@ -63,5 +63,6 @@ fn table(id: TableId, name: &str, partition_key: &str, sort_key: Option<&str>) -
         created_at_us: 0,
         billing: Billing::OnDemand,
         deletion_protection: true,
+        tags: Default::default(),
     }
 }

@@ -81,6 +81,7 @@ pub(super) fn table(sort_key: Option<KeyAttribute>, sort_key_is_time: bool) -> T
         created_at_us: 0,
         billing: Billing::OnDemand,
         deletion_protection: false,
+        tags: Default::default(),
     }
 }
 

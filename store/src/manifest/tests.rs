@@ -33,6 +33,7 @@ fn table(id: u32) -> Arc<Table> {
         created_at_us: 0,
         billing: Billing::OnDemand,
         deletion_protection: false,
+        tags: Default::default(),
     })
 }
 

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use item::{Actor, Change, IndexStatus, ShardId, Table, TableId};
+use item::{Actor, Change, Index, IndexKind, IndexStatus, ShardId, Table, TableId};
 
 use super::{Planner, Planning};
-use crate::write::{TableRejection, TableWrite};
+use crate::write::{TAGS_MAX, TableRejection, TableWrite};
 
 impl Planner {
     /// Plans a change of the catalogue: one event in every shard.
@@ -64,16 +64,11 @@ impl Planner {
             TableWrite::SetDeletionProtection(name, protected) => {
                 self.alter(&name, |table| table.deletion_protection = protected)
             }
-            TableWrite::AddIndex(name, mut index) => {
+            TableWrite::AddIndex(name, index) => {
                 if self.user_table(&name)?.index(&index.name).is_some() {
                     return Err(TableRejection::IndexExists);
                 }
-                index.id = self.new_number();
-                index.status = IndexStatus::Filling;
-                self.alter(&name, |table| {
-                    let at = table.indexes.partition_point(|other| other.name < index.name);
-                    table.indexes.insert(at, index);
-                })
+                self.add_index(&name, index)
             }
             TableWrite::DropIndex(name, index) => {
                 if self.user_table(&name)?.index(&index).is_none() {
@@ -81,6 +76,23 @@ impl Planner {
                 }
                 self.alter(&name, |table| table.indexes.retain(|other| other.name != index))
             }
+            TableWrite::SetExpiry(name, attribute) => match (self.user_table(&name)?.expiry(), attribute) {
+                (Some(_), Some(_)) => Err(TableRejection::IndexExists),
+                (None, None) => Err(TableRejection::IndexNotFound),
+                (None, Some(attribute)) => self.add_index(&name, Index::expiry(attribute)),
+                (Some(_), None) => {
+                    self.alter(&name, |table| table.indexes.retain(|index| index.kind != IndexKind::Expiry))
+                }
+            },
+            TableWrite::Tag(name, tags) => {
+                let table = self.user_table(&name)?;
+                let new = tags.keys().filter(|key| !table.tags.contains_key(*key)).count();
+                if table.tags.len() + new > TAGS_MAX {
+                    return Err(TableRejection::TooManyTags);
+                }
+                self.alter(&name, |table| table.tags.extend(tags))
+            }
+            TableWrite::Untag(name, keys) => self.alter(&name, |table| table.tags.retain(|key, _| !keys.contains(key))),
             TableWrite::ActivateIndex(id) => {
                 let (table, _) = self.catalog.index(id).ok_or(TableRejection::IndexNotFound)?;
                 let name = table.name.clone();
@@ -90,6 +102,16 @@ impl Planner {
                 })
             }
         }
+    }
+
+    /// Adds an index that is still to be filled.
+    fn add_index(&mut self, name: &str, mut index: Index) -> Result<(Arc<Table>, Option<Change>), TableRejection> {
+        index.id = self.new_number();
+        index.status = IndexStatus::Filling;
+        self.alter(name, |table| {
+            let at = table.indexes.partition_point(|other| other.name < index.name);
+            table.indexes.insert(at, index);
+        })
     }
 
     /// A number for a table or for an index's entries.

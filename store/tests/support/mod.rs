@@ -33,6 +33,7 @@ pub(crate) fn readings(name: &str, stream: bool) -> Table {
         created_at_us: 0,
         billing: Billing::OnDemand,
         deletion_protection: false,
+        tags: Default::default(),
     }
 }
 

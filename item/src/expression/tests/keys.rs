@@ -24,6 +24,7 @@ fn table(sort: Option<KeyType>) -> Table {
         created_at_us: 0,
         billing: Billing::OnDemand,
         deletion_protection: false,
+        tags: Default::default(),
     }
 }
 

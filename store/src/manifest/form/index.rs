@@ -24,6 +24,7 @@ pub(super) struct IndexForm {
 enum KindForm {
     Global,
     Local,
+    Expiry,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -49,6 +50,7 @@ impl From<&Index> for IndexForm {
             kind: match index.kind {
                 IndexKind::Global => KindForm::Global,
                 IndexKind::Local => KindForm::Local,
+                IndexKind::Expiry => KindForm::Expiry,
             },
             partition_key: (&index.partition_key).into(),
             sort_key: index.sort_key.as_ref().map(KeyAttributeForm::from),
@@ -74,6 +76,7 @@ impl From<IndexForm> for Index {
             kind: match form.kind {
                 KindForm::Global => IndexKind::Global,
                 KindForm::Local => IndexKind::Local,
+                KindForm::Expiry => IndexKind::Expiry,
             },
             partition_key: form.partition_key.into(),
             sort_key: form.sort_key.map(KeyAttribute::from),

@@ -1,5 +1,7 @@
 //! A table in the manifest's text.
 
+use std::collections::BTreeMap;
+
 use item::{Index, KeyAttribute, KeyType, Stream, StreamView, Table, TableId, table::Billing};
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +21,8 @@ pub(super) struct TableForm {
     created_at_us: u64,
     billing: BillingForm,
     deletion_protection: bool,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    tags: BTreeMap<String, String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -71,6 +75,7 @@ impl From<&Table> for TableForm {
             created_at_us: table.created_at_us,
             billing: table.billing.into(),
             deletion_protection: table.deletion_protection,
+            tags: table.tags.clone(),
         }
     }
 }
@@ -90,6 +95,7 @@ impl From<TableForm> for Table {
             created_at_us: form.created_at_us,
             billing: form.billing.into(),
             deletion_protection: form.deletion_protection,
+            tags: form.tags,
         }
     }
 }

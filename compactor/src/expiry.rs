@@ -1,0 +1,172 @@
+//! Removes items whose time to live is over, each by an event of its own.
+//!
+//! A table with a time to live has an expiry index: its entries, in order, are the items in the order of their expiry. A
+//! [`Sweep`] reads those that are over, from where the last one ended, and removes their items if they still say so. What
+//! was written since then with a time before that point is found by a whole sweep, which begins at the start again; whole
+//! sweeps are as far apart as bounds their cost.
+//!
+//! An item expires when its attribute, a number of seconds since 1970, lies in the past, but by less than five years: as in
+//! DynamoDB, what is older is taken for a mistake.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use item::{
+    Actor, Item, Key, Number, ShardId, Table, TableId, Value,
+    expression::{Condition, ExpressionError, Kind, Substitutions},
+    key,
+};
+use store::{
+    Error, Store,
+    files::Row,
+    write::{Action, Write},
+};
+use tokio::{
+    sync::watch,
+    time::{Instant, MissedTickBehavior},
+};
+
+/// How often it is looked for what has expired.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// How long it waits after a failure.
+const BACK_OFF: Duration = Duration::from_secs(10);
+/// A whole sweep is made when as many times the last one's length have passed since.
+const WHOLE_SWEEP_SHARE: u32 = 20;
+/// What expired longer ago than this, in seconds, stays.
+const OLDEST_S: u64 = 5 * 365 * 24 * 60 * 60;
+/// Entries read, and so items removed, at a time: their events hold the items as they were.
+const BATCH: usize = 64;
+
+/// Removes what has expired.
+pub struct Expirer {
+    store: Store,
+    /// The last entry of each shard of an expiry index up to which nothing is left, but for what was written since.
+    done: BTreeMap<(TableId, ShardId), Key>,
+    whole_at: Instant,
+}
+
+impl Expirer {
+    /// Of the tables in `store`.
+    pub fn new(store: Store) -> Expirer {
+        Expirer { store, done: BTreeMap::new(), whole_at: Instant::now() }
+    }
+
+    /// Removes items as they expire, until `shutdown` is true.
+    pub async fn run(mut self, mut shutdown: watch::Receiver<bool>) {
+        let mut interval = tokio::time::interval(INTERVAL);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let sweep = async {
+                interval.tick().await;
+                self.sweep_when_due().await
+            };
+            let swept = tokio::select! {
+                swept = sweep => swept,
+                () = stopped(&mut shutdown) => return,
+            };
+            if let Err(error) = swept {
+                tracing::warn!(%error, retry_in_s = BACK_OFF.as_secs(), "items that have expired were not removed");
+                if tokio::time::timeout(BACK_OFF, stopped(&mut shutdown)).await.is_ok() {
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn sweep_when_due(&mut self) -> Result<(), Error> {
+        let began = Instant::now();
+        let is_whole = began >= self.whole_at;
+        if is_whole {
+            self.done.clear();
+        }
+        let removed = self.sweep(self.store.clock().now_us() / 1_000_000).await?;
+        if removed > 0 {
+            metrics::counter!("thalweg_compactor_expired_items_total").increment(removed);
+            tracing::debug!(removed, "items expired");
+        }
+        if is_whole {
+            self.whole_at = Instant::now() + began.elapsed() * WHOLE_SWEEP_SHARE;
+        }
+        Ok(())
+    }
+
+    /// Removes what has expired at `now_s` since the last call, or ever; answers how many items.
+    pub async fn sweep(&mut self, now_s: u64) -> Result<u64, Error> {
+        let catalog = self.store.catalog();
+        let expiring: BTreeSet<TableId> = catalog.tables().filter_map(|table| Some(table.expiry()?.id)).collect();
+        self.done.retain(|(index, _), _| expiring.contains(index));
+        let mut removed = 0;
+        for table in catalog.tables().filter(|table| table.expiry().is_some()) {
+            for shard in (0..self.store.shards()).map(ShardId) {
+                removed += self.sweep_shard(table, shard, now_s).await?;
+            }
+        }
+        Ok(removed)
+    }
+
+    async fn sweep_shard(&mut self, table: &Arc<Table>, shard: ShardId, now_s: u64) -> Result<u64, Error> {
+        let Some(index) = table.expiry() else { return Ok(0) };
+        let at = |seconds: u64| {
+            let number = Value::Number(Number::from(seconds));
+            key::encode_partition_attribute(&index.partition_key, &number).expect("every number can be a key")
+        };
+        let end = at(now_s);
+        let start = || Key { partition: at(now_s.saturating_sub(OLDEST_S)), sort: Default::default() };
+        let mut removed = 0;
+        loop {
+            let after = self.done.get(&(index.id, shard)).cloned().unwrap_or_else(start);
+            let rows = self.store.rows(index.id, shard, &after, BATCH).await?;
+            let is_last = rows.len() < BATCH;
+            let expired: Vec<Row> = rows.into_iter().take_while(|row| row.key.partition <= end).collect();
+            let Some(last) = expired.last().map(|row| row.key.clone()) else { return Ok(removed) };
+            let is_last = is_last || expired.len() < BATCH;
+            let writes = expired.iter().filter_map(|row| removal(table, row).transpose());
+            let writes = writes.collect::<Result<Vec<Write>, Error>>()?;
+            if !writes.is_empty() {
+                let answers = self.store.write(writes).await?;
+                // Whatever was refused has another time by now, or is gone with its table.
+                removed += answers.iter().flatten().filter(|written| written.sequence.is_some()).count() as u64;
+            }
+            self.done.insert((index.id, shard), last);
+            if is_last {
+                return Ok(removed);
+            }
+        }
+    }
+}
+
+/// What removes the item of an entry, if it still expires when the entry says; none if the entry is gone.
+fn removal(table: &Arc<Table>, entry: &Row) -> Result<Option<Write>, Error> {
+    let (Some(image), Some(index)) = (&entry.image, table.expiry()) else { return Ok(None) };
+    let malformed = |error: item::CodecError| Error::Corrupt {
+        path: format!("expiry index of table {}", table.name),
+        offset: error.offset as u64,
+        what: error.what.to_owned(),
+    };
+    let attribute = &index.partition_key.name;
+    let held: Item = image.decode().map_err(malformed)?;
+    let Some(expiry) = held.get(attribute) else { return Ok(None) };
+    Ok(Some(Write {
+        table: Arc::clone(table),
+        key: index.item_key(&entry.key).map_err(malformed)?,
+        action: Action::Remove,
+        condition: Some(Arc::new(still(attribute, expiry).expect("this condition is one"))),
+        return_old: false,
+        actor: Actor::Ttl,
+    }))
+}
+
+/// Holds while an item has this value.
+fn still(attribute: &str, value: &Value) -> Result<Condition, ExpressionError> {
+    let names = [("#expiry".to_owned(), attribute.to_owned())].into();
+    let values = [(":expiry".to_owned(), value.clone())].into();
+    Condition::parse(Kind::Condition, "#expiry = :expiry", &mut Substitutions::new(Some(names), Some(values))?)
+}
+
+async fn stopped(shutdown: &mut watch::Receiver<bool>) {
+    // An error means that nobody can ask any more: stop as well.
+    let _ = shutdown.wait_for(|stop| *stop).await;
+}
