@@ -25,9 +25,13 @@ const OPERATIONS: &[&str] = &[
     "PutItem",
     "Query",
     "Scan",
+    "TagResource",
     "TransactGetItems",
     "TransactWriteItems",
+    "UntagResource",
+    "UpdateItem",
     "UpdateTable",
+    "UpdateTimeToLive",
 ];
 
 /// Members that requests have, so that random ones get somewhere.
