@@ -26,6 +26,9 @@ pub enum Error {
     /// A table that cannot be changed as asked.
     #[error("{0}")]
     InUse(String),
+    /// More than a documented bound allows.
+    #[error("{0}")]
+    LimitExceeded(String),
     /// A condition did not hold; with the item that failed it, if that was asked for.
     #[error("The conditional request failed")]
     ConditionFailed(Option<Item>),
@@ -117,6 +120,7 @@ impl Error {
             Error::UnknownOperation(_) => (SERVICE, "UnknownOperationException", 400),
             Error::NotFound(_) => (MODEL, "ResourceNotFoundException", 400),
             Error::InUse(_) => (MODEL, "ResourceInUseException", 400),
+            Error::LimitExceeded(_) => (MODEL, "LimitExceededException", 400),
             Error::ConditionFailed(_) => (MODEL, "ConditionalCheckFailedException", 400),
             Error::TransactionCancelled(_) => (MODEL, "TransactionCanceledException", 400),
             Error::TokenReused => (MODEL, "IdempotentParameterMismatchException", 400),

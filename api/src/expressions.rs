@@ -82,7 +82,7 @@ pub(crate) fn check_scalar_keys(table: &Table, nested: &BTreeSet<&str>) -> Resul
 
 /// The key attribute among `attributes`, if there is one.
 pub(crate) fn key_attribute<'t>(table: &'t Table, attributes: &BTreeSet<&str>) -> Option<&'t str> {
-    let mut keys = std::iter::once(&table.partition_key).chain(&table.sort_key).map(|key| key.name.as_str());
+    let mut keys = table.partition_attributes().chain(table.sort_attributes()).map(|key| key.name.as_str());
     keys.find(|name| attributes.contains(name))
 }
 

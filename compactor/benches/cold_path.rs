@@ -152,6 +152,8 @@ fn readings() -> Table {
         sort_key: Some(KeyAttribute::new("ts", KeyType::N)),
         sort_key_is_time: true,
         item_key: Vec::new(),
+        further_keys: Default::default(),
+        settings: Default::default(),
         indexes: Vec::new(),
         stream: None,
         created_at_us: 0,

@@ -219,8 +219,10 @@ fn index(name: &str, partition_key: KeyAttribute) -> Index {
         partition_key,
         sort_key: None,
         projection: Projection::All,
+        further_keys: Default::default(),
         status: IndexStatus::Active,
         billing: Billing::OnDemand,
+        throughput: Default::default(),
     }
 }
 

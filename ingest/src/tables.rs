@@ -49,6 +49,8 @@ fn new_table(mapping: &Mapping) -> Table {
         sort_key: Some(key(&mapping.time_key, KeyType::N)),
         sort_key_is_time: true,
         item_key: Vec::new(),
+        further_keys: Default::default(),
+        settings: Default::default(),
         indexes: Vec::new(),
         stream: Some(Stream { view: StreamView::NewAndOldImages, enabled_at_us: 0 }),
         created_at_us: 0,

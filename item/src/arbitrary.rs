@@ -9,10 +9,12 @@ use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 
-use crate::table::{Billing, Projection, Stream, StreamView};
+use crate::table::{
+    Billing, Decreases, Projection, Stream, StreamView, TableClass, TableSettings, Throughput, WarmThroughput,
+};
 use crate::{
-    Actor, Change, Event, Image, Index, IndexKind, IndexStatus, Item, Key, KeyAttribute, KeyType, Number, Old,
-    SequenceNumber, ShardId, Table, TableId, Value,
+    Actor, Change, Event, FurtherKeys, Image, Index, IndexKind, IndexStatus, Item, Key, KeyAttribute, KeyType, Number,
+    Old, SequenceNumber, ShardId, Table, TableId, Value,
 };
 
 /// Numbers over the whole range and of every precision, small ones and neighbours often.
@@ -104,17 +106,11 @@ pub fn tables() -> impl Strategy<Value = Table> {
     ];
     let keys = (key_types(), option::of(key_types()), any::<bool>());
     let tags = btree_map("[a-c]{1,2}", "[a-c]{0,2}", 0..3);
-    let rest = (any::<u32>(), any::<u64>(), any::<bool>(), tags);
-    (TableId::FIRST_USER.0..1 << 30, "[a-zA-Z0-9_.-]{3,20}", keys, stream, billing, rest, indexes()).prop_map(
-        |(
-            id,
-            name,
-            (partition, sort, is_time),
-            stream,
-            billing,
-            (version, created_at_us, protected, tags),
-            mut indexes,
-        )| {
+    let rest = (any::<u32>(), any::<u64>(), any::<bool>());
+    let made = (indexes(), settings(), tags);
+    (TableId::FIRST_USER.0..1 << 30, "[a-zA-Z0-9_.-]{3,20}", keys, stream, billing, rest, made).prop_map(
+        |(id, name, (partition, sort, is_time), stream, billing, (version, created_at_us, protected), made)| {
+            let (mut indexes, settings, tags) = made;
             for (index, number) in indexes.iter_mut().zip(id + 1..) {
                 index.id = TableId(number);
                 if index.kind == IndexKind::Local {
@@ -129,6 +125,8 @@ pub fn tables() -> impl Strategy<Value = Table> {
                 sort_key: sort.map(|sort| KeyAttribute::new("sk", sort)),
                 sort_key_is_time: is_time && sort == Some(KeyType::N),
                 item_key: Vec::new(),
+                further_keys: Default::default(),
+                settings,
                 indexes,
                 stream,
                 created_at_us,
@@ -138,6 +136,32 @@ pub fn tables() -> impl Strategy<Value = Table> {
             }
         },
     )
+}
+
+/// What may be known of throughput.
+fn throughputs() -> impl Strategy<Value = Throughput> {
+    let units = || option::of(any::<u64>());
+    let warm = option::of(any::<(u64, u64)>());
+    let decreased = option::of((any::<u64>(), any::<u32>()));
+    let known = (units(), units(), warm, units(), decreased).prop_map(
+        |(read_units_max, write_units_max, warm, increased_at_us, decreased)| Throughput {
+            read_units_max,
+            write_units_max,
+            warm: warm.map(|(read_units, write_units)| WarmThroughput { read_units, write_units }),
+            increased_at_us,
+            decreased: decreased.map(|(last_at_us, on_that_day)| Decreases { last_at_us, on_that_day }),
+        },
+    );
+    prop_oneof![Just(Throughput::default()), known]
+}
+
+/// Settings of tables.
+fn settings() -> impl Strategy<Value = TableSettings> {
+    let class = option::of(prop_oneof![Just(TableClass::Standard), Just(TableClass::InfrequentAccess)]);
+    let time = || option::of(any::<u64>());
+    (class, time(), time(), throughputs()).prop_map(|(class, class_changed_at_us, on_demand_since_us, throughput)| {
+        TableSettings { class, class_changed_at_us, on_demand_since_us, throughput }
+    })
 }
 
 /// Indexes by name, keyed by some of `is` (S), `in` (N) and `ib` (B). The local ones still need their table's partition key.
@@ -150,15 +174,29 @@ fn indexes() -> impl Strategy<Value = Vec<Index>> {
         btree_set("[a-e]", 1..4).prop_map(Projection::Include),
     ];
     let words = (any::<bool>(), any::<bool>(), any::<bool>());
-    let index = (keys.clone(), option::of(keys), projection, words).prop_map(
-        |(partition_key, sort_key, projection, (is_local, is_active, is_provisioned))| {
+    let further = (vec(keys.clone(), 0..3), vec(keys.clone(), 0..3));
+    let index = (keys.clone(), option::of(keys), further, projection, words, throughputs()).prop_map(
+        |(partition_key, sort_key, further, projection, (is_local, is_active, is_provisioned), throughput)| {
             let sort_key = sort_key.filter(|sort_key| is_local || *sort_key != partition_key);
+            let is_local = is_local && sort_key.is_some();
+            // Each attribute once, and none beyond the first ones in a local index.
+            let mut further_keys = FurtherKeys { partition: further.0, sort: further.1 };
+            let mut seen: Vec<KeyAttribute> = std::iter::once(&partition_key).chain(&sort_key).cloned().collect();
+            let has_sort = sort_key.is_some();
+            for (attributes, allowed) in [(&mut further_keys.partition, true), (&mut further_keys.sort, has_sort)] {
+                attributes.retain(|attribute| {
+                    let is_new = !is_local && allowed && !seen.contains(attribute);
+                    seen.push(attribute.clone());
+                    is_new
+                });
+            }
             Index {
                 id: TableId(0),
                 name: String::new(),
-                kind: if is_local && sort_key.is_some() { IndexKind::Local } else { IndexKind::Global },
+                kind: if is_local { IndexKind::Local } else { IndexKind::Global },
                 partition_key,
                 sort_key,
+                further_keys,
                 projection,
                 status: if is_active { IndexStatus::Active } else { IndexStatus::Filling },
                 billing: if is_provisioned {
@@ -166,6 +204,7 @@ fn indexes() -> impl Strategy<Value = Vec<Index>> {
                 } else {
                     Billing::OnDemand
                 },
+                throughput,
             }
         },
     );

@@ -118,11 +118,9 @@ impl Key {
         };
         // Both halves share one piece of memory.
         let mut encoded = Vec::with_capacity(KEY_BYTES_USUAL);
-        put_attribute(&table.partition_key, &attribute(&table.partition_key)?, PARTITION_BYTES_MAX, &mut encoded)?;
+        put_attributes(table.partition_attributes(), attribute, PARTITION_BYTES_MAX, &mut encoded)?;
         let partition_bytes = encoded.len();
-        if let Some(sort_key) = &table.sort_key {
-            put_attribute(sort_key, &attribute(sort_key)?, SORT_BYTES_MAX, &mut encoded)?;
-        }
+        put_attributes(table.sort_attributes(), attribute, SORT_BYTES_MAX, &mut encoded)?;
         for key in &table.item_key {
             put_component(&key.name, &attribute(key)?, key.key_type, &mut encoded)?;
         }
@@ -134,17 +132,8 @@ impl Key {
     /// The key attributes, decoded, as an item.
     pub fn to_item(&self, table: &Table) -> Result<Item, CodecError> {
         let mut item = Item::new();
-        item.insert(table.partition_key.name.clone(), decode_whole(&self.partition, table.partition_key.key_type)?);
-        let mut at = 0;
-        for key in table.sort_key.iter().chain(&table.item_key) {
-            let (value, length) = decode_component(&self.sort[at..])?;
-            check_type(&value, key.key_type)?;
-            item.insert(key.name.clone(), value);
-            at += length;
-        }
-        if at < self.sort.len() {
-            return Err(CodecError { offset: at, what: "the end of the key" });
-        }
+        decode_attributes(&self.partition, table.partition_attributes(), &mut item)?;
+        decode_attributes(&self.sort, table.sort_attributes().chain(&table.item_key), &mut item)?;
         Ok(item)
     }
 
@@ -185,24 +174,62 @@ pub fn encode_sort_prefix(attribute: &KeyAttribute, value: &Value) -> Result<Byt
     Ok(encoded.slice(..encoded.len() - TERMINATOR.len()))
 }
 
+/// Encodes the components of the key attributes whose values `get` gives by name; together they are no longer than
+/// `bytes_max` before encoding.
+pub fn encode_attributes<'k, 'v>(
+    attributes: impl Iterator<Item = &'k KeyAttribute>,
+    get: impl Fn(&str) -> Option<&'v Value>,
+    bytes_max: usize,
+) -> Result<Vec<u8>, KeyError> {
+    let value = |attribute: &KeyAttribute| {
+        get(&attribute.name).map(ValueRef::from).ok_or_else(|| KeyError::Missing { name: attribute.name.clone() })
+    };
+    let mut out = Vec::new();
+    put_attributes(attributes, value, bytes_max, &mut out)?;
+    Ok(out)
+}
+
 fn encode_attribute(attribute: &KeyAttribute, value: &Value, bytes_max: usize) -> Result<Bytes, KeyError> {
     let mut out = Vec::with_capacity(KEY_BYTES_USUAL);
-    put_attribute(attribute, &ValueRef::from(value), bytes_max, &mut out)?;
+    put_attribute(attribute, &ValueRef::from(value), 0, bytes_max, &mut out)?;
     Ok(Bytes::from(out))
 }
 
-/// Appends the component of a key attribute, of its type and no longer than `bytes_max` before encoding.
-fn put_attribute(
-    attribute: &KeyAttribute,
-    value: &ValueRef<'_>,
+/// Appends the components of key attributes, together no longer than `bytes_max` before encoding.
+fn put_attributes<'k, 'v>(
+    attributes: impl Iterator<Item = &'k KeyAttribute>,
+    value: impl Fn(&KeyAttribute) -> Result<ValueRef<'v>, KeyError>,
     bytes_max: usize,
     out: &mut Vec<u8>,
 ) -> Result<(), KeyError> {
-    let bytes = match value {
+    let mut before = 0;
+    for attribute in attributes {
+        let value = value(attribute)?;
+        put_attribute(attribute, &value, before, bytes_max, out)?;
+        before += bytes(&value);
+    }
+    Ok(())
+}
+
+/// The length of a component before encoding, as far as it counts against a bound.
+fn bytes(value: &ValueRef<'_>) -> usize {
+    match value {
         ValueRef::String(text) => text.len(),
         ValueRef::Binary(bytes) => bytes.len(),
         _ => 0,
-    };
+    }
+}
+
+/// Appends the component of a key attribute, of its type and, with the `before` bytes of those before it, no longer than
+/// `bytes_max` before encoding.
+fn put_attribute(
+    attribute: &KeyAttribute,
+    value: &ValueRef<'_>,
+    before: usize,
+    bytes_max: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), KeyError> {
+    let bytes = before + bytes(value);
     if bytes > bytes_max {
         return Err(KeyError::TooLong { name: attribute.name.clone(), bytes, bytes_max });
     }
@@ -310,14 +337,23 @@ pub fn decode_component(bytes: &[u8]) -> Result<(Value, usize), CodecError> {
     Ok((value, 1 + length))
 }
 
-/// Decodes the one component that `bytes` must consist of.
-fn decode_whole(bytes: &[u8], expected: KeyType) -> Result<Value, CodecError> {
-    let (value, length) = decode_component(bytes)?;
-    if length < bytes.len() {
-        return Err(CodecError { offset: length, what: "the end of the key" });
+/// Decodes the components of `attributes`, of which `bytes` must consist, into `item`.
+fn decode_attributes<'k>(
+    bytes: &[u8],
+    attributes: impl Iterator<Item = &'k KeyAttribute>,
+    item: &mut Item,
+) -> Result<(), CodecError> {
+    let mut at = 0;
+    for attribute in attributes {
+        let (value, length) = decode_component(&bytes[at..])?;
+        check_type(&value, attribute.key_type)?;
+        item.insert(attribute.name.clone(), value);
+        at += length;
     }
-    check_type(&value, expected)?;
-    Ok(value)
+    if at < bytes.len() {
+        return Err(CodecError { offset: at, what: "the end of the key" });
+    }
+    Ok(())
 }
 
 fn check_type(value: &Value, expected: KeyType) -> Result<(), CodecError> {

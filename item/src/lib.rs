@@ -35,5 +35,7 @@ pub use image::{Attributes, Image, ValueRef};
 pub use item::{Collision, Item, ItemError};
 pub use key::{Key, KeyError, Slot};
 pub use number::{Number, NumberError};
-pub use table::{Index, IndexKind, IndexStatus, KeyAttribute, KeyType, Stream, StreamView, Table, TableError, TableId};
+pub use table::{
+    FurtherKeys, Index, IndexKind, IndexStatus, KeyAttribute, KeyType, Stream, StreamView, Table, TableError, TableId,
+};
 pub use value::Value;

@@ -10,9 +10,11 @@
 //!            | read units: varint, write units: varint, if flag 8
 //!            | count: varint, count x index (see `table::index`), if flag 32
 //!            | count: varint, count x (key: text, value: text), keys strictly ascending, if flag 64
+//!            | settings (see `table::settings`), if flag 128
 //! attribute  name: text | type: 1 byte
 //!
 //! flags      1 sort key | 2 the sort key is a time | 4 stream | 8 provisioned | 16 deletion protection | 32 indexes | 64 tags
+//!            | 128 settings
 //! ```
 
 use std::{collections::BTreeMap, fmt};
@@ -22,9 +24,13 @@ use bytes::Bytes;
 use crate::codec::{CodecError, Reader, put_bytes, put_varint};
 
 mod index;
+mod settings;
 pub mod system;
 
 pub use index::{EXPIRY_INDEX, Index, IndexKind, IndexStatus, Projection};
+pub use settings::{
+    CapacityChange, Decreases, TableClass, TableSettings, Throughput, ThroughputChange, WarmThroughput,
+};
 
 /// A table's number. Never reused; a name is never a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -85,6 +91,25 @@ impl KeyAttribute {
     }
 }
 
+/// Key attributes beyond the first partition key and the first sort key, each at most three. Only global indexes have some.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FurtherKeys {
+    /// Those of the partition key.
+    pub partition: Vec<KeyAttribute>,
+    /// Those of the sort key.
+    pub sort: Vec<KeyAttribute>,
+}
+
+impl FurtherKeys {
+    /// Partition and sort keys are made of at most this many attributes, the first ones included.
+    pub const ATTRIBUTES_MAX: usize = 4;
+
+    /// Are there none?
+    pub fn is_empty(&self) -> bool {
+        self.partition.is_empty() && self.sort.is_empty()
+    }
+}
+
 /// What a stream record shows. Numbers are persisted: never renumber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -139,6 +164,10 @@ pub struct Table {
     pub sort_key_is_time: bool,
     /// Of an index's entries: the item's key attributes that follow in the sort key. Of a table: none.
     pub item_key: Vec<KeyAttribute>,
+    /// Of an index's entries: the key attributes of the index beyond the first ones. Of a table: none.
+    pub further_keys: FurtherKeys,
+    /// What is set and known beside.
+    pub settings: TableSettings,
     /// Secondary indexes, by name.
     pub indexes: Vec<Index>,
     /// The change stream, if enabled.
@@ -180,8 +209,8 @@ pub enum TableError {
         /// Its length.
         bytes: usize,
     },
-    /// One attribute as both keys.
-    #[error("partition key and sort key are both {name:?}")]
+    /// One attribute twice in a key.
+    #[error("the key has {name:?} twice")]
     SameKeys {
         /// The attribute.
         name: String,
@@ -192,6 +221,12 @@ pub enum TableError {
     /// A local index has the table's partition key and a sort key of its own.
     #[error("the local index {index:?} must have the table's partition key and a sort key")]
     LocalIndexKey {
+        /// The index.
+        index: String,
+    },
+    /// A partition or sort key of an index has too many attributes, or further sort keys but no first one.
+    #[error("the index {index:?} has too many key attributes, or too few")]
+    KeyCount {
         /// The index.
         index: String,
     },
@@ -234,7 +269,8 @@ const PROVISIONED: u32 = 8;
 const DELETION_PROTECTION: u32 = 16;
 const INDEXES: u32 = 32;
 const TAGS: u32 = 64;
-const FLAGS_ALL: u32 = 127;
+const SETTINGS: u32 = 128;
+const FLAGS_ALL: u32 = 255;
 
 impl Table {
     /// Checks names and keys. A system table's name is `$` and a legal name.
@@ -255,7 +291,7 @@ impl Table {
         if self.sort_key_is_time && self.sort_key.as_ref().is_none_or(|sort_key| sort_key.key_type != KeyType::N) {
             return Err(TableError::TimeIsNoNumber);
         }
-        if !self.item_key.is_empty() {
+        if !self.item_key.is_empty() || !self.further_keys.is_empty() {
             return Err(TableError::Entries);
         }
         self.check_indexes()
@@ -281,7 +317,17 @@ impl Table {
 
     /// The attributes of the primary key: one or two, or, of an index's entries, all that make up their key.
     pub fn key_attributes(&self) -> impl Iterator<Item = &KeyAttribute> {
-        std::iter::once(&self.partition_key).chain(&self.sort_key).chain(&self.item_key)
+        self.partition_attributes().chain(self.sort_attributes()).chain(&self.item_key)
+    }
+
+    /// The attributes of the partition key: one, or, of an index's entries, up to four.
+    pub fn partition_attributes(&self) -> impl Iterator<Item = &KeyAttribute> {
+        std::iter::once(&self.partition_key).chain(&self.further_keys.partition)
+    }
+
+    /// The attributes of the sort key that a query can ask for: none or one, or, of an index's entries, up to four.
+    pub fn sort_attributes(&self) -> impl Iterator<Item = &KeyAttribute> {
+        self.sort_key.iter().chain(&self.further_keys.sort)
     }
 
     /// The key attributes of the table and of its users' indexes; some come more than once. What an item has for them must
@@ -310,9 +356,9 @@ impl Table {
         self.sort_key.is_some() || !self.item_key.is_empty()
     }
 
-    /// Is `name` the partition key or the sort key?
+    /// Is `name` of the partition key or of the sort key?
     pub fn is_key(&self, name: &str) -> bool {
-        self.partition_key.name == name || self.sort_key.as_ref().is_some_and(|sort_key| sort_key.name == name)
+        self.partition_attributes().chain(self.sort_attributes()).any(|attribute| attribute.name == name)
     }
 
     /// Appends this schema's encoding, which is self-delimiting, to `out`.
@@ -324,7 +370,8 @@ impl Table {
             | flag(self.billing != Billing::OnDemand, PROVISIONED)
             | flag(self.deletion_protection, DELETION_PROTECTION)
             | flag(!self.indexes.is_empty(), INDEXES)
-            | flag(!self.tags.is_empty(), TAGS);
+            | flag(!self.tags.is_empty(), TAGS)
+            | flag(self.settings != TableSettings::default(), SETTINGS);
         put_varint(u128::from(self.id.0), out);
         put_bytes(self.name.as_bytes(), out);
         put_varint(u128::from(self.version), out);
@@ -346,6 +393,9 @@ impl Table {
                 put_bytes(text.as_bytes(), out);
             }
         }
+        if flags & SETTINGS != 0 {
+            self.settings.encode(out);
+        }
     }
 
     /// Decodes the schema at `offset`, which moves behind it.
@@ -363,7 +413,7 @@ impl Table {
         let version = reader.number("a schema version")?;
         let flags_start = reader.offset();
         let flags: u32 = reader.number("table flags")?;
-        if flags > FLAGS_ALL {
+        if flags & !FLAGS_ALL != 0 {
             return reader.error(flags_start, "known table flags");
         }
         let partition_key = KeyAttribute::read(reader)?;
@@ -382,7 +432,8 @@ impl Table {
                 indexes.push(Index::read(reader)?);
             }
         }
-        let tags = if flags & TAGS != 0 { read_tags(&mut *reader)? } else { BTreeMap::new() };
+        let tags = if flags & TAGS != 0 { read_tags(reader)? } else { BTreeMap::new() };
+        let settings = if flags & SETTINGS != 0 { TableSettings::read(reader)? } else { TableSettings::default() };
         let table = Table {
             id,
             name,
@@ -391,6 +442,8 @@ impl Table {
             sort_key,
             sort_key_is_time: flags & SORT_KEY_IS_TIME != 0,
             item_key: Vec::new(),
+            further_keys: Default::default(),
+            settings,
             indexes,
             stream,
             created_at_us,

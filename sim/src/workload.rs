@@ -96,6 +96,8 @@ impl Workload {
             partition_key: key("device_id", KeyType::S),
             sort_key_is_time: name == "readings",
             item_key: Vec::new(),
+            further_keys: Default::default(),
+            settings: Default::default(),
             indexes: Vec::new(),
             sort_key,
             stream: view.map(|view| Stream { view, enabled_at_us: 0 }),
@@ -138,8 +140,10 @@ impl Workload {
             partition_key: KeyAttribute::new(SITE, KeyType::S),
             sort_key,
             projection,
+            further_keys: Default::default(),
             status: IndexStatus::Active,
             billing: Billing::OnDemand,
+            throughput: Default::default(),
         }
     }
 

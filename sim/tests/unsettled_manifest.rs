@@ -54,6 +54,8 @@ fn interrupted_merge(seed: u64, operation: u64) -> (SimDisk, u64) {
         sort_key: None,
         sort_key_is_time: false,
         item_key: Vec::new(),
+        further_keys: Default::default(),
+        settings: Default::default(),
         indexes: Vec::new(),
         stream: None,
         created_at_us: 0,

@@ -52,7 +52,7 @@ pub(crate) struct Ask {
 pub(crate) enum Wanted {
     Write(Vec<Request>, Reply<WriteAnswer>),
     Transaction(TransactionRequest, Reply<Transacted>),
-    Table(TableWrite, TableReply),
+    Table(Box<TableWrite>, TableReply),
 }
 
 impl Ask {
@@ -167,7 +167,7 @@ impl Core {
         match ask.wanted {
             Wanted::Write(requests, reply) => self.write(requests, reply),
             Wanted::Transaction(transaction, reply) => self.transact(transaction, reply, now_us),
-            Wanted::Table(change, reply) => self.change_table(change, reply, now_us),
+            Wanted::Table(change, reply) => self.change_table(*change, reply, now_us),
         }
     }
 
@@ -228,7 +228,7 @@ impl Core {
 
     fn change_table(&mut self, change: TableWrite, reply: TableReply, now_us: u64) {
         if let Some(poison) = &self.poison {
-            return Wanted::Table(change, reply).refuse(poison.clone());
+            return Wanted::Table(Box::new(change), reply).refuse(poison.clone());
         }
         // A stream is found again by the time in its label, so that must not lie behind the log's.
         let planning = self.planner.table(change, now_us.max(self.last_committed_at_us));

@@ -248,7 +248,7 @@ impl Store {
         let grows = || matches!(change, TableWrite::Create(_) | TableWrite::AddIndex(..));
         self.0.shared.room.check(grows)?;
         let (sender, answer) = oneshot::channel();
-        let claim = self.ask(Wanted::Table(change, sender))?;
+        let claim = self.ask(Wanted::Table(Box::new(change), sender))?;
         Ok((claim, answer))
     }
 

@@ -8,6 +8,7 @@ use std::{
 use item::{
     Actor, EncodedItem, Index, Item, ItemError, Key, SequenceNumber, Stream, Table, TableError, TableId,
     expression::{Condition, Update, UpdateError},
+    table::CapacityChange,
 };
 
 /// One requested change of one item. It is a request, not an event: planning decides what, if anything, changes.
@@ -100,6 +101,8 @@ pub enum TableWrite {
     SetStream(String, Option<Stream>),
     /// Protect a table against deletion, or no longer.
     SetDeletionProtection(String, bool),
+    /// Change the capacity of a table and of its global indexes, and its class.
+    SetCapacity(String, CapacityChange),
     /// Add an index to a table; it may be read once the items that there are have been added. Its id is assigned by the store.
     AddIndex(String, Index),
     /// Remove an index from a table, both by name.

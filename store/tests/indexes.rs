@@ -21,8 +21,10 @@ fn by_site(key_type: KeyType) -> Index {
         partition_key: KeyAttribute::new("site", key_type),
         sort_key: None,
         projection: Projection::KeysOnly,
+        further_keys: Default::default(),
         status: IndexStatus::Active,
         billing: Billing::OnDemand,
+        throughput: Default::default(),
     }
 }
 

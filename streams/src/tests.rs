@@ -140,6 +140,8 @@ impl World {
             sort_key: Some(KeyAttribute::new("ts", KeyType::N)),
             sort_key_is_time: true,
             item_key: Vec::new(),
+            further_keys: Default::default(),
+            settings: Default::default(),
             indexes: Vec::new(),
             stream,
             created_at_us: self.now_us(),

@@ -33,6 +33,8 @@ async fn create(store: &Store) -> Arc<Table> {
         sort_key: None,
         sort_key_is_time: false,
         item_key: Vec::new(),
+        further_keys: Default::default(),
+        settings: Default::default(),
         indexes: Vec::new(),
         stream: Some(Stream { view: StreamView::NewAndOldImages, enabled_at_us: 0 }),
         created_at_us: 0,

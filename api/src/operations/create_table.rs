@@ -2,21 +2,24 @@
 
 use std::collections::BTreeSet;
 
-use item::{IndexKind, Stream, Table, TableId, table::Billing};
+use item::{
+    IndexKind, Stream, Table, TableId,
+    table::{self, Billing, TableClass},
+};
 use serde::Serialize;
 use store::write::{TableRejection, TableWrite};
 
 use super::{
     index_definition::{self, IndexDefinition},
-    key_schema::{self, AttributeDefinition, KeySchemaElement},
+    key_schema::{self, AttributeDefinition, KeyAttributes, KeySchemaElement},
     stream_arn,
     table_description::TableDescription,
     tags::{self, Tag},
-    throughput::Throughput,
+    throughput::{OnDemandThroughput, Throughput, Wanted, Warm},
 };
 use crate::{
     App, Error,
-    json::{Present, request},
+    json::request,
     validate::{self, Violations},
 };
 
@@ -36,8 +39,8 @@ request! {
         global_indexes: Vec<IndexDefinition> = "GlobalSecondaryIndexes",
         local_indexes: Vec<IndexDefinition> = "LocalSecondaryIndexes",
         resource_policy: String = "ResourcePolicy",
-        on_demand_throughput: Present = "OnDemandThroughput",
-        warm_throughput: Present = "WarmThroughput",
+        on_demand_throughput: OnDemandThroughput = "OnDemandThroughput",
+        warm_throughput: Warm = "WarmThroughput",
     }
 }
 
@@ -51,7 +54,11 @@ request! {
 
 request! {
     /// Encryption at rest by a key of the client's.
-    struct Encryption { enabled: bool = "Enabled", }
+    struct Encryption {
+        enabled: bool = "Enabled",
+        kind: String = "SSEType",
+        key: String = "KMSMasterKeyId",
+    }
 }
 
 /// What CreateTable, DeleteTable and UpdateTable answer.
@@ -66,6 +73,7 @@ pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
     constraints(&request)?;
     let billing = billing(request.billing_mode.as_deref(), request.throughput.as_ref())?;
     refuse_unsupported(&request)?;
+    let settings = settings(&request, billing)?;
     let stream = request.stream.map_or(Ok(None), stream)?;
     let attributes = request.attributes.unwrap_or_default();
     let schema = request.key_schema.unwrap_or_default();
@@ -73,7 +81,8 @@ pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
     if schema.len() > attributes.len() {
         return Err(undefined());
     }
-    let (partition_key, sort_key) = key_schema::key(&schema, &attributes, undefined)?;
+    let KeyAttributes { partition_key, sort_key, further_keys } =
+        key_schema::key(&schema, false, &attributes, undefined)?;
     let mut table = Table {
         // The store assigns id, version and times.
         id: TableId(0),
@@ -83,6 +92,8 @@ pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
         sort_key,
         sort_key_is_time: false,
         item_key: Vec::new(),
+        further_keys,
+        settings,
         indexes: Vec::new(),
         stream,
         created_at_us: 0,
@@ -109,18 +120,19 @@ fn constraints(request: &Request) -> Result<(), Error> {
     violations.one_of("tableClass", request.table_class.as_ref(), &["STANDARD", "STANDARD_INFREQUENT_ACCESS"]);
     key_schema::definition_constraints(&mut violations, request.attributes.as_ref());
     if request.key_schema.is_some() {
-        key_schema::schema_constraints(&mut violations, "keySchema", request.key_schema.as_ref());
+        let schema = request.key_schema.as_ref();
+        key_schema::schema_constraints(&mut violations, "keySchema", schema, key_schema::KEY_MAX);
     }
-    if let Some(throughput) = &request.throughput {
-        throughput.constraints(&mut violations, "provisionedThroughput");
-    }
-    for (member, indexes) in
-        [("globalSecondaryIndexes", &request.global_indexes), ("localSecondaryIndexes", &request.local_indexes)]
-    {
+    wanted(request).constraints(&mut violations, "");
+    for (kind, member, indexes) in [
+        (IndexKind::Global, "globalSecondaryIndexes", &request.global_indexes),
+        (IndexKind::Local, "localSecondaryIndexes", &request.local_indexes),
+    ] {
         for (place, index) in indexes.iter().flatten().enumerate() {
-            index.constraints(&mut violations, &format!("{member}.{}.member", place + 1));
+            index.constraints(&mut violations, &format!("{member}.{}.member", place + 1), kind);
         }
     }
+    encryption_constraints(&mut violations, request.encryption.as_ref());
     if let Some(stream) = &request.stream {
         stream_constraints(&mut violations, stream);
     }
@@ -135,6 +147,50 @@ pub(crate) fn stream_constraints(violations: &mut Violations, stream: &StreamSpe
         stream.view.as_ref(),
         &["NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES", "KEYS_ONLY"],
     );
+}
+
+fn wanted(request: &Request) -> Wanted<'_> {
+    Wanted {
+        provisioned: request.throughput.as_ref(),
+        on_demand: request.on_demand_throughput.as_ref(),
+        warm: request.warm_throughput.as_ref(),
+    }
+}
+
+fn settings(request: &Request, billing: Billing) -> Result<table::TableSettings, Error> {
+    let mut settings = table::TableSettings::default();
+    let change = wanted(request).change("table", billing, &settings.throughput)?;
+    settings.throughput.read_units_max = change.read_units_max.flatten();
+    settings.throughput.write_units_max = change.write_units_max.flatten();
+    settings.throughput.warm = change.warm;
+    settings.class = table_class(request.table_class.as_deref());
+    Ok(settings)
+}
+
+/// The class of a word that has passed validation.
+pub(crate) fn table_class(word: Option<&str>) -> Option<TableClass> {
+    match word? {
+        "STANDARD_INFREQUENT_ACCESS" => Some(TableClass::InfrequentAccess),
+        _ => Some(TableClass::Standard),
+    }
+}
+
+/// What an encryption specification's members must be by themselves.
+pub(crate) fn encryption_constraints(violations: &mut Violations, encryption: Option<&Encryption>) {
+    let kind = encryption.and_then(|encryption| encryption.kind.as_ref());
+    violations.one_of("sSESpecification.sSEType", kind, &["AES256", "KMS"]);
+}
+
+/// Refuses encryption by a key of the client's: nothing here is encrypted at rest, and to say otherwise would be a lie.
+/// Without one the specification asks for what is so anyway.
+pub(crate) fn refuse_encryption(encryption: Option<&Encryption>) -> Result<(), Error> {
+    let Some(encryption) = encryption else { return Ok(()) };
+    if encryption.enabled == Some(true) || encryption.kind.is_some() || encryption.key.is_some() {
+        return Err(Error::parameter(
+            "SSESpecification is not supported by Thalweg, which does not encrypt at rest: use an encrypted disk",
+        ));
+    }
+    Ok(())
 }
 
 fn billing(mode: Option<&str>, throughput: Option<&Throughput>) -> Result<Billing, Error> {
@@ -170,7 +226,8 @@ fn add_indexes(
             ));
         }
         for definition in definitions {
-            index_definition::add(table, definition.to_index(kind, table, attributes)?)?;
+            let undefined = |schema: &[KeySchemaElement]| index_definition::undefined_keys(schema, attributes);
+            index_definition::add(table, definition.to_index(kind, table, attributes, undefined)?)?;
         }
     }
     Ok(())
@@ -198,18 +255,12 @@ fn check_used(table: &Table, attributes: &[AttributeDefinition]) -> Result<(), E
 
 /// What could be asked of a table but would not be done: refused, never ignored.
 fn refuse_unsupported(request: &Request) -> Result<(), Error> {
-    for (given, what) in [
-        (request.resource_policy.is_some(), "ResourcePolicy"),
-        (request.on_demand_throughput.is_some(), "OnDemandThroughput"),
-        (request.warm_throughput.is_some(), "WarmThroughput"),
-        (request.encryption.as_ref().is_some_and(|encryption| encryption.enabled == Some(true)), "SSESpecification"),
-        (request.table_class.as_deref() == Some("STANDARD_INFREQUENT_ACCESS"), "TableClass STANDARD_INFREQUENT_ACCESS"),
-    ] {
+    for (given, what) in [(request.resource_policy.is_some(), "ResourcePolicy")] {
         if given {
             return Err(Error::parameter(format_args!("{what} is not supported by Thalweg yet")));
         }
     }
-    Ok(())
+    refuse_encryption(request.encryption.as_ref())
 }
 
 /// The stream that is asked for, if it is to be on. The store assigns its label.

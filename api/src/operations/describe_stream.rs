@@ -101,7 +101,7 @@ impl Stream {
             stream_view_type: stream_arn::view_word(stream.view),
             creation_request_date_time: seconds(stream.enabled_at_us),
             table_name: stream.name.table,
-            key_schema: key_schema(&stream.table.partition_key, stream.table.sort_key.as_ref()),
+            key_schema: key_schema(stream.table.partition_attributes(), stream.table.sort_attributes()),
             shards: stream.shards.into_iter().map(Shard::of).collect(),
             last_evaluated_shard_id: stream.last_shard_id,
         }

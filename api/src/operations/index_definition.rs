@@ -5,17 +5,15 @@ use std::fmt::Display;
 use item::{Index, IndexKind, IndexStatus, Table, TableId, table::Billing, table::Projection};
 
 use super::{
-    key_schema::{self, AttributeDefinition, KeySchemaElement},
-    throughput::Throughput,
+    key_schema::{self, AttributeDefinition, KeyAttributes, KeySchemaElement},
+    throughput::{OnDemandThroughput, Throughput, Wanted, Warm},
 };
-use crate::{
-    Error,
-    json::{Present, request},
-    validate::Violations,
-};
+use crate::{Error, json::request, validate::Violations};
 
 /// Attributes that all indexes of a table may include by name at most.
 const INCLUDED_MAX: usize = 100;
+/// Attributes that one index may include by name at most.
+const NAMES_MAX: usize = 20;
 /// Indexes of a table at most.
 const GLOBAL_MAX: usize = 20;
 const LOCAL_MAX: usize = 5;
@@ -27,8 +25,8 @@ request! {
         key_schema: Vec<KeySchemaElement> = "KeySchema",
         projection: ProjectionDefinition = "Projection",
         throughput: Throughput = "ProvisionedThroughput",
-        on_demand_throughput: Present = "OnDemandThroughput",
-        warm_throughput: Present = "WarmThroughput",
+        on_demand_throughput: OnDemandThroughput = "OnDemandThroughput",
+        warm_throughput: Warm = "WarmThroughput",
     }
 }
 
@@ -42,47 +40,50 @@ request! {
 
 impl IndexDefinition {
     /// What it must be by itself; `at` is its place in the request.
-    pub(crate) fn constraints(&self, violations: &mut Violations, at: &str) {
+    pub(crate) fn constraints(&self, violations: &mut Violations, at: &str, kind: IndexKind) {
         index_name(violations, at, self.name.as_ref());
-        key_schema::schema_constraints(violations, &format!("{at}.keySchema"), self.key_schema.as_ref());
+        let most = if kind == IndexKind::Global { key_schema::GLOBAL_KEY_MAX } else { key_schema::KEY_MAX };
+        key_schema::schema_constraints(violations, &format!("{at}.keySchema"), self.key_schema.as_ref(), most);
         violations.required(format_args!("{at}.projection"), self.projection.as_ref());
         if let Some(projection) = &self.projection {
             let words = &["ALL", "INCLUDE", "KEYS_ONLY"];
             violations.one_of(format_args!("{at}.projection.projectionType"), projection.kind.as_ref(), words);
+            if let Some(names) = projection.names.as_ref().filter(|names| names.len() > NAMES_MAX) {
+                let at = format!("{at}.projection.nonKeyAttributes");
+                let constraint = format_args!("Member must have length less than or equal to {NAMES_MAX}");
+                violations.add(at, format_args!("[{} names]", names.len()), constraint);
+            }
             for (place, name) in projection.names.iter().flatten().enumerate() {
                 let at = format!("{at}.projection.nonKeyAttributes.{}.member", place + 1);
                 violations.length(at, Some(name), 1, 255);
             }
         }
-        if let Some(throughput) = &self.throughput {
-            throughput.constraints(violations, &format!("{at}.provisionedThroughput"));
+        if kind == IndexKind::Global {
+            self.wanted().constraints(violations, &format!("{at}."));
         }
     }
 
-    /// The index of `table` that it defines.
+    fn wanted(&self) -> Wanted<'_> {
+        Wanted {
+            provisioned: self.throughput.as_ref(),
+            on_demand: self.on_demand_throughput.as_ref(),
+            warm: self.warm_throughput.as_ref(),
+        }
+    }
+
+    /// The index of `table` that it defines; `undefined` makes the refusal of attributes without a definition.
     pub(crate) fn to_index(
         &self,
         kind: IndexKind,
         table: &Table,
         attributes: &[AttributeDefinition],
+        undefined: impl Fn(&[KeySchemaElement]) -> Error,
     ) -> Result<Index, Error> {
         let name = self.name.clone().unwrap_or_default();
-        for (given, what) in
-            [(self.on_demand_throughput, "OnDemandThroughput"), (self.warm_throughput, "WarmThroughput")]
-        {
-            if given.is_some() {
-                return Err(Error::parameter(format_args!("{what} is not supported by Thalweg yet")));
-            }
-        }
         let schema = self.key_schema.as_deref().unwrap_or_default();
-        let undefined = || {
-            Error::parameter(format_args!(
-                "Some index key attributes are not defined in AttributeDefinitions. Keys: {}, AttributeDefinitions: {}",
-                key_schema::listed(schema.iter().filter_map(|element| element.name.as_deref())),
-                key_schema::defined(attributes),
-            ))
-        };
-        let (partition_key, sort_key) = key_schema::key(schema, attributes, undefined)?;
+        let is_global = kind == IndexKind::Global;
+        let key = key_schema::key(schema, is_global, attributes, || undefined(schema))?;
+        let KeyAttributes { partition_key, sort_key, further_keys } = key;
         if kind == IndexKind::Local {
             if sort_key.is_none() {
                 return refuse(format_args!("Index KeySchema does not have a range key for index: {name}"));
@@ -95,15 +96,25 @@ impl IndexDefinition {
                 ));
             }
         }
+        let billing = self.billing(kind, table, &name)?;
+        let mut throughput = item::table::Throughput::default();
+        if is_global {
+            let change = self.wanted().change(&format!("index {name}"), billing, &throughput)?;
+            throughput.read_units_max = change.read_units_max.flatten();
+            throughput.write_units_max = change.write_units_max.flatten();
+            throughput.warm = change.warm;
+        }
         Ok(Index {
             // The store assigns the id.
             id: TableId(0),
             kind,
             partition_key,
             sort_key,
+            further_keys,
             projection: self.projected()?,
             status: IndexStatus::Active,
-            billing: self.billing(kind, table, &name)?,
+            billing,
+            throughput,
             name,
         })
     }
@@ -139,6 +150,15 @@ impl IndexDefinition {
             (IndexKind::Global, Billing::Provisioned { .. }, Some(throughput)) => throughput.billing(),
         }
     }
+}
+
+/// What CreateTable says of index keys without a definition.
+pub(crate) fn undefined_keys(schema: &[KeySchemaElement], attributes: &[AttributeDefinition]) -> Error {
+    Error::parameter(format_args!(
+        "Some index key attributes are not defined in AttributeDefinitions. Keys: {}, AttributeDefinitions: {}",
+        key_schema::listed(schema.iter().filter_map(|element| element.name.as_deref())),
+        key_schema::defined(attributes),
+    ))
 }
 
 /// What the name of an index, of the member at `at`, must be.

@@ -3,7 +3,9 @@
 use item::{Index, IndexKind, IndexStatus, Table, table::Projection};
 use serde::Serialize;
 
-use super::table_description::{KeySchemaElement, Throughput, key_schema, table_arn};
+use super::table_description::{
+    KeySchemaElement, OnDemandThroughput, Throughput, WarmThroughput, key_schema, table_arn,
+};
 use crate::App;
 
 /// An index, described. Only a global one has a status and throughput of its own.
@@ -19,6 +21,10 @@ pub(crate) struct IndexDescription {
     backfilling: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     provisioned_throughput: Option<Throughput>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on_demand_throughput: Option<OnDemandThroughput>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warm_throughput: Option<WarmThroughput>,
     /// Approximate, as the table's is.
     index_size_bytes: u64,
     item_count: u64,
@@ -46,7 +52,7 @@ impl IndexDescription {
         let is_filling = index.status == IndexStatus::Filling;
         IndexDescription {
             index_name: index.name.clone(),
-            key_schema: key_schema(&index.partition_key, index.sort_key.as_ref()),
+            key_schema: key_schema(index.partition_attributes(), index.sort_attributes()),
             projection: match &index.projection {
                 Projection::All => projection("ALL", None),
                 Projection::KeysOnly => projection("KEYS_ONLY", None),
@@ -54,7 +60,9 @@ impl IndexDescription {
             },
             index_status: is_global.then_some(if is_filling { "CREATING" } else { "ACTIVE" }),
             backfilling: is_filling.then_some(true),
-            provisioned_throughput: is_global.then(|| Throughput::of(index.billing)),
+            provisioned_throughput: is_global.then(|| Throughput::of(app, index.billing, &index.throughput)),
+            on_demand_throughput: OnDemandThroughput::of(&index.throughput),
+            warm_throughput: is_global.then(|| WarmThroughput::of(index.billing, &index.throughput)),
             index_size_bytes,
             item_count,
             index_arn: format!("{}/index/{}", table_arn(&table.name), index.name),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use item::{KeyAttribute, KeyType};
+use item::{FurtherKeys, KeyAttribute, KeyType};
 
 use crate::{Error, json::request, validate::Violations};
 
@@ -33,8 +33,25 @@ pub(crate) fn definition_constraints(violations: &mut Violations, attributes: Op
     }
 }
 
-/// What the key schema at `at` must be by itself.
-pub(crate) fn schema_constraints(violations: &mut Violations, at: &str, schema: Option<&Vec<KeySchemaElement>>) {
+/// Attributes of a table's key, and of a local index's, at most.
+pub(crate) const KEY_MAX: usize = 2;
+/// Attributes of a global index's key at most.
+pub(crate) const GLOBAL_KEY_MAX: usize = 2 * FurtherKeys::ATTRIBUTES_MAX;
+
+/// The attributes of a key.
+pub(crate) struct KeyAttributes {
+    pub(crate) partition_key: KeyAttribute,
+    pub(crate) sort_key: Option<KeyAttribute>,
+    pub(crate) further_keys: FurtherKeys,
+}
+
+/// What the key schema at `at` must be by itself; it has at most `most` elements.
+pub(crate) fn schema_constraints(
+    violations: &mut Violations,
+    at: &str,
+    schema: Option<&Vec<KeySchemaElement>>,
+    most: usize,
+) {
     violations.required(at, schema);
     let Some(elements) = schema else { return };
     let element = |element: &KeySchemaElement| {
@@ -44,8 +61,8 @@ pub(crate) fn schema_constraints(violations: &mut Violations, at: &str, schema: 
     let listed = || format!("[{}]", elements.iter().map(element).collect::<Vec<_>>().join(", "));
     if elements.is_empty() {
         violations.add(at, listed(), "Member must have length greater than or equal to 1");
-    } else if elements.len() > 2 {
-        violations.add(at, listed(), "Member must have length less than or equal to 2");
+    } else if elements.len() > most {
+        violations.add(at, listed(), format_args!("Member must have length less than or equal to {most}"));
     }
     for (place, element) in elements.iter().enumerate() {
         let place = format!("{at}.{}.member", place + 1);
@@ -65,26 +82,39 @@ pub(crate) fn check_definitions(attributes: &[AttributeDefinition]) -> Result<()
     }
 }
 
-/// Partition key and sort key of a schema; `undefined` is for an attribute without a definition.
+/// The attributes of a schema; `undefined` is for an attribute without a definition. Only global indexes have `several` of a
+/// kind.
 pub(crate) fn key(
     schema: &[KeySchemaElement],
+    several: bool,
     attributes: &[AttributeDefinition],
     undefined: impl Fn() -> Error,
-) -> Result<(KeyAttribute, Option<KeyAttribute>), Error> {
-    let mut elements = schema.iter();
-    let hash = elements.next().filter(|element| element.kind.as_deref() == Some("HASH"));
-    let hash =
-        hash.ok_or_else(|| Error::validation("Invalid KeySchema: The first KeySchemaElement is not a HASH key type"))?;
-    let range = elements.next();
-    if let Some(range) = range {
-        if range.kind.as_deref() != Some("RANGE") {
-            let text = "Invalid KeySchema: The second KeySchemaElement is not a RANGE key type";
-            return Err(Error::validation(text));
-        }
-        if range.name == hash.name {
-            let text = "Both the Hash Key and the Range Key element in the KeySchema have the same name";
-            return Err(Error::validation(text));
-        }
+) -> Result<KeyAttributes, Error> {
+    let is = |element: &KeySchemaElement, kind: &str| element.kind.as_deref() == Some(kind);
+    let (hash, range) = schema.split_at(schema.iter().take_while(|element| is(element, "HASH")).count());
+    if hash.is_empty() {
+        return Err(Error::validation("Invalid KeySchema: The first KeySchemaElement is not a HASH key type"));
+    }
+    if hash.len() > 1 && !several {
+        return Err(Error::validation("Invalid KeySchema: The second KeySchemaElement is not a RANGE key type"));
+    }
+    if range.iter().any(|element| is(element, "HASH")) {
+        return Err(Error::validation("Invalid KeySchema: A HASH KeySchemaElement follows one of the RANGE key type"));
+    }
+    let most = FurtherKeys::ATTRIBUTES_MAX;
+    if hash.len() > most || range.len() > most {
+        return Err(Error::Validation(format!(
+            "Invalid KeySchema: There can be at most {most} KeySchemaElements of the HASH and of the RANGE key type"
+        )));
+    }
+    let mut names = BTreeSet::new();
+    if let Some(twice) = schema.iter().find(|element| !names.insert(&element.name)) {
+        return Err(if schema.len() == 2 && range.len() == 1 {
+            Error::validation("Both the Hash Key and the Range Key element in the KeySchema have the same name")
+        } else {
+            let name = twice.name.as_deref().unwrap_or_default();
+            Error::Validation(format!("Invalid KeySchema: The attribute {name} is in the KeySchema more than once"))
+        });
     }
     let define = |element: &KeySchemaElement| {
         let definition = attributes.iter().find(|attribute| attribute.name == element.name).ok_or_else(&undefined)?;
@@ -95,7 +125,12 @@ pub(crate) fn key(
         };
         Ok::<KeyAttribute, Error>(KeyAttribute { name: definition.name.clone().unwrap_or_default(), key_type })
     };
-    Ok((define(hash)?, range.map(define).transpose()?))
+    let mut partition = hash.iter().map(define).collect::<Result<Vec<_>, _>>()?.into_iter();
+    let mut sort = range.iter().map(define).collect::<Result<Vec<_>, _>>()?.into_iter();
+    let partition_key = partition.next().ok_or_else(&undefined)?;
+    let sort_key = sort.next();
+    let further_keys = FurtherKeys { partition: partition.collect(), sort: sort.collect() };
+    Ok(KeyAttributes { partition_key, sort_key, further_keys })
 }
 
 /// Names of attributes as complaints list them.

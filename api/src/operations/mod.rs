@@ -4,6 +4,7 @@
 
 mod batch_get_item;
 mod batch_write_item;
+mod capacity_change;
 mod change_item;
 mod conditional;
 mod create_table;

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use item::{IndexKind, KeyAttribute, Table, table::Billing};
+use item::{
+    IndexKind, KeyAttribute, Table,
+    table::{self, Billing, TableClass},
+};
 use serde::Serialize;
 use streams::StreamName;
 
-use super::{index_description::IndexDescription, stream_arn};
+use super::{index_description::IndexDescription, stream_arn, throughput};
 use crate::App;
 
 /// The region of every ARN and record.
@@ -39,7 +42,14 @@ pub(crate) struct TableDescription {
     item_count: u64,
     table_arn: String,
     table_id: String,
-    billing_mode_summary: BillingModeSummary,
+    /// DynamoDB tells it only of tables that are on-demand or once were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    billing_mode_summary: Option<BillingModeSummary>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    table_class_summary: Option<TableClassSummary>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on_demand_throughput: Option<OnDemandThroughput>,
+    warm_throughput: WarmThroughput,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     local_secondary_indexes: Vec<IndexDescription>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -70,7 +80,11 @@ pub(crate) struct KeySchemaElement {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Throughput {
-    number_of_decreases_today: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_increase_date_time: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_decrease_date_time: Option<f64>,
+    number_of_decreases_today: u32,
     read_capacity_units: u64,
     write_capacity_units: u64,
 }
@@ -79,8 +93,31 @@ pub(super) struct Throughput {
 #[serde(rename_all = "PascalCase")]
 struct BillingModeSummary {
     billing_mode: &'static str,
+    last_update_to_pay_per_request_date_time: f64,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct TableClassSummary {
+    table_class: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    last_update_to_pay_per_request_date_time: Option<f64>,
+    last_update_date_time: Option<f64>,
+}
+
+/// Most units a second on demand; -1 is for no bound.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct OnDemandThroughput {
+    max_read_request_units: i64,
+    max_write_request_units: i64,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct WarmThroughput {
+    read_units_per_second: u64,
+    write_units_per_second: u64,
+    status: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -94,25 +131,34 @@ impl TableDescription {
     /// Describes `table`, which is `status`.
     pub(crate) fn of(app: &App, table: &Table, status: &'static str) -> TableDescription {
         let (item_count, table_size_bytes) = app.store.approximate_size(table);
-        let created = seconds(table.created_at_us);
         let mode = if table.billing == Billing::OnDemand { "PAY_PER_REQUEST" } else { "PROVISIONED" };
+        let settings = &table.settings;
         let indexes = |kind| IndexDescription::all(app, table, kind);
         let stream = table.stream.as_ref().map(|stream| StreamName::new(table, stream));
         TableDescription {
             attribute_definitions: definitions(table),
             table_name: table.name.clone(),
-            key_schema: key_schema(&table.partition_key, table.sort_key.as_ref()),
+            key_schema: key_schema(table.partition_attributes(), table.sort_attributes()),
             table_status: status,
-            creation_date_time: created,
-            provisioned_throughput: Throughput::of(table.billing),
+            creation_date_time: seconds(table.created_at_us),
+            provisioned_throughput: Throughput::of(app, table.billing, &settings.throughput),
             table_size_bytes,
             item_count,
             table_arn: table_arn(&table.name),
             table_id: format!("00000000-0000-4000-8000-{:012x}", table.id.0),
-            billing_mode_summary: BillingModeSummary {
+            billing_mode_summary: table.on_demand_since_us().map(|since_us| BillingModeSummary {
                 billing_mode: mode,
-                last_update_to_pay_per_request_date_time: (mode == "PAY_PER_REQUEST").then_some(created),
-            },
+                last_update_to_pay_per_request_date_time: seconds(since_us),
+            }),
+            table_class_summary: settings.class.map(|class| TableClassSummary {
+                table_class: match class {
+                    TableClass::Standard => "STANDARD",
+                    TableClass::InfrequentAccess => "STANDARD_INFREQUENT_ACCESS",
+                },
+                last_update_date_time: settings.class_changed_at_us.map(seconds),
+            }),
+            on_demand_throughput: OnDemandThroughput::of(&settings.throughput),
+            warm_throughput: WarmThroughput::of(table.billing, &settings.throughput),
             local_secondary_indexes: indexes(IndexKind::Local),
             global_secondary_indexes: indexes(IndexKind::Global),
             stream_specification: table.stream.as_ref().map(|stream| StreamSpecification {
@@ -133,12 +179,40 @@ impl AttributeDefinition {
 }
 
 impl Throughput {
-    pub(super) fn of(billing: Billing) -> Throughput {
+    pub(super) fn of(app: &App, billing: Billing, known: &table::Throughput) -> Throughput {
         let (read_capacity_units, write_capacity_units) = match billing {
             Billing::OnDemand => (0, 0),
             Billing::Provisioned { read_units, write_units } => (read_units, write_units),
         };
-        Throughput { number_of_decreases_today: 0, read_capacity_units, write_capacity_units }
+        Throughput {
+            last_increase_date_time: known.increased_at_us.map(seconds),
+            last_decrease_date_time: known.decreased.map(|decreased| seconds(decreased.last_at_us)),
+            number_of_decreases_today: known.decreases_on(app.store.clock().now_us()),
+            read_capacity_units,
+            write_capacity_units,
+        }
+    }
+}
+
+impl OnDemandThroughput {
+    /// Told if a bound was set.
+    pub(super) fn of(known: &table::Throughput) -> Option<OnDemandThroughput> {
+        let units = |units_max: Option<u64>| units_max.and_then(|units| i64::try_from(units).ok()).unwrap_or(-1);
+        (known.read_units_max.is_some() || known.write_units_max.is_some()).then(|| OnDemandThroughput {
+            max_read_request_units: units(known.read_units_max),
+            max_write_request_units: units(known.write_units_max),
+        })
+    }
+}
+
+impl WarmThroughput {
+    pub(super) fn of(billing: Billing, known: &table::Throughput) -> WarmThroughput {
+        let warm = throughput::warm(billing, known);
+        WarmThroughput {
+            read_units_per_second: warm.read_units,
+            write_units_per_second: warm.write_units,
+            status: "ACTIVE",
+        }
     }
 }
 
@@ -150,11 +224,13 @@ fn definitions(table: &Table) -> Vec<AttributeDefinition> {
 }
 
 /// The key schema of a table or an index.
-pub(crate) fn key_schema(partition: &KeyAttribute, sort: Option<&KeyAttribute>) -> Vec<KeySchemaElement> {
+pub(crate) fn key_schema<'a>(
+    partition: impl Iterator<Item = &'a KeyAttribute>,
+    sort: impl Iterator<Item = &'a KeyAttribute>,
+) -> Vec<KeySchemaElement> {
     let element = |key: &KeyAttribute, key_type| KeySchemaElement { attribute_name: key.name.clone(), key_type };
-    let mut schema = vec![element(partition, "HASH")];
-    schema.extend(sort.map(|key| element(key, "RANGE")));
-    schema
+    let partition = partition.map(|key| element(key, "HASH"));
+    partition.chain(sort.map(|key| element(key, "RANGE"))).collect()
 }
 
 /// Seconds since 1970, to the millisecond, as times are told.

@@ -1,13 +1,22 @@
-//! UpdateTable: global indexes, the stream, the protection against deletion. Other changes are refused.
+//! UpdateTable: capacity, class, global indexes, the stream, the protection against deletion.
 
-use item::{Index, IndexKind, IndexStatus, Table, TableId};
+use std::collections::BTreeSet;
+
+use item::{
+    Index, IndexKind, IndexStatus, KeyAttribute, Table, TableId,
+    table::{Billing, CapacityChange},
+};
 use store::write::{TableRejection, TableWrite};
 
 use super::{
-    create_table::{Answer, StreamSpecification, stream, stream_constraints},
+    capacity_change::{self, IndexThroughput},
+    create_table::{
+        Answer, Encryption, StreamSpecification, encryption_constraints, refuse_encryption, stream, stream_constraints,
+    },
     index_definition::{self, IndexDefinition},
     key_schema::{self, AttributeDefinition},
     table_description::TableDescription,
+    throughput::{OnDemandThroughput, Throughput, Wanted, Warm},
 };
 use crate::{
     App, Error,
@@ -22,14 +31,16 @@ request! {
         stream: StreamSpecification = "StreamSpecification",
         deletion_protection: bool = "DeletionProtectionEnabled",
         attributes: Vec<AttributeDefinition> = "AttributeDefinitions",
-        billing_mode: Present = "BillingMode",
-        throughput: Present = "ProvisionedThroughput",
+        billing_mode: String = "BillingMode",
+        throughput: Throughput = "ProvisionedThroughput",
         index_updates: Vec<IndexUpdate> = "GlobalSecondaryIndexUpdates",
-        replica_updates: Present = "ReplicaUpdates",
-        encryption: Present = "SSESpecification",
-        table_class: Present = "TableClass",
-        on_demand_throughput: Present = "OnDemandThroughput",
-        warm_throughput: Present = "WarmThroughput",
+        replica_updates: Vec<Present> = "ReplicaUpdates",
+        multi_region: String = "MultiRegionConsistency",
+        witnesses: Vec<Present> = "GlobalTableWitnessUpdates",
+        encryption: Encryption = "SSESpecification",
+        table_class: String = "TableClass",
+        on_demand_throughput: OnDemandThroughput = "OnDemandThroughput",
+        warm_throughput: Warm = "WarmThroughput",
     }
 }
 
@@ -38,7 +49,7 @@ request! {
     struct IndexUpdate {
         create: IndexDefinition = "Create",
         delete: IndexNamed = "Delete",
-        update: Present = "Update",
+        update: IndexThroughput = "Update",
     }
 }
 
@@ -48,57 +59,38 @@ request! {
 }
 
 pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
-    let name = validate::table_name(request.table_name)?;
-    let mut violations = Violations::default();
-    if let Some(stream) = &request.stream {
-        stream_constraints(&mut violations, stream);
-    }
-    key_schema::definition_constraints(&mut violations, request.attributes.as_ref());
-    for (place, update) in request.index_updates.iter().flatten().enumerate() {
-        update.constraints(&mut violations, &format!("globalSecondaryIndexUpdates.{}.member", place + 1));
-    }
-    violations.finish()?;
-    for (given, what) in [
-        (request.billing_mode, "BillingMode"),
-        (request.throughput, "ProvisionedThroughput"),
-        (request.replica_updates, "ReplicaUpdates"),
-        (request.encryption, "SSESpecification"),
-        (request.table_class, "TableClass"),
-        (request.on_demand_throughput, "OnDemandThroughput"),
-        (request.warm_throughput, "WarmThroughput"),
-    ] {
-        if given.is_some() {
-            let text = format_args!("UpdateTable cannot change {what} in Thalweg yet");
-            return Err(Error::parameter(text));
-        }
-    }
+    let name = validate::table_name(request.table_name.clone())?;
+    constraints(&request)?;
+    check_given(&request)?;
     let mut table = super::described_table(app, &name)?;
-    let index_updates = request.index_updates.unwrap_or_default();
-    if request.stream.is_none() && request.deletion_protection.is_none() && index_updates.is_empty() {
-        return Err(Error::parameter(
-            "At least one of StreamSpecification, DeletionProtectionEnabled or GlobalSecondaryIndexUpdates is required",
-        ));
+    let attributes = request.attributes.as_deref().unwrap_or_default();
+    key_schema::check_definitions(attributes)?;
+    check_types(&table, attributes)?;
+    let updates = request.index_updates.as_deref().unwrap_or_default();
+    let capacity = capacity_change::of(
+        &table,
+        request.billing_mode.as_deref(),
+        request.table_class.as_deref(),
+        &wanted(&request),
+        updates.iter().filter_map(|update| update.update.as_ref()),
+        app.store.clock().now_us(),
+    )?;
+    let index_change = index_change(&table, &capacity, updates, attributes)?;
+    if !attributes.is_empty() {
+        check_used(&table, index_change.as_ref(), attributes)?;
     }
-    let attributes = request.attributes.unwrap_or_default();
-    key_schema::check_definitions(&attributes)?;
-    let index_change = index_change(&table, index_updates, &attributes)?;
-    if let Some(given) = request.stream {
-        let stream = stream(given)?;
-        match (&table.stream, &stream) {
-            (Some(_), Some(_)) => {
-                return Err(Error::Validation(format!("Table already has an enabled stream: TableName: {name}")));
-            }
-            (None, None) => {
-                return Err(Error::Validation(format!("Table has no enabled stream to disable: TableName: {name}")));
-            }
-            _ => {}
-        }
+    let stream = request.stream.map(|given| stream_change(&table, given)).transpose()?;
+    let mut status = "ACTIVE";
+    if capacity != CapacityChange::default() {
+        table = changed(app, &name, TableWrite::SetCapacity(name.clone(), capacity)).await?;
+        status = "UPDATING";
+    }
+    if let Some(stream) = stream {
         table = changed(app, &name, TableWrite::SetStream(name.clone(), stream)).await?;
     }
     if let Some(protected) = request.deletion_protection {
         table = changed(app, &name, TableWrite::SetDeletionProtection(name.clone(), protected)).await?;
     }
-    let mut status = "ACTIVE";
     if let Some(change) = index_change {
         table = changed(app, &name, change).await?;
         status = "UPDATING";
@@ -106,67 +98,201 @@ pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
     Ok(Answer { table_description: TableDescription::of(app, &table, status) })
 }
 
-/// What is to become of the table's global indexes: at most one is added or removed at a time, as in DynamoDB.
-fn index_change(
-    table: &Table,
-    updates: Vec<IndexUpdate>,
-    attributes: &[AttributeDefinition],
-) -> Result<Option<TableWrite>, Error> {
-    let mut updates = updates.into_iter();
-    let Some(update) = updates.next() else { return Ok(None) };
-    if updates.next().is_some() {
-        return Err(Error::parameter(
-            "Subscriber limit exceeded: Only 1 online index can be created or deleted simultaneously per table",
+fn wanted(request: &Request) -> Wanted<'_> {
+    Wanted {
+        provisioned: request.throughput.as_ref(),
+        on_demand: request.on_demand_throughput.as_ref(),
+        warm: request.warm_throughput.as_ref(),
+    }
+}
+
+/// What each member must be by itself.
+fn constraints(request: &Request) -> Result<(), Error> {
+    let mut violations = Violations::default();
+    if let Some(stream) = &request.stream {
+        stream_constraints(&mut violations, stream);
+    }
+    violations.one_of("billingMode", request.billing_mode.as_ref(), &["PROVISIONED", "PAY_PER_REQUEST"]);
+    violations.one_of("tableClass", request.table_class.as_ref(), &["STANDARD", "STANDARD_INFREQUENT_ACCESS"]);
+    encryption_constraints(&mut violations, request.encryption.as_ref());
+    wanted(request).constraints(&mut violations, "");
+    key_schema::definition_constraints(&mut violations, request.attributes.as_ref());
+    for (place, update) in request.index_updates.iter().flatten().enumerate() {
+        update.constraints(&mut violations, &format!("globalSecondaryIndexUpdates.{}.member", place + 1));
+    }
+    violations.finish()
+}
+
+/// Refuses what asks for nothing, for what cannot go together, and for what is not there.
+fn check_given(request: &Request) -> Result<(), Error> {
+    let some = |list: &Option<Vec<Present>>| list.as_ref().is_some_and(|list| !list.is_empty());
+    for (given, what) in [
+        (some(&request.replica_updates), "ReplicaUpdates"),
+        (some(&request.witnesses), "GlobalTableWitnessUpdates"),
+        (request.multi_region.is_some(), "MultiRegionConsistency"),
+    ] {
+        if given {
+            return Err(Error::parameter(format_args!(
+                "{what} is not supported by Thalweg, which has no global tables"
+            )));
+        }
+    }
+    refuse_encryption(request.encryption.as_ref())?;
+    let updates = request.index_updates.as_deref().unwrap_or_default();
+    let is_something = request.billing_mode.is_some()
+        || request.stream.is_some()
+        || request.deletion_protection.is_some()
+        || request.encryption.is_some()
+        || request.table_class.is_some()
+        || !wanted(request).is_empty()
+        || !updates.is_empty();
+    if !is_something {
+        return Err(Error::validation(
+            "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates or \
+             SSESpecification or ReplicaUpdates is required",
         ));
     }
-    match (update.create, update.delete, update.update) {
-        (Some(definition), None, None) => {
-            if table.user_indexes().any(|index| index.status == IndexStatus::Filling) {
-                return Err(Error::InUse(format!(
-                    "Attempt to change a resource which is still in use: Table is being updated: {}",
-                    table.name
-                )));
-            }
-            let index = definition.to_index(IndexKind::Global, table, attributes)?;
-            if table.index(&index.name).is_some() {
-                return Err(Error::Validation("Attempting to create an index which already exists".into()));
-            }
-            let mut with_index = table.clone();
-            index_definition::add(&mut with_index, Index { id: TableId(0), ..index.clone() })?;
-            let types = |name: &str| table.all_key_attributes().find(|attribute| attribute.name == name);
-            for attribute in index.key_attributes() {
-                if types(&attribute.name).is_some_and(|known| known.key_type != attribute.key_type) {
-                    return Err(Error::parameter(format_args!(
-                        "Attribute {} is defined with another type already",
-                        attribute.name
-                    )));
-                }
-            }
-            Ok(Some(TableWrite::AddIndex(table.name.clone(), index)))
+    let mut names = BTreeSet::new();
+    for update in updates {
+        let name = update.only_name()?;
+        if !names.insert(name) {
+            return Err(Error::parameter(format_args!(
+                "Only one global secondary index update per index is allowed simultaneously. Index: {name}"
+            )));
         }
-        (None, Some(delete), None) => {
-            let index = delete.name.unwrap_or_default();
-            if table.index(&index).is_none_or(|index| index.kind == IndexKind::Local) {
-                return Err(Error::NotFound(format!("Requested resource not found: Index: {index} not found")));
-            }
-            Ok(Some(TableWrite::DropIndex(table.name.clone(), index)))
-        }
-        (None, None, Some(_)) => {
-            Err(Error::parameter("UpdateTable cannot change an index's ProvisionedThroughput in Thalweg yet"))
-        }
-        _ => Err(Error::parameter(
-            "One of GlobalSecondaryIndexUpdate's Create, Update and Delete is required, and only one",
-        )),
     }
+    Ok(())
+}
+
+/// Refuses definitions that give a key attribute another type.
+fn check_types(table: &Table, attributes: &[AttributeDefinition]) -> Result<(), Error> {
+    let known = |name: &str| table.all_key_attributes().find(|attribute| attribute.name == name);
+    let is_other = |definition: &&AttributeDefinition| {
+        let known = definition.name.as_deref().and_then(known);
+        known.is_some_and(|known| Some(known.key_type.name()) != definition.kind.as_deref())
+    };
+    match attributes.iter().find(is_other) {
+        None => Ok(()),
+        Some(_) => {
+            let schema = |types: &dyn Fn(&KeyAttribute) -> String| {
+                let hash = table.partition_attributes().map(|key| (key, "HASH"));
+                let range = table.sort_attributes().map(|key| (key, "RANGE"));
+                let keys = hash.chain(range).map(|(key, kind)| format!("{}:{}:{kind}", key.name, types(key)));
+                format!("Schema:[SchemaElement: key{{{}}}]", keys.collect::<Vec<_>>().join(","))
+            };
+            let defined = |key: &KeyAttribute| {
+                let definition = attributes.iter().find(|it| it.name.as_deref() == Some(&key.name));
+                definition.and_then(|it| it.kind.clone()).unwrap_or_else(|| key.key_type.to_string())
+            };
+            Err(Error::parameter(format_args!(
+                "Attributes cannot be redefined. Please check that your attribute has the same type as previously \
+                 defined. Existing schema: {} New schema: {}",
+                schema(&|key| key.key_type.to_string()),
+                schema(&defined)
+            )))
+        }
+    }
+}
+
+/// Refuses definitions of attributes that are in no key, neither of the table and its indexes nor of the one that is added.
+fn check_used(table: &Table, change: Option<&TableWrite>, attributes: &[AttributeDefinition]) -> Result<(), Error> {
+    let mut used: BTreeSet<&str> = table.all_key_attributes().map(|key| key.name.as_str()).collect();
+    if let Some(TableWrite::AddIndex(_, index)) = change {
+        used.extend(index.key_attributes().map(|key| key.name.as_str()));
+    }
+    if attributes.iter().filter_map(|attribute| attribute.name.as_deref()).all(|name| used.contains(name)) {
+        return Ok(());
+    }
+    Err(Error::parameter(format_args!(
+        "Some AttributeDefinitions are not used. AttributeDefinitions: {}, keys used: {}",
+        key_schema::defined(attributes),
+        key_schema::listed(used.into_iter())
+    )))
+}
+
+/// What is to become of the stream.
+fn stream_change(table: &Table, given: StreamSpecification) -> Result<Option<item::Stream>, Error> {
+    let stream = stream(given)?;
+    match (&table.stream, &stream) {
+        (Some(_), Some(_)) => {
+            Err(Error::Validation(format!("Table already has an enabled stream: TableName: {}", table.name)))
+        }
+        (None, None) => {
+            Err(Error::Validation(format!("Table has no enabled stream to disable: TableName: {}", table.name)))
+        }
+        _ => Ok(stream),
+    }
+}
+
+/// The global index that is to be added or removed: at most one at a time, as in DynamoDB.
+fn index_change(
+    table: &Table,
+    capacity: &CapacityChange,
+    updates: &[IndexUpdate],
+    attributes: &[AttributeDefinition],
+) -> Result<Option<TableWrite>, Error> {
+    let mut updates = updates.iter().filter(|update| update.update.is_none());
+    let Some(update) = updates.next() else { return Ok(None) };
+    if updates.next().is_some() {
+        return Err(Error::LimitExceeded(
+            "Subscriber limit exceeded: Only 1 online index can be created or deleted simultaneously per table".into(),
+        ));
+    }
+    if let Some(definition) = &update.create {
+        if table.user_indexes().any(|index| index.status == IndexStatus::Filling) {
+            return Err(Error::InUse(format!(
+                "Attempt to change a resource which is still in use: Table is being updated: {}",
+                table.name
+            )));
+        }
+        // Its capacity is that of the mode which the table is to have.
+        let billing: Billing = capacity.table.billing.unwrap_or(table.billing);
+        let mut with_index = Table { billing, ..table.clone() };
+        let undefined = |_: &[_]| Error::validation("Invalid KeySchema: Some index key attribute have no definition");
+        let index = definition.to_index(IndexKind::Global, &with_index, attributes, undefined)?;
+        if table.index(&index.name).is_some() {
+            return Err(Error::Validation("Attempting to create an index which already exists".into()));
+        }
+        index_definition::add(&mut with_index, Index { id: TableId(0), ..index.clone() })?;
+        return Ok(Some(TableWrite::AddIndex(table.name.clone(), index)));
+    }
+    let Some(index) = update.delete.as_ref().and_then(|delete| delete.name.clone()) else { return Ok(None) };
+    if table.index(&index).is_none_or(|index| index.kind == IndexKind::Local) {
+        return Err(Error::NotFound(format!("Requested resource not found: Index: {index} not found")));
+    }
+    Ok(Some(TableWrite::DropIndex(table.name.clone(), index)))
 }
 
 impl IndexUpdate {
     fn constraints(&self, violations: &mut Violations, at: &str) {
         if let Some(create) = &self.create {
-            create.constraints(violations, &format!("{at}.create"));
+            create.constraints(violations, &format!("{at}.create"), IndexKind::Global);
         }
         if let Some(delete) = &self.delete {
             index_definition::index_name(violations, &format!("{at}.delete"), delete.name.as_ref());
+        }
+        if let Some(update) = &self.update {
+            index_definition::index_name(violations, &format!("{at}.update"), update.name.as_ref());
+            update.wanted().constraints(violations, &format!("{at}.update."));
+        }
+    }
+
+    /// The name of the index that it is about, if it asks for one thing.
+    fn only_name(&self) -> Result<&str, Error> {
+        let create = self.create.as_ref().map(|create| &create.name);
+        let delete = self.delete.as_ref().map(|delete| &delete.name);
+        let update = self.update.as_ref().map(|update| &update.name);
+        let mut given = [create, delete, update].into_iter().flatten();
+        match (given.next(), given.next()) {
+            (Some(name), None) => Ok(name.as_deref().unwrap_or_default()),
+            (None, _) => Err(Error::parameter(
+                "One of GlobalSecondaryIndexUpdate.Update, GlobalSecondaryIndexUpdate.Create, \
+                 GlobalSecondaryIndexUpdate.Delete must not be null",
+            )),
+            (Some(_), Some(_)) => Err(Error::parameter(
+                "Only one of GlobalSecondaryIndexUpdate.Update, GlobalSecondaryIndexUpdate.Create, \
+                 GlobalSecondaryIndexUpdate.Delete may be specified",
+            )),
         }
     }
 }

@@ -138,6 +138,8 @@ async fn a_table_with_other_keys_sends_readings_to_quarantine() {
         sort_key: None,
         sort_key_is_time: false,
         item_key: Vec::new(),
+        further_keys: Default::default(),
+        settings: Default::default(),
         indexes: Vec::new(),
         stream: None,
         created_at_us: 0,

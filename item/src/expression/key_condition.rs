@@ -11,8 +11,8 @@ use super::{
     resolve::{self, Operand, Test},
 };
 use crate::{
-    KeyAttribute, KeyError, Table, Value,
-    key::{after_prefix, encode_partition, encode_sort, encode_sort_prefix},
+    FurtherKeys, KeyAttribute, KeyError, Table, Value,
+    key::{PARTITION_BYTES_MAX, SORT_BYTES_MAX, after_prefix, encode_attributes, encode_sort, encode_sort_prefix},
 };
 
 /// A parsed key condition: one partition, and a range of encoded sort keys `[from, until)`.
@@ -40,7 +40,7 @@ impl KeyCondition {
 /// A key condition before it is known which table it is for: what a request can be refused for without its table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KeyTerms {
-    /// One or two, by attribute.
+    /// At least one, by attribute.
     terms: BTreeMap<String, Term>,
 }
 
@@ -82,47 +82,77 @@ impl KeyTerms {
                 return Err(refuse("KeyConditionExpressions must only contain one condition per key"));
             }
         }
-        if terms.len() > 2 {
-            return Err(refuse("Conditions can be of length 1 or 2 only"));
+        if terms.len() > 2 * FurtherKeys::ATTRIBUTES_MAX {
+            return Err(too_many());
         }
         Ok(KeyTerms { terms })
     }
 
-    /// Applies the terms to the key of `table`.
+    /// Applies the terms to the key of `table`: each attribute of the partition key must equal something, and of those of
+    /// the sort key any number from the left on; the last one asked for may be a range.
     pub fn bind(mut self, table: &Table) -> Result<KeyCondition, ExpressionError> {
-        if table.sort_key.is_none() && self.terms.len() > 1 {
-            return Err(refuse("Query key condition not supported"));
+        let unsupported = || refuse("Query key condition not supported");
+        let partition_keys: Vec<&KeyAttribute> = table.partition_attributes().collect();
+        let sort_keys: Vec<&KeyAttribute> = table.sort_attributes().collect();
+        if self.terms.len() > 2 && table.further_keys.is_empty() {
+            return Err(too_many());
+        }
+        if self.terms.len() > partition_keys.len() + sort_keys.len() {
+            return Err(unsupported());
         }
         let missed = |name: &str| refuse(&format!("Query condition missed key schema element: {name}"));
-        let partition_key = &table.partition_key;
-        let partition = self.terms.remove(&partition_key.name).ok_or_else(|| missed(&partition_key.name))?;
-        let sort_term = match &table.sort_key {
-            Some(sort_key) if !self.terms.is_empty() => {
-                let term = self.terms.remove(&sort_key.name).ok_or_else(|| missed(&sort_key.name))?;
-                Some((sort_key, term))
+        let mut take = |key: &KeyAttribute| self.terms.remove(&key.name).ok_or_else(|| missed(&key.name));
+        let partition = partition_keys.iter().map(|key| take(key)).collect::<Result<Vec<Term>, _>>()?;
+        let mut sort = Vec::new();
+        for key in sort_keys {
+            if self.terms.is_empty() {
+                break;
             }
-            _ => None,
-        };
-        let types_match = partition.values().all(|value| has_type(value, partition_key))
-            && sort_term.iter().all(|(key, term)| term.values().all(|value| has_type(value, key)));
-        if !types_match {
+            sort.push((key, self.terms.remove(&key.name).ok_or_else(|| missed(&key.name))?));
+        }
+        // What is left is no key attribute.
+        if !self.terms.is_empty() {
+            return Err(unsupported());
+        }
+        let of_partition = partition_keys.iter().copied().zip(&partition);
+        let mut all = of_partition.clone().chain(sort.iter().map(|(key, term)| (*key, term)));
+        if !all.all(|(key, term)| term.values().all(|value| has_type(value, key))) {
             return Err(refuse(
                 "One or more parameter values were invalid: Condition parameter type does not match schema type",
             ));
         }
-        let Term::Compare(Comparator::Equal, value) = partition else {
-            return Err(refuse("Query key condition not supported"));
-        };
-        let partition = encode_partition(table, &value).map_err(|error| key_error(&error, true))?;
-        let (from, until) = match sort_term {
+        let range = sort.pop();
+        let equal = of_partition.chain(sort.iter().map(|(key, term)| (*key, term)));
+        let values: Option<BTreeMap<&str, &Value>> =
+            equal.map(|(key, term)| Some((key.name.as_str(), term.equal()?))).collect();
+        let values = values.ok_or_else(unsupported)?;
+        let value = |name: &str| values.get(name).copied();
+        let partition = encode_attributes(partition_keys.into_iter(), value, PARTITION_BYTES_MAX);
+        let partition = partition.map_err(|error| key_error(&error, true))?.into();
+        let before = encode_attributes(sort.iter().map(|(key, _)| *key), value, SORT_BYTES_MAX);
+        let before = before.map_err(|error| key_error(&error, false))?;
+        let (from, until) = match &range {
             Some((key, term)) => term.range(key).map_err(|error| key_error(&error, false))?,
             None => (Bytes::new(), None),
         };
-        Ok(KeyCondition { partition, from, until })
+        if before.is_empty() {
+            return Ok(KeyCondition { partition, from, until });
+        }
+        let behind = |bound: &[u8]| Bytes::from([&before, bound].concat());
+        let until = until.map(|until| behind(&until)).or_else(|| after_prefix(&before).map(Bytes::from));
+        Ok(KeyCondition { partition, from: behind(&from), until })
     }
 }
 
 impl Term {
+    /// What the attribute must equal, if the term says that.
+    fn equal(&self) -> Option<&Value> {
+        match self {
+            Term::Compare(Comparator::Equal, value) => Some(value),
+            _ => None,
+        }
+    }
+
     fn values(&self) -> impl Iterator<Item = &Value> {
         let (one, other) = match self {
             Term::Compare(_, value) | Term::BeginsWith(value) => (value, None),
@@ -241,6 +271,10 @@ fn key_error(error: &KeyError, is_partition: bool) -> ExpressionError {
         ),
         other => refuse(&format!("One or more parameter values were invalid: {other}")),
     }
+}
+
+fn too_many() -> ExpressionError {
+    refuse("Conditions can be of length 1 or 2 only")
 }
 
 fn unsupported(operator: &str) -> ExpressionError {

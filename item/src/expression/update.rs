@@ -115,7 +115,7 @@ impl Update {
     /// Refuses to change the key of `table`.
     pub fn check_key(&self, table: &Table) -> Result<(), UpdateError> {
         let is_changed = |name: &&String| self.actions.iter().any(|action| action.path.attribute() == *name);
-        let mut keys = [&table.partition_key].into_iter().chain(&table.sort_key).map(|key| &key.name);
+        let mut keys = table.partition_attributes().chain(table.sort_attributes()).map(|key| &key.name);
         keys.find(is_changed).map_or(Ok(()), |name| Err(UpdateError::Key { name: name.clone() }))
     }
 

@@ -4,8 +4,8 @@
 //! key of an entry is the index's key and then the item's, so that items with equal index keys are entries apart:
 //!
 //! ```text
-//! partition  the index's partition key
-//! sort       the index's sort key, if it has one | the item's partition key, if the index is global | the item's sort key
+//! partition  the index's partition key attributes
+//! sort       the index's sort key attributes, if it has some | the item's partition key, if the index is global | the item's sort key
 //! ```
 //! An item without the index's key attributes, or with values there that no key may have, has no entry.
 //!
@@ -17,15 +17,17 @@
 //!            | sort key: attribute, if flag 1 | projection: 1 byte
 //!            | count: varint, count x text (strictly ascending), if the projection is 2
 //!            | read units: varint, write units: varint, if flag 4
+//!            | count: varint, count x attribute (partition key), count: varint, count x attribute (sort key), if flag 8
+//!            | throughput (see `table::settings`), if flag 16
 //!
 //! kind        1 global | 2 local | 3 expiry   projection  1 keys only | 2 keys and these | 3 all
-//! flags       1 sort key | 2 being filled | 4 provisioned
+//! flags       1 sort key | 2 being filled | 4 provisioned | 8 further key attributes | 16 throughput
 //! ```
 //! Kinds, projections and flags are persisted: never renumber.
 
 use std::collections::BTreeSet;
 
-use super::{Billing, KeyAttribute, KeyType, Table, TableError, TableId, check_name};
+use super::{Billing, FurtherKeys, KeyAttribute, KeyType, Table, TableError, TableId, Throughput, check_name};
 use crate::codec::{CodecError, Reader, put_bytes, put_varint};
 use crate::{Item, Key, KeyError, key};
 
@@ -77,18 +79,24 @@ pub struct Index {
     pub partition_key: KeyAttribute,
     /// Sort key, if any.
     pub sort_key: Option<KeyAttribute>,
+    /// The key attributes that follow these two, of a global index.
+    pub further_keys: FurtherKeys,
     /// Which attributes an entry holds.
     pub projection: Projection,
     /// May it be read?
     pub status: IndexStatus,
     /// Capacity mode as told back by DescribeTable.
     pub billing: Billing,
+    /// What is set and known of its throughput beside.
+    pub throughput: Throughput,
 }
 
 const SORT_KEY: u32 = 1;
 const FILLING: u32 = 2;
 const PROVISIONED: u32 = 4;
-const FLAGS_ALL: u32 = 7;
+const FURTHER_KEYS: u32 = 8;
+const THROUGHPUT: u32 = 16;
+const FLAGS_ALL: u32 = 31;
 
 impl Index {
     /// The index of the items that expire when their number `attribute` says.
@@ -99,15 +107,27 @@ impl Index {
             kind: IndexKind::Expiry,
             partition_key: KeyAttribute::new(attribute, KeyType::N),
             sort_key: None,
+            further_keys: FurtherKeys::default(),
             projection: Projection::KeysOnly,
             status: IndexStatus::Filling,
             billing: Billing::OnDemand,
+            throughput: Throughput::default(),
         }
     }
 
-    /// The key attributes: one or two.
+    /// The key attributes: those of the partition key, then those of the sort key.
     pub fn key_attributes(&self) -> impl Iterator<Item = &KeyAttribute> {
-        std::iter::once(&self.partition_key).chain(&self.sort_key)
+        self.partition_attributes().chain(self.sort_attributes())
+    }
+
+    /// The attributes of the partition key: one to four.
+    pub fn partition_attributes(&self) -> impl Iterator<Item = &KeyAttribute> {
+        std::iter::once(&self.partition_key).chain(&self.further_keys.partition)
+    }
+
+    /// The attributes of the sort key: none to four.
+    pub fn sort_attributes(&self) -> impl Iterator<Item = &KeyAttribute> {
+        self.sort_key.iter().chain(&self.further_keys.sort)
     }
 
     /// Is the attribute in every entry that has it, whatever the projection?
@@ -138,6 +158,8 @@ impl Index {
             sort_key: self.sort_key.clone(),
             sort_key_is_time: false,
             item_key: item_key.into_iter().chain(table.sort_key.clone()).collect(),
+            further_keys: self.further_keys.clone(),
+            settings: Default::default(),
             indexes: Vec::new(),
             stream: None,
             created_at_us: table.created_at_us,
@@ -154,22 +176,24 @@ impl Index {
 
     /// The key of the entry of an item whose key is `key`; none if it has no entry.
     pub fn entry_key(&self, key: &Key, item: &Item) -> Option<Key> {
-        let partition = key::encode_partition_attribute(&self.partition_key, item.get(&self.partition_key.name)?);
-        let mut sort = match &self.sort_key {
-            Some(sort_key) => key::encode_sort(sort_key, item.get(&sort_key.name)?).ok()?.to_vec(),
-            None => Vec::new(),
-        };
+        // Most items have no such attributes: that is found before anything is encoded.
+        if self.key_attributes().any(|attribute| item.get(&attribute.name).is_none()) {
+            return None;
+        }
+        let value = |name: &str| item.get(name);
+        let partition = key::encode_attributes(self.partition_attributes(), value, key::PARTITION_BYTES_MAX).ok()?;
+        let mut sort = key::encode_attributes(self.sort_attributes(), value, key::SORT_BYTES_MAX).ok()?;
         if self.kind != IndexKind::Local {
             sort.extend_from_slice(&key.partition);
         }
         sort.extend_from_slice(&key.sort);
-        Some(Key { partition: partition.ok()?, sort: sort.into() })
+        Some(Key { partition: partition.into(), sort: sort.into() })
     }
 
     /// The key of the item whose entry has this key.
     pub fn item_key(&self, entry_key: &Key) -> Result<Key, CodecError> {
         let skip = |at: usize| Ok(at + key::decode_component(&entry_key.sort[at..])?.1);
-        let start = if self.sort_key.is_some() { skip(0)? } else { 0 };
+        let start = self.sort_attributes().try_fold(0, |at, _| skip(at))?;
         let (partition, sort) = match self.kind {
             IndexKind::Global | IndexKind::Expiry => {
                 let end = skip(start)?;
@@ -191,11 +215,13 @@ impl Index {
         if self.kind == IndexKind::Expiry {
             return Ok(());
         }
-        if let Some(value) = item.get(&self.partition_key.name) {
-            key::encode_partition_attribute(&self.partition_key, value)?;
-        }
-        if let Some((sort_key, value)) = self.sort_key.as_ref().and_then(|key| Some((key, item.get(&key.name)?))) {
-            key::encode_sort(sort_key, value)?;
+        let value = |name: &str| item.get(name);
+        for (attributes, bytes_max) in [
+            (self.partition_attributes().collect::<Vec<_>>(), key::PARTITION_BYTES_MAX),
+            (self.sort_attributes().collect(), key::SORT_BYTES_MAX),
+        ] {
+            let given = attributes.into_iter().filter(|attribute| value(&attribute.name).is_some());
+            key::encode_attributes(given, value, bytes_max)?;
         }
         Ok(())
     }
@@ -215,8 +241,18 @@ impl Index {
                 return Err(TableError::KeyNameLength { name: name.clone(), bytes: name.len() });
             }
         }
-        if self.sort_key.as_ref().is_some_and(|sort_key| sort_key.name == self.partition_key.name) {
-            return Err(TableError::SameKeys { name: self.partition_key.name.clone() });
+        let mut names = BTreeSet::new();
+        if let Some(twice) = self.key_attributes().find(|attribute| !names.insert(&attribute.name)) {
+            return Err(TableError::SameKeys { name: twice.name.clone() });
+        }
+        let FurtherKeys { partition, sort } = &self.further_keys;
+        let is_over = |further: &Vec<KeyAttribute>| further.len() >= FurtherKeys::ATTRIBUTES_MAX;
+        let is_orphan = self.sort_key.is_none() && !sort.is_empty();
+        if is_over(partition) || is_over(sort) || is_orphan {
+            return Err(TableError::KeyCount { index: self.name.clone() });
+        }
+        if self.kind == IndexKind::Local && !self.further_keys.is_empty() {
+            return Err(TableError::LocalIndexKey { index: self.name.clone() });
         }
         if self.kind == IndexKind::Local && (self.partition_key != table.partition_key || self.sort_key.is_none()) {
             return Err(TableError::LocalIndexKey { index: self.name.clone() });
@@ -231,9 +267,11 @@ impl Index {
         let flag = |set: bool, flag: u32| if set { flag } else { 0 };
         let flags = flag(self.sort_key.is_some(), SORT_KEY)
             | flag(self.status == IndexStatus::Filling, FILLING)
-            | flag(self.billing != Billing::OnDemand, PROVISIONED);
+            | flag(self.billing != Billing::OnDemand, PROVISIONED)
+            | flag(!self.further_keys.is_empty(), FURTHER_KEYS)
+            | flag(self.throughput != Throughput::default(), THROUGHPUT);
         put_varint(u128::from(flags), out);
-        self.key_attributes().for_each(|attribute| attribute.encode(out));
+        std::iter::once(&self.partition_key).chain(&self.sort_key).for_each(|attribute| attribute.encode(out));
         match &self.projection {
             Projection::KeysOnly => out.push(1),
             Projection::Include(names) => {
@@ -244,6 +282,15 @@ impl Index {
             Projection::All => out.push(3),
         }
         self.billing.encode(out);
+        if !self.further_keys.is_empty() {
+            for attributes in [&self.further_keys.partition, &self.further_keys.sort] {
+                put_varint(attributes.len() as u128, out);
+                attributes.iter().for_each(|attribute| attribute.encode(out));
+            }
+        }
+        if flags & THROUGHPUT != 0 {
+            self.throughput.encode(out);
+        }
     }
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Index, CodecError> {
@@ -265,9 +312,28 @@ impl Index {
         let sort_key = if flags & SORT_KEY != 0 { Some(KeyAttribute::read(reader)?) } else { None };
         let projection = read_projection(reader)?;
         let billing = Billing::read(reader, flags & PROVISIONED != 0)?;
+        let further_keys = if flags & FURTHER_KEYS != 0 { read_further_keys(reader)? } else { FurtherKeys::default() };
+        let throughput = if flags & THROUGHPUT != 0 { Throughput::read(reader)? } else { Throughput::default() };
         let status = if flags & FILLING != 0 { IndexStatus::Filling } else { IndexStatus::Active };
-        Ok(Index { id, name, kind, partition_key, sort_key, projection, status, billing })
+        Ok(Index { id, name, kind, partition_key, sort_key, further_keys, projection, status, billing, throughput })
     }
+}
+
+fn read_further_keys(reader: &mut Reader<'_>) -> Result<FurtherKeys, CodecError> {
+    let start = reader.offset();
+    let mut attributes = || -> Result<Vec<KeyAttribute>, CodecError> {
+        let count_start = reader.offset();
+        let count: usize = reader.number("a count")?;
+        if count >= FurtherKeys::ATTRIBUTES_MAX {
+            return reader.error(count_start, "at most three further key attributes");
+        }
+        (0..count).map(|_| KeyAttribute::read(reader)).collect()
+    };
+    let further_keys = FurtherKeys { partition: attributes()?, sort: attributes()? };
+    if further_keys.is_empty() {
+        return reader.error(start, "further key attributes");
+    }
+    Ok(further_keys)
 }
 
 fn read_projection(reader: &mut Reader<'_>) -> Result<Projection, CodecError> {

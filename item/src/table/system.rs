@@ -58,6 +58,8 @@ fn table(id: TableId, name: &str, partition_key: &str, sort_key: Option<&str>) -
         sort_key: sort_key.map(|name| KeyAttribute::new(name, KeyType::S)),
         sort_key_is_time: false,
         item_key: Vec::new(),
+        further_keys: Default::default(),
+        settings: Default::default(),
         indexes: Vec::new(),
         stream: None,
         created_at_us: 0,

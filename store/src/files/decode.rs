@@ -59,6 +59,9 @@ pub(super) struct Batch {
     rows: usize,
 }
 
+/// A key attribute, and the cells that may hold its values.
+type Component<'a> = (&'a KeyAttribute, Vec<&'a Cells>);
+
 enum Cells {
     String(StringArray),
     Binary(BinaryArray),
@@ -109,7 +112,7 @@ impl Batch {
         let put = |attribute: &KeyAttribute, bytes: &mut Vec<u8>| {
             self.put_component(attribute, self.cells_of(attribute), row, bytes)
         };
-        put(&footer.key.partition, &mut partition)?;
+        footer.key.partition.iter().try_for_each(|attribute| put(attribute, &mut partition))?;
         footer.key.sort.iter().try_for_each(|attribute| put(attribute, &mut sort))?;
         Ok(Key { partition: partition.into(), sort: sort.into() })
     }
@@ -124,17 +127,16 @@ impl Batch {
     /// Adds the keys of all rows to those of rows before them; an error says what is wrong with one.
     pub(super) fn put_keys(&self, footer: &Footer, keys: &mut Keys) -> Result<(), String> {
         let KeyAttributes { partition, sort } = &footer.key;
-        let partition_cells: Vec<&Cells> = self.cells_of(partition).collect();
-        let sort: Vec<(&KeyAttribute, Vec<&Cells>)> =
-            sort.iter().map(|attribute| (attribute, self.cells_of(attribute).collect())).collect();
+        let (partition, sort) = (self.components_of(partition), self.components_of(sort));
         for row in 0..self.rows {
-            let put_partition =
-                |bytes: &mut Vec<u8>| self.put_component(partition, partition_cells.iter().copied(), row, bytes);
-            let put_sort = |bytes: &mut Vec<u8>| {
-                let mut components = sort.iter();
+            let put = |components: &[Component<'_>], bytes: &mut Vec<u8>| {
+                let mut components = components.iter();
                 components.try_for_each(|(it, cells)| self.put_component(it, cells.iter().copied(), row, bytes))
             };
-            if row > 0 && partition_cells.iter().any(|cells| cells.repeats_text(row)) {
+            let put_partition = |bytes: &mut Vec<u8>| put(&partition, bytes);
+            let put_sort = |bytes: &mut Vec<u8>| put(&sort, bytes);
+            let repeats = |(_, cells): &Component<'_>| cells.iter().any(|cells| cells.repeats_text(row));
+            if row > 0 && partition.iter().all(repeats) {
                 keys.push_in_partition(put_sort)?;
             } else {
                 keys.push(put_partition, put_sort)?;
@@ -160,6 +162,11 @@ impl Batch {
     /// The texts of the residual column.
     pub(super) fn residual_texts(&self) -> Option<&StringArray> {
         self.residual.as_ref()
+    }
+
+    /// Key attributes, each with the cells that may hold its values.
+    fn components_of<'a>(&'a self, attributes: &'a [KeyAttribute]) -> Vec<Component<'a>> {
+        attributes.iter().map(|attribute| (attribute, self.cells_of(attribute).collect())).collect()
     }
 
     /// Appends a row's key component.

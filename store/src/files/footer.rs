@@ -3,7 +3,8 @@
 //! ```text
 //! thalweg.format     1
 //! thalweg.columns    JSON: the column types, in the file's order
-//! thalweg.key        JSON: the key attributes and their types, the first the partition key, the others the sort key
+//! thalweg.key        JSON: the key attributes and their types, those of the partition key first, then those of the sort key
+//! thalweg.partition  how many of them make up the partition key, if more than one
 //! thalweg.residual   how many values are in the residual column
 //! thalweg.index      Base64 of: for each block of 1024 rows, the key of its first row, as
 //!                    partition length: u32 LE | partition | sort length: u32 LE | sort
@@ -40,21 +41,21 @@ pub(super) struct Footer {
 /// The attributes that make up a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct KeyAttributes {
-    pub(super) partition: KeyAttribute,
-    /// One after another.
+    /// At least one. One after another, as those of the sort key.
+    pub(super) partition: Vec<KeyAttribute>,
     pub(super) sort: Vec<KeyAttribute>,
 }
 
 impl KeyAttributes {
     pub(super) fn of_table(table: &Table) -> KeyAttributes {
         KeyAttributes {
-            partition: table.partition_key.clone(),
-            sort: table.sort_key.iter().chain(&table.item_key).cloned().collect(),
+            partition: table.partition_attributes().cloned().collect(),
+            sort: table.sort_attributes().chain(&table.item_key).cloned().collect(),
         }
     }
 
     pub(super) fn attributes(&self) -> impl Iterator<Item = &KeyAttribute> {
-        [&self.partition].into_iter().chain(&self.sort)
+        self.partition.iter().chain(&self.sort)
     }
 }
 
@@ -75,13 +76,17 @@ impl Footer {
     pub(super) fn to_metadata(&self) -> Vec<KeyValue> {
         let key: Vec<KeyForm> = self.key.attributes().map(KeyForm::from).collect();
         let entry = |name: &str, value: String| KeyValue::new(name.to_owned(), value);
-        vec![
+        let mut entries = vec![
             entry("thalweg.format", FORMAT.to_string()),
             entry("thalweg.columns", json(&*self.types)),
             entry("thalweg.key", json(&key)),
             entry("thalweg.residual", self.residual_values.to_string()),
             entry("thalweg.index", index_text(&self.first_keys)),
-        ]
+        ];
+        if self.key.partition.len() > 1 {
+            entries.push(entry("thalweg.partition", self.key.partition.len().to_string()));
+        }
+        entries
     }
 
     /// Reads the entries of the file at `path`.
@@ -100,9 +105,13 @@ impl Footer {
             serde_json::from_str(get("thalweg.columns")?).map_err(|_| corrupt(malformed("thalweg.columns")()))?;
         let key: Vec<KeyForm> =
             serde_json::from_str(get("thalweg.key")?).map_err(|_| corrupt(malformed("thalweg.key")()))?;
-        let mut key = key.into_iter().map(KeyAttribute::try_from);
-        let partition = key.next().and_then(Result::ok).ok_or_else(|| corrupt(malformed("thalweg.key")()))?;
-        let sort = key.collect::<Result<_, ()>>().map_err(|()| corrupt(malformed("thalweg.key")()))?;
+        let key = key.into_iter().map(KeyAttribute::try_from).collect::<Result<Vec<_>, ()>>();
+        let mut partition = key.map_err(|()| corrupt(malformed("thalweg.key")()))?;
+        let partition_count = entries.get("thalweg.partition").map_or(Ok(1), |count| count.parse());
+        let sort = match partition_count {
+            Ok(count) if count >= 1 && count <= partition.len() => partition.split_off(count),
+            _ => return Err(corrupt(malformed("thalweg.partition")())),
+        };
         let residual_values = get("thalweg.residual")?.parse().map_err(|_| corrupt(malformed("thalweg.residual")()))?;
         let first_keys = index_keys(get("thalweg.index")?).ok_or_else(|| corrupt(malformed("thalweg.index")()))?;
         let rows = usize::try_from(metadata.file_metadata().num_rows()).unwrap_or_default();

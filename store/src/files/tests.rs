@@ -76,6 +76,8 @@ pub(super) fn table(sort_key: Option<KeyAttribute>, sort_key_is_time: bool) -> T
         sort_key,
         sort_key_is_time,
         item_key: Vec::new(),
+        further_keys: Default::default(),
+        settings: Default::default(),
         indexes: Vec::new(),
         stream: None,
         created_at_us: 0,

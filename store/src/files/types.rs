@@ -140,7 +140,8 @@ impl ColumnTypes {
             let is_time = table.sort_key_is_time && sort.key_type == KeyType::N;
             types.add(&sort.name, if is_time { ColumnType::Time(TimeUnit::Millis) } else { key_type(sort.key_type) });
         }
-        for attribute in &table.item_key {
+        let others = table.further_keys.partition.iter().chain(&table.further_keys.sort).chain(&table.item_key);
+        for attribute in others {
             if !types.by_attribute.contains_key(&attribute.name) {
                 types.add(&attribute.name, key_type(attribute.key_type));
             }

@@ -8,6 +8,7 @@
 
 mod file;
 mod index;
+mod settings;
 mod table;
 
 use std::{collections::BTreeMap, sync::Arc};

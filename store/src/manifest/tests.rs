@@ -28,6 +28,8 @@ fn table(id: u32) -> Arc<Table> {
         sort_key: None,
         sort_key_is_time: false,
         item_key: Vec::new(),
+        further_keys: Default::default(),
+        settings: Default::default(),
         indexes: Vec::new(),
         stream: None,
         created_at_us: 0,

@@ -64,6 +64,7 @@ impl Planner {
             TableWrite::SetDeletionProtection(name, protected) => {
                 self.alter(&name, |table| table.deletion_protection = protected)
             }
+            TableWrite::SetCapacity(name, change) => self.alter(&name, |table| table.change_capacity(&change, now_us)),
             TableWrite::AddIndex(name, index) => {
                 if self.user_table(&name)?.index(&index.name).is_some() {
                     return Err(TableRejection::IndexExists);

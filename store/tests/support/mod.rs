@@ -28,6 +28,8 @@ pub(crate) fn readings(name: &str, stream: bool) -> Table {
         sort_key: Some(KeyAttribute { name: "at".to_owned(), key_type: KeyType::N }),
         sort_key_is_time: false,
         item_key: Vec::new(),
+        further_keys: Default::default(),
+        settings: Default::default(),
         indexes: Vec::new(),
         stream,
         created_at_us: 0,

@@ -19,6 +19,8 @@ fn table(sort: Option<KeyType>) -> Table {
         sort_key: sort.map(|sort| KeyAttribute::new("ts", sort)),
         sort_key_is_time: false,
         item_key: Vec::new(),
+        further_keys: Default::default(),
+        settings: Default::default(),
         indexes: Vec::new(),
         stream: None,
         created_at_us: 0,

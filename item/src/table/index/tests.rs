@@ -21,8 +21,10 @@ fn by_site() -> Index {
         partition_key: KeyAttribute::new("site", KeyType::S),
         sort_key: Some(KeyAttribute::new("alarm", KeyType::N)),
         projection: Projection::KeysOnly,
+        further_keys: Default::default(),
         status: IndexStatus::Active,
         billing: Billing::OnDemand,
+        throughput: Default::default(),
     }
 }
 

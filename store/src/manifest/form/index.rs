@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use item::{Index, IndexKind, IndexStatus, KeyAttribute, TableId, table::Projection};
+use item::{FurtherKeys, Index, IndexKind, IndexStatus, KeyAttribute, TableId, table::Projection};
 use serde::{Deserialize, Serialize};
 
-use super::table::{BillingForm, KeyAttributeForm};
+use super::{
+    settings::ThroughputForm,
+    table::{BillingForm, KeyAttributeForm},
+};
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct IndexForm {
@@ -14,9 +17,15 @@ pub(super) struct IndexForm {
     kind: KindForm,
     partition_key: KeyAttributeForm,
     sort_key: Option<KeyAttributeForm>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    further_partition_keys: Vec<KeyAttributeForm>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    further_sort_keys: Vec<KeyAttributeForm>,
     projection: ProjectionForm,
     status: StatusForm,
     billing: BillingForm,
+    #[serde(default, skip_serializing_if = "ThroughputForm::is_default")]
+    throughput: ThroughputForm,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -54,6 +63,8 @@ impl From<&Index> for IndexForm {
             },
             partition_key: (&index.partition_key).into(),
             sort_key: index.sort_key.as_ref().map(KeyAttributeForm::from),
+            further_partition_keys: index.further_keys.partition.iter().map(KeyAttributeForm::from).collect(),
+            further_sort_keys: index.further_keys.sort.iter().map(KeyAttributeForm::from).collect(),
             projection: match &index.projection {
                 Projection::KeysOnly => ProjectionForm::KeysOnly,
                 Projection::Include(names) => ProjectionForm::Include(names.clone()),
@@ -64,6 +75,7 @@ impl From<&Index> for IndexForm {
                 IndexStatus::Active => StatusForm::Active,
             },
             billing: index.billing.into(),
+            throughput: (&index.throughput).into(),
         }
     }
 }
@@ -80,6 +92,10 @@ impl From<IndexForm> for Index {
             },
             partition_key: form.partition_key.into(),
             sort_key: form.sort_key.map(KeyAttribute::from),
+            further_keys: FurtherKeys {
+                partition: form.further_partition_keys.into_iter().map(KeyAttribute::from).collect(),
+                sort: form.further_sort_keys.into_iter().map(KeyAttribute::from).collect(),
+            },
             projection: match form.projection {
                 ProjectionForm::KeysOnly => Projection::KeysOnly,
                 ProjectionForm::Include(names) => Projection::Include(names),
@@ -90,6 +106,7 @@ impl From<IndexForm> for Index {
                 StatusForm::Active => IndexStatus::Active,
             },
             billing: form.billing.into(),
+            throughput: form.throughput.into(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use item::{Index, KeyAttribute, KeyType, Stream, StreamView, Table, TableId, table::Billing};
 use serde::{Deserialize, Serialize};
 
-use super::index::IndexForm;
+use super::{index::IndexForm, settings::SettingsForm};
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct TableForm {
@@ -15,6 +15,8 @@ pub(super) struct TableForm {
     partition_key: KeyAttributeForm,
     sort_key: Option<KeyAttributeForm>,
     sort_key_is_time: bool,
+    #[serde(default, skip_serializing_if = "SettingsForm::is_default")]
+    settings: SettingsForm,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     indexes: Vec<IndexForm>,
     stream: Option<StreamForm>,
@@ -70,6 +72,7 @@ impl From<&Table> for TableForm {
             partition_key: (&table.partition_key).into(),
             sort_key: table.sort_key.as_ref().map(KeyAttributeForm::from),
             sort_key_is_time: table.sort_key_is_time,
+            settings: (&table.settings).into(),
             indexes: table.indexes.iter().map(IndexForm::from).collect(),
             stream: table.stream.as_ref().map(StreamForm::from),
             created_at_us: table.created_at_us,
@@ -90,6 +93,8 @@ impl From<TableForm> for Table {
             sort_key: form.sort_key.map(KeyAttribute::from),
             sort_key_is_time: form.sort_key_is_time,
             item_key: Vec::new(),
+            further_keys: Default::default(),
+            settings: form.settings.into(),
             indexes: form.indexes.into_iter().map(Index::from).collect(),
             stream: form.stream.map(Stream::from),
             created_at_us: form.created_at_us,

@@ -1,0 +1,123 @@
+//! A table's settings in the manifest's text.
+
+use item::table::{Decreases, TableClass, TableSettings, Throughput, WarmThroughput};
+use serde::{Deserialize, Serialize};
+
+#[derive(Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct SettingsForm {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    class: Option<ClassForm>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    class_changed_at_us: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    on_demand_since_us: Option<u64>,
+    #[serde(default, skip_serializing_if = "ThroughputForm::is_default")]
+    throughput: ThroughputForm,
+}
+
+#[derive(Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ClassForm {
+    Standard,
+    InfrequentAccess,
+}
+
+#[derive(Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct ThroughputForm {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    read_units_max: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    write_units_max: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    warm: Option<WarmForm>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    increased_at_us: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    decreased: Option<DecreasesForm>,
+}
+
+#[derive(PartialEq, Serialize, Deserialize)]
+struct WarmForm {
+    read_units: u64,
+    write_units: u64,
+}
+
+#[derive(PartialEq, Serialize, Deserialize)]
+struct DecreasesForm {
+    last_at_us: u64,
+    on_that_day: u32,
+}
+
+impl SettingsForm {
+    pub(super) fn is_default(&self) -> bool {
+        *self == SettingsForm::default()
+    }
+}
+
+impl ThroughputForm {
+    pub(super) fn is_default(&self) -> bool {
+        *self == ThroughputForm::default()
+    }
+}
+
+impl From<&TableSettings> for SettingsForm {
+    fn from(settings: &TableSettings) -> Self {
+        SettingsForm {
+            class: settings.class.map(|class| match class {
+                TableClass::Standard => ClassForm::Standard,
+                TableClass::InfrequentAccess => ClassForm::InfrequentAccess,
+            }),
+            class_changed_at_us: settings.class_changed_at_us,
+            on_demand_since_us: settings.on_demand_since_us,
+            throughput: (&settings.throughput).into(),
+        }
+    }
+}
+
+impl From<SettingsForm> for TableSettings {
+    fn from(form: SettingsForm) -> Self {
+        TableSettings {
+            class: form.class.map(|class| match class {
+                ClassForm::Standard => TableClass::Standard,
+                ClassForm::InfrequentAccess => TableClass::InfrequentAccess,
+            }),
+            class_changed_at_us: form.class_changed_at_us,
+            on_demand_since_us: form.on_demand_since_us,
+            throughput: form.throughput.into(),
+        }
+    }
+}
+
+impl From<&Throughput> for ThroughputForm {
+    fn from(throughput: &Throughput) -> Self {
+        let warm = |warm: WarmThroughput| WarmForm { read_units: warm.read_units, write_units: warm.write_units };
+        let decreased = |decreased: Decreases| DecreasesForm {
+            last_at_us: decreased.last_at_us,
+            on_that_day: decreased.on_that_day,
+        };
+        ThroughputForm {
+            read_units_max: throughput.read_units_max,
+            write_units_max: throughput.write_units_max,
+            warm: throughput.warm.map(warm),
+            increased_at_us: throughput.increased_at_us,
+            decreased: throughput.decreased.map(decreased),
+        }
+    }
+}
+
+impl From<ThroughputForm> for Throughput {
+    fn from(form: ThroughputForm) -> Self {
+        let warm = |warm: WarmForm| WarmThroughput { read_units: warm.read_units, write_units: warm.write_units };
+        let decreased = |decreased: DecreasesForm| Decreases {
+            last_at_us: decreased.last_at_us,
+            on_that_day: decreased.on_that_day,
+        };
+        Throughput {
+            read_units_max: form.read_units_max,
+            write_units_max: form.write_units_max,
+            warm: form.warm.map(warm),
+            increased_at_us: form.increased_at_us,
+            decreased: form.decreased.map(decreased),
+        }
+    }
+}
