@@ -222,7 +222,9 @@ impl From<ItemError> for Error {
     fn from(error: ItemError) -> Error {
         match error {
             ItemError::TooLarge { .. } => Error::validation("Item size has exceeded the maximum allowed size"),
-            ItemError::TooDeep { .. } => Error::validation("Nesting Levels have exceeded supported limits"),
+            ItemError::TooDeep { .. } => Error::validation(
+                "Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit",
+            ),
             ItemError::IndexKey { index, error: KeyError::WrongType { name, expected, actual } } => {
                 Error::parameter(format_args!(
                     "Type mismatch for Index Key {name} Expected: {expected} Actual: {actual} IndexName: {index}"

@@ -30,12 +30,16 @@ impl Expressions {
         parameters: &[(Kind, bool)],
     ) -> Result<Expressions, Error> {
         if names.is_some() {
-            require("ExpressionAttributeNames", parameters.iter().copied())?;
+            // Of names it is not said which expressions could have them.
+            if !parameters.iter().any(|(_, given)| *given) {
+                return Err(Error::validation("ExpressionAttributeNames can only be specified when using expressions"));
+            }
         }
         let values = match values {
             Some(values) => {
                 let taking_values = parameters.iter().copied().filter(|(kind, _)| *kind != Kind::Projection);
                 require("ExpressionAttributeValues", taking_values)?;
+                Substitutions::check_value_tokens(values.keys())?;
                 Some(values.into_iter().map(checked).collect::<Result<_, _>>()?)
             }
             None => None,

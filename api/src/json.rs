@@ -23,6 +23,9 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
     parsed.map_err(|error| Error::Serialization(explain(&error)))
 }
 
+/// What DynamoDB calls an attribute value.
+const ATTRIBUTE_VALUE: &str = "com.amazonaws.dynamodb.v20120810.AttributeValue";
+
 /// What DynamoDB says of a value of the wrong JSON type; nothing of text that is no JSON at all.
 fn explain(error: &serde_json::Error) -> Option<String> {
     if error.classify() != serde_json::error::Category::Data {
@@ -41,11 +44,15 @@ fn explain(error: &serde_json::Error) -> Option<String> {
         _ => None,
     };
     let found = match found.split([' ', '`']).next()? {
-        "map" => return Some("Start of structure or map found where not expected.".into()),
+        "map" => return Some("Start of structure or map found where not expected".into()),
         "sequence" => {
-            return Some(match scalar {
-                Some(class) => format!("Unrecognized collection type class java.lang.{class}"),
-                None => "Start of list found where not expected".into(),
+            return Some(match (scalar, expected) {
+                (Some(class), _) => format!("Unrecognized collection type class java.lang.{class}"),
+                (None, "an attribute value") => format!("Unrecognized collection type class {ATTRIBUTE_VALUE}"),
+                (None, "named attribute values") => {
+                    format!("Unrecognized collection type java.util.Map<java.lang.String, {ATTRIBUTE_VALUE}>")
+                }
+                (None, _) => "Start of list found where not expected".into(),
             });
         }
         "boolean" if found.contains("true") => "TRUE_VALUE",
@@ -56,6 +63,7 @@ fn explain(error: &serde_json::Error) -> Option<String> {
         _ => return Some("Unexpected value type in payload".into()),
     };
     Some(match scalar {
+        Some("Boolean") if found == "STRING_VALUE" => "Unexpected token received from parser".into(),
         Some(class) => format!("{found} cannot be converted to {class}"),
         None => "Unexpected field type".into(),
     })

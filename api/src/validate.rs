@@ -10,6 +10,9 @@ use crate::{
     values::{WireEncoded, WireItem},
 };
 
+/// Broken constraints that are told at once.
+const VIOLATIONS_TOLD_MAX: usize = 10;
+
 /// Broken constraints of one request; DynamoDB tells them all at once.
 #[derive(Debug, Default)]
 pub(crate) struct Violations(Vec<String>);
@@ -56,8 +59,9 @@ impl Violations {
         }
     }
 
-    /// All of them as one error, if there are any.
-    pub(crate) fn finish(self) -> Result<(), Error> {
+    /// All of them as one error, if there are any; of many the first ones.
+    pub(crate) fn finish(mut self) -> Result<(), Error> {
+        self.0.truncate(VIOLATIONS_TOLD_MAX);
         let errors = match self.0.len() {
             0 => return Ok(()),
             1 => "1 validation error".to_owned(),

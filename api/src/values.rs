@@ -30,7 +30,9 @@ impl Fault {
     pub(crate) const SEVERAL: Fault = Fault(Cow::Borrowed(
         "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes",
     ));
-    const TOO_DEEP: Fault = Fault(Cow::Borrowed("Nesting Levels have exceeded supported limits"));
+    const TOO_DEEP: Fault = Fault(Cow::Borrowed(
+        "Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit",
+    ));
 
     fn parameter(text: &'static str) -> Fault {
         Fault(format!("One or more parameter values were invalid: {text}").into())
@@ -99,18 +101,18 @@ impl<'de> Visitor<'de> for ValueSeed {
     type Value = Result<Value, Fault>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a structure")
+        f.write_str("an attribute value")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut found = None;
+        let mut found: Option<Result<Value, Fault>> = None;
         while let Some(Text(datatype)) = map.next_key()? {
             let value = match datatype.as_ref() {
                 "S" => map.next_value::<Option<String>>()?.map(|text| Ok(Value::String(text))),
                 "N" => map.next_value::<Option<Text<'_>>>()?.map(|text| number(&text.0).map(Value::Number)),
                 "B" => map.next_value::<Option<Base64>>()?.map(|bytes| Ok(Value::Binary(bytes.0))),
-                "BOOL" => map.next_value::<Option<bool>>()?.map(|flag| Ok(Value::Bool(flag))),
-                "NULL" => map.next_value::<Option<bool>>()?.map(null),
+                "BOOL" => map.next_value::<Option<Flag>>()?.map(|Flag(flag)| Ok(Value::Bool(flag))),
+                "NULL" => map.next_value::<Option<Flag>>()?.map(|Flag(flag)| null(flag)),
                 "SS" => map.next_value::<Option<Vec<String>>>()?.map(string_set),
                 "NS" => map.next_value::<Option<Vec<Text<'_>>>>()?.map(number_set),
                 "BS" => map.next_value::<Option<Vec<Base64>>>()?.map(binary_set),
@@ -122,10 +124,41 @@ impl<'de> Visitor<'de> for ValueSeed {
                 }
             };
             if let Some(value) = value {
-                found = Some(if found.is_none() { value } else { Err(Fault::SEVERAL) });
+                // What is wrong with one of several values is told before that there are several.
+                found = Some(match (found.take(), value) {
+                    (None, value) => value,
+                    (Some(Err(fault)), _) | (Some(Ok(_)), Err(fault)) => Err(fault),
+                    (Some(Ok(_)), Ok(_)) => Err(Fault::SEVERAL),
+                });
             }
         }
         Ok(found.unwrap_or(Err(Fault::EMPTY)))
+    }
+}
+
+/// A truth value, which may be a word.
+struct Flag(bool);
+
+impl<'de> Deserialize<'de> for Flag {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct FlagVisitor;
+        impl Visitor<'_> for FlagVisitor {
+            type Value = Flag;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a boolean")
+            }
+            fn visit_bool<E>(self, flag: bool) -> Result<Flag, E> {
+                Ok(Flag(flag))
+            }
+            fn visit_str<E: serde::de::Error>(self, word: &str) -> Result<Flag, E> {
+                match word.to_ascii_lowercase().as_str() {
+                    "true" | "1" | "yes" => Ok(Flag(true)),
+                    "false" | "0" | "no" => Ok(Flag(false)),
+                    _ => Err(E::invalid_type(serde::de::Unexpected::Str(word), &self)),
+                }
+            }
+        }
+        deserializer.deserialize_any(FlagVisitor)
     }
 }
 
@@ -226,7 +259,7 @@ impl<'de> DeserializeSeed<'de> for AttributesSeed {
 impl<'de> Visitor<'de> for AttributesSeed {
     type Value = Result<BTreeMap<String, Value>, Fault>;
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a map")
+        f.write_str("named attribute values")
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut attributes = Ok(BTreeMap::new());
@@ -248,7 +281,7 @@ struct EncodedVisitor;
 impl<'de> Visitor<'de> for EncodedVisitor {
     type Value = Result<ItemEncoder, Fault>;
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a map")
+        f.write_str("named attribute values")
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut encoder = Ok(ItemEncoder::default());

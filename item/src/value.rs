@@ -33,7 +33,7 @@ pub enum Value {
 
 impl Value {
     /// How deep lists and maps may nest within one attribute.
-    pub const DEPTH_MAX: usize = 32;
+    pub const DEPTH_MAX: usize = 31;
 
     /// DynamoDB's name of the type: `S`, `N`, `B`, `BOOL`, `NULL`, `L`, `M`, `SS`, `NS` or `BS`.
     pub fn type_name(&self) -> &'static str {
@@ -79,7 +79,10 @@ impl Value {
 }
 
 fn number_size(number: &Number) -> usize {
-    1 + number.precision().div_ceil(2) as usize + usize::from(number.is_negative())
+    // The digits before the point and those after it, two in a byte each, zeros at either end left out.
+    let digits = number.precision();
+    let whole = number.integer_digits().min(digits);
+    1 + (whole.div_ceil(2) + (digits - whole).div_ceil(2)) as usize + usize::from(number.is_negative())
 }
 
 impl From<&str> for Value {

@@ -142,6 +142,9 @@ pub(super) fn reserved(word: &str) -> String {
     format!("Attribute name is a reserved keyword; reserved keyword: {word}")
 }
 
+/// A path leads no deeper than items nest.
+const PATH_ELEMENTS_MAX: usize = 32;
+
 /// Puts names and values in the place of tokens.
 pub(super) struct Resolver<'s> {
     kind: Kind,
@@ -288,7 +291,14 @@ impl<'s> Resolver<'s> {
             Some(Step::Name(name)) => name,
             Some(Step::Index(_)) | None => String::new(), // The parser begins every path with a name.
         };
-        Ok(Path::new(attribute, names.collect::<Result<_, _>>()?))
+        let steps = names.collect::<Result<Vec<_>, _>>()?;
+        if steps.len() >= PATH_ELEMENTS_MAX {
+            return Err(self.kind.refuse(format_args!(
+                "The document path has too many nesting elements; nesting elements: {}",
+                steps.len() + 1
+            )));
+        }
+        Ok(Path::new(attribute, steps))
     }
 
     fn as_path(&self, function: &str, operand: Operand) -> Result<Path, ExpressionError> {
@@ -373,10 +383,10 @@ fn bound(value: &Value) -> String {
     format!("AttributeValue: {{{}:{text}}}", value.type_name())
 }
 
-/// What `size` says: bytes of text and binary, elements of everything that has elements; none for the other types.
+/// What `size` says: UTF-16 units of text, bytes of binary, elements of everything that has elements; none for the other types.
 pub(super) fn size(value: &Value) -> Option<Number> {
     let size = match value {
-        Value::String(text) => text.len(),
+        Value::String(text) => text.encode_utf16().count(),
         Value::Binary(bytes) => bytes.len(),
         Value::List(values) => values.len(),
         Value::Map(values) => values.len(),

@@ -35,6 +35,11 @@ impl Substitutions {
         })
     }
 
+    /// Refuses what cannot stand for a value.
+    pub fn check_value_tokens<'a>(tokens: impl ExactSizeIterator<Item = &'a String>) -> Result<(), ExpressionError> {
+        check_tokens("ExpressionAttributeValues", ':', Some(tokens))
+    }
+
     /// The attribute name behind `#name`; it counts as used.
     pub(super) fn name(&mut self, token: &str) -> Option<&str> {
         let name = self.names.get(token)?;
