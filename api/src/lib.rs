@@ -16,6 +16,7 @@ mod expressions;
 mod follow;
 mod guard;
 mod json;
+mod legacy;
 mod metrics;
 mod observe;
 mod operations;

@@ -117,26 +117,6 @@ fn table_of_arn(arn: &str) -> Result<String, Error> {
     .ok_or_else(|| Error::Validation(format!("Invalid TableArn: Invalid ResourceArn provided as input {arn}")))
 }
 
-/// Parameters from before there were expressions: not served.
-pub(crate) fn refuse_legacy(
-    legacy: &[(&'static str, bool)],
-    expressions: &[(&'static str, bool)],
-    instead: &str,
-) -> Result<(), Error> {
-    let given = |list: &[(&'static str, bool)]| {
-        list.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
-    };
-    let (legacy, expressions) = (given(legacy), given(expressions));
-    match (legacy.is_empty(), expressions.is_empty()) {
-        (true, _) => Ok(()),
-        (false, false) => Err(Error::Validation(format!(
-            "Can not use both expression and non-expression parameters in the same request: \
-             Non-expression parameters: {{{legacy}}} Expression parameters: {{{expressions}}}"
-        ))),
-        (false, true) => Err(Error::Validation(format!("{legacy} is not supported by Thalweg yet: use {instead}"))),
-    }
-}
-
 /// An item to be stored, if its values follow the rules and it is not too large.
 pub(crate) fn item(given: WireItem) -> Result<Item, Error> {
     let item = values(given)?;

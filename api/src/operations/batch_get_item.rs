@@ -13,7 +13,8 @@ use crate::{
     budget::Room,
     capacity::{ConsumedCapacity, Detail, read_units},
     expressions::{Expressions, Names, check_scalar_keys},
-    json::{Members, Present, request},
+    json::{Members, request},
+    legacy,
     validate::{self, RETURN_CONSUMED_CAPACITY, Violations},
     values::{ItemOut, WireItem},
 };
@@ -37,7 +38,7 @@ request! {
         projection: String = "ProjectionExpression",
         names: Names = "ExpressionAttributeNames",
         consistent: bool = "ConsistentRead",
-        attributes_to_get: Present = "AttributesToGet",
+        attributes_to_get: Vec<String> = "AttributesToGet",
     }
 }
 
@@ -58,6 +59,8 @@ struct Unprocessed {
     keys: Vec<ItemOut>,
     #[serde(skip_serializing_if = "Option::is_none")]
     projection_expression: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attributes_to_get: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expression_attribute_names: Option<Names>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -81,6 +84,8 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
     let tables = request.items.map_or_else(Vec::new, |Members(tables)| tables);
     for (name, asked) in &tables {
         violations.required(format_args!("requestItems.{name}.member.keys"), asked.keys.as_ref());
+        let place = format!("requestItems.{name}.member.attributesToGet");
+        legacy::check_names(&mut violations, &place, asked.attributes_to_get.as_ref());
     }
     violations.finish()?;
     if tables.is_empty() {
@@ -128,6 +133,7 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
             let unprocessed = Unprocessed {
                 keys: unprocessed,
                 projection_expression: read.projection_text,
+                attributes_to_get: read.attributes_to_get,
                 expression_attribute_names: read.names,
                 consistent_read: read.consistent,
             };
@@ -165,6 +171,7 @@ struct TableRead {
     keys: Vec<(Item, Key)>,
     projection: Option<item::expression::Projection>,
     projection_text: Option<String>,
+    attributes_to_get: Option<Vec<String>>,
     names: Option<Names>,
     consistent: Option<bool>,
 }
@@ -177,14 +184,14 @@ impl TableRead {
         seen: &mut BTreeSet<(TableId, Key)>,
     ) -> Result<TableRead, Error> {
         let name = validate::table_name(Some(given_name.clone()))?;
-        validate::refuse_legacy(
+        legacy::check_unmixed(
             &[("AttributesToGet", asked.attributes_to_get.is_some())],
             &[("ProjectionExpression", asked.projection.is_some())],
-            "ProjectionExpression",
         )?;
         let parameters = [(Kind::Projection, asked.projection.is_some())];
         let mut expressions = Expressions::new(asked.names.clone(), None, &parameters)?;
-        let projection = expressions.projection(asked.projection.as_ref())?;
+        let by_attribute = legacy::projection(asked.attributes_to_get.clone())?;
+        let projection = expressions.projection(asked.projection.as_ref())?.or(by_attribute);
         expressions.finish()?;
         let table = super::table(app, &name)?;
         if let Some(projection) = &projection {
@@ -205,6 +212,7 @@ impl TableRead {
             keys,
             projection,
             projection_text: asked.projection,
+            attributes_to_get: asked.attributes_to_get,
             names: asked.names,
             consistent: asked.consistent,
         })

@@ -14,10 +14,8 @@ use crate::{
     budget::Room,
     capacity::Detail,
     expressions::{Expressions, Names, Values, check_scalar_keys},
-    json::Present,
     validate::{
         RETURN_CONSUMED_CAPACITY, RETURN_ITEM_COLLECTION_METRICS, RETURN_ON_FAILURE, RETURN_VALUES, Violations,
-        refuse_legacy,
     },
     values::ItemOut,
 };
@@ -115,17 +113,4 @@ impl Asked {
 /// Refuses a condition that looks into the key.
 pub(crate) fn check_condition(table: &Table, condition: Option<&Condition>) -> Result<(), Error> {
     condition.map_or(Ok(()), |condition| check_scalar_keys(table, &condition.nested_attributes()))
-}
-
-/// Refuses `Expected` and `ConditionalOperator` of a put or delete.
-pub(crate) fn put_legacy(
-    expected: &Option<Present>,
-    conditional_operator: &Option<Present>,
-    condition: &Option<String>,
-) -> Result<(), Error> {
-    refuse_legacy(
-        &[("Expected", expected.is_some()), ("ConditionalOperator", conditional_operator.is_some())],
-        &[("ConditionExpression", condition.is_some())],
-        "ConditionExpression",
-    )
 }

@@ -100,23 +100,36 @@ impl Showing {
     }
 }
 
-/// Checks `Select` against the projection and the index; answers whether only the count is wanted.
-pub(crate) fn check_select(select: Option<&str>, projection: bool, index: bool, verb: &str) -> Result<bool, Error> {
+/// Checks `Select` against the parameter that names attributes, if there is one, and the index; answers whether only the count is
+/// wanted. Query introduces what it refuses as `preface` says.
+pub(crate) fn check_select(
+    select: Option<&str>,
+    projection: Option<&str>,
+    index: bool,
+    preface: &str,
+) -> Result<bool, Error> {
+    let refuse = |fault: std::fmt::Arguments<'_>| Err(Error::Validation(format!("{preface}{fault}")));
     match (select, projection) {
-        (Some("ALL_PROJECTED_ATTRIBUTES"), _) if !index => Err(Error::parameter(format_args!(
-            "ALL_PROJECTED_ATTRIBUTES can be used only when {verb} using an IndexName"
-        ))),
-        (Some("SPECIFIC_ATTRIBUTES"), false) => Err(Error::parameter(
-            "Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES",
-        )),
-        (Some("COUNT"), true) => {
-            Err(Error::parameter("Cannot specify the ProjectionExpression when choosing to get only the Count"))
+        (Some("ALL_PROJECTED_ATTRIBUTES"), _) if !index => {
+            refuse(format_args!("ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName"))
         }
-        (Some(all @ ("ALL_ATTRIBUTES" | "ALL_PROJECTED_ATTRIBUTES")), true) => {
-            Err(Error::parameter(format_args!("Cannot specify the ProjectionExpression when choosing to get {all}")))
+        (Some("SPECIFIC_ATTRIBUTES"), None) => refuse(format_args!(
+            "Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES"
+        )),
+        (Some("COUNT"), Some(parameter)) => {
+            refuse(format_args!("Cannot specify the {parameter} when choosing to get only the Count"))
+        }
+        (Some(all @ ("ALL_ATTRIBUTES" | "ALL_PROJECTED_ATTRIBUTES")), Some(parameter)) => {
+            refuse(format_args!("Cannot specify the {parameter} when choosing to get {all}"))
         }
         (select, _) => Ok(select == Some("COUNT")),
     }
+}
+
+/// The parameter that names attributes, if one is given.
+pub(crate) fn naming(projection: Option<&String>, attributes_to_get: Option<&Vec<String>>) -> Option<&'static str> {
+    let by_attribute = attributes_to_get.map(|_| "AttributesToGet");
+    projection.map(|_| "ProjectionExpression").or(by_attribute)
 }
 
 /// The page's bounds; `limit` has passed validation.

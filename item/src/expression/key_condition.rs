@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use bytes::Bytes;
 
 use super::{
-    ExpressionError, Kind, Path, Substitutions,
+    AttributeCondition, ComparisonOperator, ExpressionError, Kind, Path, Substitutions,
     lex::Tokens,
     parse::{self, Comparator, Operand as Written, Postfix, Test as WrittenTest},
     resolve::{self, Operand, Test},
@@ -50,6 +50,8 @@ enum Term {
     Compare(Comparator, Value),
     Between(Value, Value),
     BeginsWith(Value),
+    /// What no key condition can ask.
+    NotIndexable,
 }
 
 impl KeyTerms {
@@ -82,10 +84,19 @@ impl KeyTerms {
                 return Err(refuse("KeyConditionExpressions must only contain one condition per key"));
             }
         }
-        if terms.len() > 2 {
-            return Err(refuse("Conditions can be of length 1 or 2 only"));
+        KeyTerms::counted(terms)
+    }
+
+    /// Terms given by attribute (`KeyConditions`).
+    pub fn of_attributes(conditions: BTreeMap<String, AttributeCondition>) -> Result<KeyTerms, ExpressionError> {
+        KeyTerms::counted(conditions.into_iter().map(|(name, condition)| (name, Term::of(condition))).collect())
+    }
+
+    fn counted(terms: BTreeMap<String, Term>) -> Result<KeyTerms, ExpressionError> {
+        match terms.len() {
+            1 | 2 => Ok(KeyTerms { terms }),
+            _ => Err(refuse("Conditions can be of length 1 or 2 only")),
         }
-        Ok(KeyTerms { terms })
     }
 
     /// Applies the terms to the key of `table`.
@@ -103,6 +114,13 @@ impl KeyTerms {
             }
             _ => None,
         };
+        if [&partition]
+            .into_iter()
+            .chain(sort_term.iter().map(|(_, term)| term))
+            .any(|term| *term == Term::NotIndexable)
+        {
+            return Err(refuse("Attempted conditional constraint is not an indexable operation"));
+        }
         let types_match = partition.values().all(|value| has_type(value, partition_key))
             && sort_term.iter().all(|(key, term)| term.values().all(|value| has_type(value, key)));
         if !types_match {
@@ -123,12 +141,30 @@ impl KeyTerms {
 }
 
 impl Term {
+    /// What is asked of a key attribute without an expression. Only `BETWEEN` has more than one argument here.
+    fn of(condition: AttributeCondition) -> Term {
+        let (operator, arguments) = condition.into_parts();
+        let mut arguments = arguments.into_iter();
+        let (Some(first), second) = (arguments.next(), arguments.next()) else { return Term::NotIndexable };
+        match (operator, second) {
+            (ComparisonOperator::Equal, _) => Term::Compare(Comparator::Equal, first),
+            (ComparisonOperator::Less, _) => Term::Compare(Comparator::Less, first),
+            (ComparisonOperator::LessOrEqual, _) => Term::Compare(Comparator::LessOrEqual, first),
+            (ComparisonOperator::Greater, _) => Term::Compare(Comparator::Greater, first),
+            (ComparisonOperator::GreaterOrEqual, _) => Term::Compare(Comparator::GreaterOrEqual, first),
+            (ComparisonOperator::BeginsWith, _) => Term::BeginsWith(first),
+            (ComparisonOperator::Between, Some(second)) => Term::Between(first, second),
+            _ => Term::NotIndexable,
+        }
+    }
+
     fn values(&self) -> impl Iterator<Item = &Value> {
         let (one, other) = match self {
-            Term::Compare(_, value) | Term::BeginsWith(value) => (value, None),
-            Term::Between(low, high) => (low, Some(high)),
+            Term::Compare(_, value) | Term::BeginsWith(value) => (Some(value), None),
+            Term::Between(low, high) => (Some(low), Some(high)),
+            Term::NotIndexable => (None, None),
         };
-        [one].into_iter().chain(other)
+        one.into_iter().chain(other)
     }
 
     /// The encoded sort keys that satisfy it. Encodings are self-delimiting, so the first key past one is the first
@@ -141,6 +177,8 @@ impl Term {
                 (prefix.clone(), after(&prefix))
             }
             Term::Between(low, high) => (encode_sort(key, low)?, after(&encode_sort(key, high)?)),
+            // Nothing satisfies what cannot be asked; it was refused before.
+            Term::NotIndexable => (Bytes::new(), Some(Bytes::new())),
             Term::Compare(comparator, value) => {
                 let encoded = encode_sort(key, value)?;
                 match comparator {
