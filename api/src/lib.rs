@@ -15,6 +15,7 @@ mod error;
 mod expressions;
 mod follow;
 mod guard;
+mod item_collection;
 mod json;
 mod legacy;
 mod metrics;

@@ -12,6 +12,7 @@ use crate::{
     budget::Room,
     capacity::{ConsumedCapacity, write_units},
     expressions::{Names, Values},
+    item_collection::ItemCollectionMetrics,
     json::request,
     legacy::{self, WireExpected},
     validate::{self, Violations},
@@ -57,6 +58,8 @@ pub(crate) struct Answer {
     attributes: Option<ItemOut>,
     #[serde(skip_serializing_if = "Option::is_none")]
     consumed_capacity: Option<ConsumedCapacity>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    item_collection_metrics: Option<ItemCollectionMetrics>,
 }
 
 pub(crate) async fn run(app: &App, verb: Verb, request: Request, room: &mut Room<'_>) -> Result<Answer, Error> {
@@ -100,9 +103,12 @@ pub(crate) async fn run(app: &App, verb: Verb, request: Request, room: &mut Room
         Given::Item(item) => (validate::encoded_item_key(&table, &item)?, item.size(), Action::PutEncoded(item)),
         Given::Key(key) => (validate::request_key(&table, &key)?, 0, Action::Remove),
     };
+    let (written_table, written_key) = (table.clone(), key.clone());
     let write = Write { table, key, action, condition, return_old: asked.needs_old(), actor: Actor::User };
     let written = asked.write(app, write, room).await?;
     let old_size = written.old.as_ref().map_or(0, Item::size);
     let consumed_capacity = asked.capacity.consumed(&given_name, write_units(new_size.max(old_size)));
-    Ok(Answer { attributes: asked.attributes(written, &Update::default()), consumed_capacity })
+    let item_collection_metrics = asked.collection(app, &written_table, &written_key)?;
+    let attributes = asked.attributes(written, &Update::default());
+    Ok(Answer { attributes, consumed_capacity, item_collection_metrics })
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use item::{
-    Table,
+    Key, Table,
     expression::{Condition, Kind, Update},
 };
 use store::write::{Rejection, Write, Written};
@@ -14,6 +14,7 @@ use crate::{
     budget::Room,
     capacity::Detail,
     expressions::{Expressions, Names, Values, check_scalar_keys},
+    item_collection::ItemCollectionMetrics,
     validate::{
         RETURN_CONSUMED_CAPACITY, RETURN_ITEM_COLLECTION_METRICS, RETURN_ON_FAILURE, RETURN_VALUES, Violations,
     },
@@ -25,6 +26,8 @@ use crate::{
 pub(crate) struct Asked {
     return_values: Option<String>,
     old_on_failure: bool,
+    /// Is the size of the item's collection wanted?
+    collection: bool,
     pub(crate) capacity: Detail,
 }
 
@@ -44,6 +47,7 @@ impl Asked {
         Asked {
             return_values,
             old_on_failure: return_on_failure.as_deref() == Some("ALL_OLD"),
+            collection: return_metrics.as_deref() == Some("SIZE"),
             capacity: Detail::of(return_capacity.as_deref()),
         }
     }
@@ -95,6 +99,16 @@ impl Asked {
             Rejection::ConditionFailed { old } => Error::ConditionFailed(old.filter(|_| self.old_on_failure)),
             other => other.into(),
         })
+    }
+
+    /// The item collection that the key is in, if that was asked for and the table has any.
+    pub(crate) fn collection(
+        &self,
+        app: &App,
+        table: &Table,
+        key: &Key,
+    ) -> Result<Option<ItemCollectionMetrics>, Error> {
+        if self.collection { ItemCollectionMetrics::of(app, table, key) } else { Ok(None) }
     }
 
     /// The attributes that were asked for, if there are any; what an update leaves alone is not among the updated ones.

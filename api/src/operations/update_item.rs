@@ -15,6 +15,7 @@ use crate::{
     budget::Room,
     capacity::{ConsumedCapacity, write_units},
     expressions::{Expressions, Names, Values, check_scalar_keys},
+    item_collection::ItemCollectionMetrics,
     json::request,
     legacy::{self, WireExpected},
     validate::{self, Violations},
@@ -56,6 +57,8 @@ pub(crate) struct Answer {
     attributes: Option<ItemOut>,
     #[serde(skip_serializing_if = "Option::is_none")]
     consumed_capacity: Option<ConsumedCapacity>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    item_collection_metrics: Option<ItemCollectionMetrics>,
 }
 
 pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Result<Answer, Error> {
@@ -102,12 +105,15 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
     check_scalar_keys(&table, &update.nested_attributes())?;
     check_condition(&table, condition.as_deref())?;
     let action = Action::Update { update: update.clone(), return_new: asked.needs_new() };
+    let (written_table, written_key) = (table.clone(), key.clone());
     let write = Write { table, key, action, condition, return_old: asked.needs_old(), actor: Actor::User };
     let written = asked.write(app, write, room).await?;
     let size = |item: &Option<Item>| item.as_ref().map_or(0, Item::size);
     let consumed_capacity =
         asked.capacity.consumed(&given_name, write_units(size(&written.old).max(size(&written.new))));
-    Ok(Answer { attributes: asked.attributes(written, &update), consumed_capacity })
+    let item_collection_metrics = asked.collection(app, &written_table, &written_key)?;
+    let attributes = asked.attributes(written, &update);
+    Ok(Answer { attributes, consumed_capacity, item_collection_metrics })
 }
 
 fn attribute_updates(given: Option<BTreeMap<String, Wanted>>) -> Result<Update, Error> {
