@@ -230,10 +230,11 @@ impl From<ItemError> for Error {
                     "Type mismatch for Index Key {name} Expected: {expected} Actual: {actual} IndexName: {index}"
                 ))
             }
-            ItemError::IndexKey { index, error: KeyError::Empty { name } } => Error::Validation(format!(
+            ItemError::IndexKey { index, error: KeyError::Empty { name, key_type } } => Error::Validation(format!(
                 "One or more parameter values are not valid. A value specified for a secondary index key is not \
-                 supported. The AttributeValue for a key attribute cannot contain an empty string value. IndexName: \
-                 {index}, IndexKey: {name}"
+                 supported. The AttributeValue for a key attribute cannot contain an empty {} value. IndexName: \
+                 {index}, IndexKey: {name}",
+                key_type.word()
             )),
             ItemError::IndexKey { index, error: KeyError::TooLong { name, bytes, bytes_max } } => {
                 Error::parameter(format_args!(
@@ -257,6 +258,17 @@ impl From<UpdateError> for Error {
             UpdateError::Unfit(ItemError::TooLarge { .. }) => {
                 Error::validation("Item size to update has exceeded the maximum allowed size")
             }
+            UpdateError::Unfit(ItemError::IndexKey { error: KeyError::Empty { key_type, .. }, .. }) => {
+                Error::Validation(format!(
+                    "One or more parameter values are not valid. The update expression attempted to update a secondary \
+                     index key to a value that is not supported. The AttributeValue for a key attribute cannot contain \
+                     an empty {} value.",
+                    key_type.word()
+                ))
+            }
+            UpdateError::Unfit(ItemError::IndexKey { error: KeyError::WrongType { .. }, .. }) => Error::validation(
+                "The update expression attempted to update the secondary index key to unsupported type",
+            ),
             UpdateError::Unfit(error) => error.into(),
         }
     }

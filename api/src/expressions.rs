@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use item::{
-    Table,
+    Index, Table,
     expression::{Condition, ExpressionError, KeyTerms, Kind, Projection, Substitutions, Update},
 };
 
@@ -73,15 +73,18 @@ impl Expressions {
     }
 }
 
-/// Refuses to look into key attributes: they are scalars.
+/// Refuses to look into key attributes of a table and of its indexes: they are scalars.
 pub(crate) fn check_scalar_keys(table: &Table, nested: &BTreeSet<&str>) -> Result<(), Error> {
-    match key_attribute(table, nested) {
-        Some(name) => Err(Error::Validation(format!(
-            "Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: \
-             IndexKey: {name}"
-        ))),
-        None => Ok(()),
+    let refuse = |what: &str, name: &str| {
+        Err(Error::Validation(format!(
+            "Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: {what}: {name}"
+        )))
+    };
+    if let Some(name) = key_attribute(table, nested) {
+        return refuse("Key", name);
     }
+    let mut of_indexes = table.user_indexes().flat_map(Index::key_attributes).map(|key| key.name.as_str());
+    of_indexes.find(|name| nested.contains(name)).map_or(Ok(()), |name| refuse("IndexKey", name))
 }
 
 /// The key attribute among `attributes`, if there is one.

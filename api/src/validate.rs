@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt::Display};
 
-use item::{EncodedItem, Item, Key, KeyAttribute, KeyError, KeyType, Table};
+use item::{EncodedItem, Item, Key, KeyError, Table};
 
 use crate::{
     Error,
@@ -121,26 +121,6 @@ fn table_of_arn(arn: &str) -> Result<String, Error> {
     .ok_or_else(|| Error::Validation(format!("Invalid TableArn: Invalid ResourceArn provided as input {arn}")))
 }
 
-/// Parameters from before there were expressions: not served.
-pub(crate) fn refuse_legacy(
-    legacy: &[(&'static str, bool)],
-    expressions: &[(&'static str, bool)],
-    instead: &str,
-) -> Result<(), Error> {
-    let given = |list: &[(&'static str, bool)]| {
-        list.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
-    };
-    let (legacy, expressions) = (given(legacy), given(expressions));
-    match (legacy.is_empty(), expressions.is_empty()) {
-        (true, _) => Ok(()),
-        (false, false) => Err(Error::Validation(format!(
-            "Can not use both expression and non-expression parameters in the same request: \
-             Non-expression parameters: {{{legacy}}} Expression parameters: {{{expressions}}}"
-        ))),
-        (false, true) => Err(Error::Validation(format!("{legacy} is not supported by Thalweg yet: use {instead}"))),
-    }
-}
-
 /// An item to be stored, if its values follow the rules and it is not too large.
 pub(crate) fn item(given: WireItem) -> Result<Item, Error> {
     let item = values(given)?;
@@ -160,21 +140,31 @@ pub(crate) fn values(given: WireItem) -> Result<Item, Error> {
 
 /// The key of an item to be stored.
 pub(crate) fn item_key(table: &Table, item: &Item) -> Result<Key, Error> {
-    Key::of_item(table, item).map_err(|error| no_item_key(table, error))
+    Key::of_item(table, item).map_err(|error| no_item_key(error))
 }
 
 /// The key of an encoded item to be stored.
 pub(crate) fn encoded_item_key(table: &Table, item: &EncodedItem) -> Result<Key, Error> {
-    Key::of_encoded(table, item).map_err(|error| no_item_key(table, error))
+    Key::of_encoded(table, item).map_err(|error| no_item_key(error))
 }
 
-fn no_item_key(table: &Table, error: KeyError) -> Error {
+/// The key of an item to be stored by a batch, which says less of what is wrong with it.
+pub(crate) fn batched_item_key(table: &Table, item: &EncodedItem) -> Result<Key, Error> {
+    Key::of_encoded(table, item).map_err(|error| match error {
+        KeyError::Missing { .. } | KeyError::WrongType { .. } => {
+            Error::validation("The provided key element does not match the schema")
+        }
+        other => unfit(other),
+    })
+}
+
+fn no_item_key(error: KeyError) -> Error {
     match error {
         KeyError::Missing { name } => Error::parameter(format_args!("Missing the key {name} in the item")),
         KeyError::WrongType { name, expected, actual } => {
             Error::parameter(format_args!("Type mismatch for key {name} expected: {expected} actual: {actual}"))
         }
-        other => unfit(table, other),
+        other => unfit(other),
     }
 }
 
@@ -188,27 +178,45 @@ pub(crate) fn request_key(table: &Table, given: &Item) -> Result<Key, Error> {
     }
     Key::of_item(table, given).map_err(|error| match error {
         KeyError::Missing { .. } | KeyError::WrongType { .. } => mismatch(),
-        other => unfit(table, other),
+        other => unfit(other),
     })
 }
 
-/// The key after which a page starts.
-pub(crate) fn start_key(table: &Table, given: &Item) -> Result<Key, Error> {
-    request_key(table, given)
-        .map_err(|error| Error::Validation(format!("The provided starting key is invalid: {error}")))
+/// The values of a key after which a page starts.
+pub(crate) fn start_values(given: WireItem) -> Result<Item, Error> {
+    given.0.map_err(|fault| if fault.is_of_shape() { no_start(fault.0) } else { fault.into() })
+}
+
+/// The key after which a page of a table's scan starts.
+pub(crate) fn scan_start(table: &Table, given: &Item) -> Result<Key, Error> {
+    request_key(table, given).map_err(no_start)
+}
+
+/// The key after which a page of a query, or of an index's scan, starts.
+pub(crate) fn query_start(schema: &Table, given: &Item) -> Result<Key, Error> {
+    let attributes: BTreeSet<&str> = schema.key_attributes().map(|attribute| attribute.name.as_str()).collect();
+    if given.len() != attributes.len() || attributes.iter().any(|name| given.get(name).is_none()) {
+        return Err(Error::validation("The provided starting key is invalid"));
+    }
+    match Key::of_item(schema, given) {
+        Err(KeyError::WrongType { .. }) => Err(Error::validation("The provided key element does not match the schema")),
+        Err(error) => Err(no_start(unfit(error))),
+        Ok(key) => Ok(key),
+    }
+}
+
+fn no_start(reason: impl Display) -> Error {
+    Error::Validation(format!("The provided starting key is invalid: {reason}"))
 }
 
 /// A key of the right attributes and types that still cannot be one.
-fn unfit(table: &Table, error: KeyError) -> Error {
+fn unfit(error: KeyError) -> Error {
     match error {
-        KeyError::Empty { name } => {
-            let is_binary = |key: &KeyAttribute| key.name == name && key.key_type == KeyType::B;
-            let kind = if table.key_attributes().any(is_binary) { "binary" } else { "string" };
-            Error::Validation(format!(
-                "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an \
-                 empty {kind} value. Key: {name}"
-            ))
-        }
+        KeyError::Empty { name, key_type } => Error::Validation(format!(
+            "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an \
+             empty {} value. Key: {name}",
+            key_type.word()
+        )),
         KeyError::TooLong { bytes_max: bytes_max @ 2048, .. } => {
             Error::parameter(format_args!("Size of hashkey has exceeded the maximum size limit of{bytes_max} bytes"))
         }

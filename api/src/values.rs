@@ -34,6 +34,12 @@ impl Fault {
         "Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit",
     ));
 
+    /// Is it about which datatypes there are, or about what is empty, not about what a value says?
+    pub(crate) fn is_of_shape(&self) -> bool {
+        [Fault::EMPTY, Fault::SEVERAL].contains(self)
+            || [NO_NULL, EMPTY_STRING_SET, EMPTY_BINARY_SET].iter().any(|text| self.0.ends_with(text))
+    }
+
     fn parameter(text: &'static str) -> Fault {
         Fault(format!("One or more parameter values were invalid: {text}").into())
     }
@@ -53,6 +59,10 @@ impl Fault {
         })
     }
 }
+
+const NO_NULL: &str = "Null attribute value types must have the value of true";
+const EMPTY_STRING_SET: &str = "An string set  may not be empty";
+const EMPTY_BINARY_SET: &str = "Binary sets should not be empty";
 
 /// A value from the wire, or the first rule it breaks.
 #[derive(Clone, Debug)]
@@ -319,12 +329,12 @@ fn number(text: &str) -> Result<Number, Fault> {
 }
 
 fn null(flag: bool) -> Result<Value, Fault> {
-    if flag { Ok(Value::Null) } else { Err(Fault::parameter("Null attribute value types must have the value of true")) }
+    if flag { Ok(Value::Null) } else { Err(Fault::parameter(NO_NULL)) }
 }
 
 fn string_set(texts: Vec<String>) -> Result<Value, Fault> {
     if texts.is_empty() {
-        return Err(Fault::parameter("An string set  may not be empty"));
+        return Err(Fault::parameter(EMPTY_STRING_SET));
     }
     let set: BTreeSet<String> = texts.iter().cloned().collect();
     if set.len() < texts.len() {
@@ -346,7 +356,7 @@ fn number_set(texts: Vec<Text<'_>>) -> Result<Value, Fault> {
 
 fn binary_set(elements: Vec<Base64>) -> Result<Value, Fault> {
     if elements.is_empty() {
-        return Err(Fault::parameter("Binary sets should not be empty"));
+        return Err(Fault::parameter(EMPTY_BINARY_SET));
     }
     let count = elements.len();
     let texts = || elements.iter().map(|element| STANDARD.encode(&element.0)).collect::<Vec<_>>().join(", ");

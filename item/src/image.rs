@@ -60,6 +60,9 @@ const ORDER: &str = "strictly ascending names or elements";
 pub struct Image(Bytes);
 
 impl Image {
+    /// The size of an item as DynamoDB counts it is at most so many times the bytes of its image.
+    pub const SIZE_FACTOR: u64 = 2;
+
     /// Encodes an item, which must have passed [`Item::check_shape`]: an image that nests too deep does not decode.
     pub fn encode(item: &Item) -> Image {
         let mut out = Vec::with_capacity(ATTRIBUTE_BYTES_USUAL * item.len() + 8);

@@ -87,6 +87,8 @@ pub enum KeyError {
     Empty {
         /// Attribute name.
         name: String,
+        /// Its type: S or B.
+        key_type: KeyType,
     },
     /// Over 2048 bytes (partition) or 1024 bytes (sort).
     #[error("key {name} has {bytes} bytes, over the limit of {bytes_max}")]
@@ -249,7 +251,7 @@ pub fn encode_component(name: &str, value: &Value, expected: KeyType, out: &mut 
 fn put_component(name: &str, value: &ValueRef<'_>, expected: KeyType, out: &mut Vec<u8>) -> Result<(), KeyError> {
     match (expected, value) {
         (KeyType::S, ValueRef::String("")) | (KeyType::B, ValueRef::Binary([])) => {
-            Err(KeyError::Empty { name: name.to_owned() })
+            Err(KeyError::Empty { name: name.to_owned(), key_type: expected })
         }
         (KeyType::S, ValueRef::String(text)) => {
             out.push(STRING);

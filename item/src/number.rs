@@ -52,12 +52,12 @@ impl Number {
         let (digits, zeros) = without_trailing_zeros(digits);
         let exponent = i64::from(exponent) + i64::from(zeros);
         let precision = count_digits(digits);
-        if precision > Number::PRECISION_MAX {
-            return Err(NumberError::TooPrecise);
-        }
         let magnitude = exponent + i64::from(precision) - 1;
         if magnitude > i64::from(Number::MAGNITUDE_MAX) {
             return Err(NumberError::Overflow);
+        }
+        if precision > Number::PRECISION_MAX {
+            return Err(NumberError::TooPrecise);
         }
         if magnitude < i64::from(Number::MAGNITUDE_MIN) {
             return Err(NumberError::Underflow);

@@ -69,6 +69,17 @@ impl KeyType {
     }
 }
 
+impl KeyType {
+    /// What values of the type are called in refusals.
+    pub fn word(self) -> &'static str {
+        match self {
+            KeyType::S => "string",
+            KeyType::N => "number",
+            KeyType::B => "binary",
+        }
+    }
+}
+
 impl fmt::Display for KeyType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

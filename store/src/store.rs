@@ -369,6 +369,12 @@ impl Store {
         self.view().approximate_size(table)
     }
 
+    /// Bytes of the items that share the partition key of `key`, and of their entries in local indexes, as DynamoDB counts
+    /// them, at most. Reads nothing.
+    pub fn collection_bytes_max(&self, table: &Table, key: &Key) -> u64 {
+        self.view().collection_bytes_max(table, key)
+    }
+
     /// How many shards there are.
     pub fn shards(&self) -> u16 {
         self.view().shards()

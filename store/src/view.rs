@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use futures::FutureExt;
-use item::{Key, SequenceNumber, ShardId, Slot, Table, TableId, key::SLOTS};
+use item::{Image, IndexKind, Key, SequenceNumber, ShardId, Slot, Table, TableId, key::SLOTS};
 
 use crate::{
     Catalog, Error,
@@ -111,6 +111,25 @@ impl View {
             }
         }
         (rows, bytes)
+    }
+
+    /// Bytes of the items that share the partition key of `key`, and of their entries in local indexes, as DynamoDB counts
+    /// them, at most: what is known without reading them.
+    pub fn collection_bytes_max(&self, table: &Table, key: &Key) -> u64 {
+        let shard = shard_of_key(key, self.shards());
+        let local = table.indexes.iter().filter(|index| index.kind == IndexKind::Local).map(|index| index.id);
+        let mut bytes: u64 = 0;
+        // The entries of a local index lie in the shard of their items, and have their partition key.
+        for id in std::iter::once(table.id).chain(local) {
+            for memtable in self.memtables(shard) {
+                bytes = bytes.saturating_add(Image::SIZE_FACTOR * memtable.size(id).1);
+            }
+            let files = self.files.files(id, shard).iter();
+            let around =
+                files.filter(|file| file.min_key.partition <= key.partition && key.partition <= file.max_key.partition);
+            bytes = around.map(|file| file.item_bytes_max()).fold(bytes, u64::saturating_add);
+        }
+        bytes
     }
 }
 

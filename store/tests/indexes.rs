@@ -93,3 +93,27 @@ async fn what_could_not_be_replayed_is_refused() {
     assert!(store.catalog().by_name("long").is_none());
     store.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_collection_is_no_larger_than_it_is_said_to_be() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), Config::default());
+    let by_v = Index {
+        name: "by-v".to_owned(),
+        kind: IndexKind::Local,
+        partition_key: readings("plants", false).partition_key,
+        sort_key: Some(KeyAttribute::new("v", KeyType::N)),
+        projection: Projection::All,
+        ..by_site(KeyType::S)
+    };
+    let table = create(&store, Table { indexes: vec![by_v], ..readings("plants", false) }).await;
+    let long = text(&"x".repeat(10_000));
+    let with = |at: u64| reading("pump", at, &[("v", number(at)), ("note", long.clone())]);
+    let key = item::Key::of_item(&table, &with(0)).unwrap();
+    assert_eq!(store.collection_bytes_max(&table, &key), 0);
+    store.write((0..20).map(|at| put(&table, with(at))).collect()).await.unwrap();
+    // Each item counts twice: it has an entry that holds all of it.
+    let bytes: usize = (0..20).map(|at| 2 * with(at).size()).sum();
+    let bytes_max = store.collection_bytes_max(&table, &key);
+    assert!((bytes as u64..3 * bytes as u64).contains(&bytes_max), "{bytes} bytes are at most {bytes_max}");
+}

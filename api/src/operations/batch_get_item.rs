@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use item::{Item, Key, TableId, expression::Kind};
+use item::{Image, Item, Key, TableId, expression::Kind};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
@@ -13,7 +13,8 @@ use crate::{
     budget::Room,
     capacity::{ConsumedCapacity, Detail, read_units},
     expressions::{Expressions, Names, check_scalar_keys},
-    json::{Members, Present, request},
+    json::{Members, request},
+    legacy,
     validate::{self, RETURN_CONSUMED_CAPACITY, Violations},
     values::{ItemOut, WireItem},
 };
@@ -37,7 +38,7 @@ request! {
         projection: String = "ProjectionExpression",
         names: Names = "ExpressionAttributeNames",
         consistent: bool = "ConsistentRead",
-        attributes_to_get: Present = "AttributesToGet",
+        attributes_to_get: Vec<String> = "AttributesToGet",
     }
 }
 
@@ -58,6 +59,8 @@ struct Unprocessed {
     keys: Vec<ItemOut>,
     #[serde(skip_serializing_if = "Option::is_none")]
     projection_expression: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attributes_to_get: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expression_attribute_names: Option<Names>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -81,6 +84,8 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
     let tables = request.items.map_or_else(Vec::new, |Members(tables)| tables);
     for (name, asked) in &tables {
         violations.required(format_args!("requestItems.{name}.member.keys"), asked.keys.as_ref());
+        let place = format!("requestItems.{name}.member.attributesToGet");
+        legacy::check_names(&mut violations, &place, asked.attributes_to_get.as_ref());
     }
     violations.finish()?;
     if tables.is_empty() {
@@ -89,10 +94,10 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
     check_counts(&tables)?;
     let capacity = Detail::of(request.return_capacity.as_deref());
     let mut seen: BTreeSet<(TableId, Key)> = BTreeSet::new();
-    let mut reads = Vec::new();
-    for (given_name, asked) in tables {
-        reads.push(TableRead::of(app, given_name, asked, &mut seen)?);
-    }
+    let checked = tables.into_iter().map(|(given_name, asked)| Checked::of(given_name, asked));
+    let checked = checked.collect::<Result<Vec<_>, _>>()?;
+    let reads = checked.into_iter().map(|checked| checked.of_table(app, &mut seen));
+    let reads = reads.collect::<Result<Vec<_>, _>>()?;
     let mut answer =
         Answer { responses: ByName(Vec::new()), unprocessed_keys: ByName(Vec::new()), consumed_capacity: None };
     let mut consumed = Vec::new();
@@ -128,6 +133,7 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
             let unprocessed = Unprocessed {
                 keys: unprocessed,
                 projection_expression: read.projection_text,
+                attributes_to_get: read.attributes_to_get,
                 expression_attribute_names: read.names,
                 consistent_read: read.consistent,
             };
@@ -165,48 +171,69 @@ struct TableRead {
     keys: Vec<(Item, Key)>,
     projection: Option<item::expression::Projection>,
     projection_text: Option<String>,
+    attributes_to_get: Option<Vec<String>>,
     names: Option<Names>,
     consistent: Option<bool>,
 }
 
-impl TableRead {
-    fn of(
-        app: &App,
-        given_name: String,
-        asked: KeysAndAttributes,
-        seen: &mut BTreeSet<(TableId, Key)>,
-    ) -> Result<TableRead, Error> {
+/// What is asked of one table, as far as it can be checked without it.
+struct Checked {
+    given_name: String,
+    name: String,
+    keys: Vec<Item>,
+    projection: Option<item::expression::Projection>,
+    asked: KeysAndAttributes,
+}
+
+impl Checked {
+    fn of(given_name: String, mut asked: KeysAndAttributes) -> Result<Checked, Error> {
         let name = validate::table_name(Some(given_name.clone()))?;
-        validate::refuse_legacy(
+        legacy::check_unmixed(
             &[("AttributesToGet", asked.attributes_to_get.is_some())],
             &[("ProjectionExpression", asked.projection.is_some())],
-            "ProjectionExpression",
         )?;
         let parameters = [(Kind::Projection, asked.projection.is_some())];
         let mut expressions = Expressions::new(asked.names.clone(), None, &parameters)?;
-        let projection = expressions.projection(asked.projection.as_ref())?;
+        let by_attribute = legacy::projection(asked.attributes_to_get.clone())?;
+        let projection = expressions.projection(asked.projection.as_ref())?.or(by_attribute);
         expressions.finish()?;
+        let keys = asked.keys.take().unwrap_or_default().into_iter().map(validate::values);
+        let keys = keys.collect::<Result<Vec<Item>, _>>()?;
+        let distinct: BTreeSet<_> = keys.iter().map(|key| Image::encode(key).bytes().clone()).collect();
+        if distinct.len() < keys.len() {
+            return Err(duplicates());
+        }
+        Ok(Checked { given_name, name, keys, projection, asked })
+    }
+
+    fn of_table(self, app: &App, seen: &mut BTreeSet<(TableId, Key)>) -> Result<TableRead, Error> {
+        let Checked { given_name, name, keys, projection, asked } = self;
         let table = super::table(app, &name)?;
         if let Some(projection) = &projection {
             check_scalar_keys(&table, &projection.nested_attributes())?;
         }
-        let mut keys = Vec::new();
-        for given in asked.keys.unwrap_or_default() {
-            let given = validate::values(given)?;
+        let mut known = Vec::new();
+        for given in keys {
             let key = validate::request_key(&table, &given)?;
+            // A table can be named by its name and by its ARN.
             if !seen.insert((table.id, key.clone())) {
-                return Err(Error::validation("Provided list of item keys contains duplicates"));
+                return Err(duplicates());
             }
-            keys.push((given, key));
+            known.push((given, key));
         }
         Ok(TableRead {
             given_name,
             table,
-            keys,
+            keys: known,
             projection,
             projection_text: asked.projection,
+            attributes_to_get: asked.attributes_to_get,
             names: asked.names,
             consistent: asked.consistent,
         })
     }
+}
+
+fn duplicates() -> Error {
+    Error::validation("Provided list of item keys contains duplicates")
 }

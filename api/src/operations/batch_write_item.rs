@@ -2,13 +2,14 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use item::{Actor, EncodedItem, Item, Key, TableId};
+use item::{Actor, EncodedItem, Item, Key, Table, TableId};
 use serde::Serialize;
 use store::write::{Action, Write};
 
 use crate::{
     App, Error,
     capacity::{ConsumedCapacity, Detail, write_units},
+    item_collection::{self, ItemCollectionMetrics},
     json::{Members, request},
     validate::{self, RETURN_CONSUMED_CAPACITY, RETURN_ITEM_COLLECTION_METRICS, Violations},
     values::{Fault, WireEncoded, WireItem},
@@ -51,6 +52,8 @@ pub(crate) struct Answer {
     unprocessed_items: Nothing,
     #[serde(skip_serializing_if = "Option::is_none")]
     consumed_capacity: Option<Vec<ConsumedCapacity>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    item_collection_metrics: Option<item_collection::ByTable>,
 }
 
 /// An empty object.
@@ -99,7 +102,7 @@ pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
         let table = super::table(app, &name)?;
         for request in requests {
             let (key, action) = match request {
-                Wanted::Put(item) => (validate::encoded_item_key(&table, &item)?, Action::PutEncoded(item)),
+                Wanted::Put(item) => (validate::batched_item_key(&table, &item)?, Action::PutEncoded(item)),
                 Wanted::Delete(key) => (validate::request_key(&table, &key)?, Action::Remove),
             };
             let return_old = capacity != Detail::None;
@@ -117,6 +120,13 @@ pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
         _ => 0,
     };
     let new_sizes: Vec<usize> = writes.iter().map(new_size).collect();
+    let wants_collections = request.return_metrics.as_deref() == Some("SIZE");
+    let written: Vec<(Arc<str>, Arc<Table>, Key)> = match wants_collections {
+        true => {
+            given_names.iter().zip(&writes).map(|(name, w)| (name.clone(), w.table.clone(), w.key.clone())).collect()
+        }
+        false => Vec::new(),
+    };
     let mut units: Vec<(Arc<str>, f64)> = Vec::new();
     let answers = app.store.write_within(writes, app.config.patience).await?;
     for ((answer, given_name), new_size) in answers.into_iter().zip(given_names).zip(new_sizes) {
@@ -134,7 +144,9 @@ pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
     let consumed: Vec<ConsumedCapacity> =
         units.iter().filter_map(|(name, units)| capacity.consumed(name, *units)).collect();
     let consumed_capacity = (capacity != Detail::None).then_some(consumed);
-    Ok(Answer { unprocessed_items: Nothing {}, consumed_capacity })
+    let keys = written.iter().map(|(name, table, key)| (name.as_ref(), table.as_ref(), key));
+    let item_collection_metrics = ItemCollectionMetrics::by_table(app, keys)?;
+    Ok(Answer { unprocessed_items: Nothing {}, consumed_capacity, item_collection_metrics })
 }
 
 impl Wanted {
@@ -153,8 +165,7 @@ impl Wanted {
                 let key = delete.key.ok_or_else(|| missing("deleteRequest.key"))?;
                 Ok(Wanted::Delete(validate::values(key)?))
             }
-            (Some(_), Some(_)) => Err(Fault::SEVERAL.into()),
-            (None, None) => Err(Fault::EMPTY.into()),
+            (Some(_), Some(_)) | (None, None) => Err(Fault::SEVERAL.into()),
         }
     }
 }

@@ -1,16 +1,20 @@
 //! PutItem and DeleteItem: one takes an item, the other a key, and all else is the same.
 
+use std::sync::Arc;
+
 use item::{Actor, EncodedItem, Item, expression::Update};
 use serde::Serialize;
 use store::write::{Action, Write};
 
-use super::conditional::{Asked, check_condition, put_legacy};
+use super::conditional::{Asked, check_condition};
 use crate::{
     App, Error,
     budget::Room,
     capacity::{ConsumedCapacity, write_units},
     expressions::{Names, Values},
-    json::{Present, request},
+    item_collection::ItemCollectionMetrics,
+    json::request,
+    legacy::{self, WireExpected},
     validate::{self, Violations},
     values::{ItemOut, WireEncoded, WireItem},
 };
@@ -35,8 +39,8 @@ request! {
         return_capacity: String = "ReturnConsumedCapacity",
         return_metrics: String = "ReturnItemCollectionMetrics",
         return_on_failure: String = "ReturnValuesOnConditionCheckFailure",
-        expected: Present = "Expected",
-        conditional_operator: Present = "ConditionalOperator",
+        expected: WireExpected = "Expected",
+        conditional_operator: String = "ConditionalOperator",
     }
 }
 
@@ -54,6 +58,8 @@ pub(crate) struct Answer {
     attributes: Option<ItemOut>,
     #[serde(skip_serializing_if = "Option::is_none")]
     consumed_capacity: Option<ConsumedCapacity>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    item_collection_metrics: Option<ItemCollectionMetrics>,
 }
 
 pub(crate) async fn run(app: &App, verb: Verb, request: Request, room: &mut Room<'_>) -> Result<Answer, Error> {
@@ -64,6 +70,7 @@ pub(crate) async fn run(app: &App, verb: Verb, request: Request, room: &mut Room
         Verb::Put => violations.required("item", request.item.as_ref()),
         Verb::Delete => violations.required("key", request.key.as_ref()),
     }
+    let has_expected = request.expected.is_some();
     let asked = Asked::of(
         &mut violations,
         request.return_values,
@@ -71,8 +78,15 @@ pub(crate) async fn run(app: &App, verb: Verb, request: Request, room: &mut Room
         request.return_metrics,
         request.return_on_failure,
     );
+    let expected = request.expected.unwrap_or_default();
+    expected.check_members(&mut violations);
+    legacy::check_operator(&mut violations, request.conditional_operator.as_ref());
     violations.finish()?;
-    put_legacy(&request.expected, &request.conditional_operator, &request.condition)?;
+    legacy::check_unmixed(
+        &[("Expected", has_expected), ("ConditionalOperator", request.conditional_operator.is_some())],
+        &[("ConditionExpression", request.condition.is_some())],
+    )?;
+    let any = legacy::is_any(request.conditional_operator.as_ref(), expected.len())?;
     let asked = asked.check()?;
     let given = match verb {
         Verb::Put => {
@@ -81,16 +95,20 @@ pub(crate) async fn run(app: &App, verb: Verb, request: Request, room: &mut Room
         }
         Verb::Delete => Given::Key(validate::values(request.key.unwrap_or_else(|| WireItem(Ok(Default::default()))))?),
     };
-    let condition = asked.condition(request.names, request.values, request.condition)?;
+    let expected = expected.condition(any)?;
+    let condition = asked.condition(request.names, request.values, request.condition)?.or(expected.map(Arc::new));
     let table = super::table(app, &name)?;
     check_condition(&table, condition.as_deref())?;
     let (key, new_size, action) = match given {
         Given::Item(item) => (validate::encoded_item_key(&table, &item)?, item.size(), Action::PutEncoded(item)),
         Given::Key(key) => (validate::request_key(&table, &key)?, 0, Action::Remove),
     };
+    let (written_table, written_key) = (table.clone(), key.clone());
     let write = Write { table, key, action, condition, return_old: asked.needs_old(), actor: Actor::User };
     let written = asked.write(app, write, room).await?;
     let old_size = written.old.as_ref().map_or(0, Item::size);
     let consumed_capacity = asked.capacity.consumed(&given_name, write_units(new_size.max(old_size)));
-    Ok(Answer { attributes: asked.attributes(written, &Update::default()), consumed_capacity })
+    let item_collection_metrics = asked.collection(app, &written_table, &written_key)?;
+    let attributes = asked.attributes(written, &Update::default());
+    Ok(Answer { attributes, consumed_capacity, item_collection_metrics })
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use item::{
-    Table,
+    Key, Table,
     expression::{Condition, Kind, Update},
 };
 use store::write::{Rejection, Write, Written};
@@ -14,10 +14,9 @@ use crate::{
     budget::Room,
     capacity::Detail,
     expressions::{Expressions, Names, Values, check_scalar_keys},
-    json::Present,
+    item_collection::ItemCollectionMetrics,
     validate::{
         RETURN_CONSUMED_CAPACITY, RETURN_ITEM_COLLECTION_METRICS, RETURN_ON_FAILURE, RETURN_VALUES, Violations,
-        refuse_legacy,
     },
     values::ItemOut,
 };
@@ -27,6 +26,8 @@ use crate::{
 pub(crate) struct Asked {
     return_values: Option<String>,
     old_on_failure: bool,
+    /// Is the size of the item's collection wanted?
+    collection: bool,
     pub(crate) capacity: Detail,
 }
 
@@ -46,6 +47,7 @@ impl Asked {
         Asked {
             return_values,
             old_on_failure: return_on_failure.as_deref() == Some("ALL_OLD"),
+            collection: return_metrics.as_deref() == Some("SIZE"),
             capacity: Detail::of(return_capacity.as_deref()),
         }
     }
@@ -54,7 +56,7 @@ impl Asked {
     pub(crate) fn check(self) -> Result<Asked, Error> {
         match self.return_values.as_deref() {
             None | Some("NONE" | "ALL_OLD") => Ok(self),
-            Some(_) => Err(Error::validation("Return values set to invalid value")),
+            Some(_) => Err(Error::validation("ReturnValues can only be ALL_OLD or NONE")),
         }
     }
 
@@ -99,13 +101,23 @@ impl Asked {
         })
     }
 
+    /// The item collection that the key is in, if that was asked for and the table has any.
+    pub(crate) fn collection(
+        &self,
+        app: &App,
+        table: &Table,
+        key: &Key,
+    ) -> Result<Option<ItemCollectionMetrics>, Error> {
+        if self.collection { ItemCollectionMetrics::of(app, table, key) } else { Ok(None) }
+    }
+
     /// The attributes that were asked for, if there are any; what an update leaves alone is not among the updated ones.
     pub(crate) fn attributes(&self, written: Written, update: &Update) -> Option<ItemOut> {
         let item = match self.wanted() {
             "ALL_OLD" => written.old,
             "ALL_NEW" => written.new,
             "UPDATED_OLD" => written.old.map(|old| update.touched(&old)),
-            "UPDATED_NEW" => written.new.map(|new| update.touched(&new)),
+            "UPDATED_NEW" => written.new.map(|new| update.made(&new)),
             _ => None,
         };
         item.filter(|item| !item.is_empty()).map(ItemOut)
@@ -115,17 +127,4 @@ impl Asked {
 /// Refuses a condition that looks into the key.
 pub(crate) fn check_condition(table: &Table, condition: Option<&Condition>) -> Result<(), Error> {
     condition.map_or(Ok(()), |condition| check_scalar_keys(table, &condition.nested_attributes()))
-}
-
-/// Refuses `Expected` and `ConditionalOperator` of a put or delete.
-pub(crate) fn put_legacy(
-    expected: &Option<Present>,
-    conditional_operator: &Option<Present>,
-    condition: &Option<String>,
-) -> Result<(), Error> {
-    refuse_legacy(
-        &[("Expected", expected.is_some()), ("ConditionalOperator", conditional_operator.is_some())],
-        &[("ConditionExpression", condition.is_some())],
-        "ConditionExpression",
-    )
 }

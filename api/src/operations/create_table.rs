@@ -272,7 +272,9 @@ pub(crate) fn stream(given: StreamSpecification) -> Result<Option<Stream>, Error
             Ok(Some(Stream { view, enabled_at_us: 0 }))
         }
         (true, None) => Err(Error::parameter("StreamViewType must be specified when StreamEnabled is true")),
-        (false, Some(_)) => Err(Error::parameter("StreamViewType cannot be specified when StreamEnabled is false")),
+        (false, Some(_)) => Err(Error::parameter(
+            "Table is being created with a stream disabled, UpdateViewType should not be specified",
+        )),
         (false, None) => Ok(None),
     }
 }

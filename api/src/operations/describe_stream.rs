@@ -83,7 +83,8 @@ pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
     violations.finish()?;
     let limit = request.limit.map_or(LIMIT_MAX, |Integer(limit)| limit);
     let limit = usize::try_from(limit).unwrap_or(0);
-    let mut description = app.streams.describe(&name, request.start.as_deref(), limit).await?;
+    let description = app.streams.describe(&name, request.start.as_deref(), limit).await;
+    let mut description = description.map_err(|error| stream_arn::told(error, request.stream_arn.as_ref()))?;
     if request.filter.is_some() {
         // Shards do not split yet, so none has children.
         description.shards.clear();

@@ -9,7 +9,8 @@ use crate::{
     budget::Room,
     capacity::{ConsumedCapacity, Detail, read_units},
     expressions::{Expressions, Names, check_scalar_keys},
-    json::{Present, request},
+    json::request,
+    legacy,
     validate::{self, RETURN_CONSUMED_CAPACITY, Violations},
     values::{ItemOut, WireItem},
 };
@@ -23,7 +24,7 @@ request! {
         names: Names = "ExpressionAttributeNames",
         consistent: bool = "ConsistentRead",
         return_capacity: String = "ReturnConsumedCapacity",
-        attributes_to_get: Present = "AttributesToGet",
+        attributes_to_get: Vec<String> = "AttributesToGet",
     }
 }
 
@@ -43,15 +44,16 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
     let mut violations = Violations::default();
     violations.required("key", request.key.as_ref());
     violations.one_of("returnConsumedCapacity", request.return_capacity.as_ref(), RETURN_CONSUMED_CAPACITY);
+    legacy::check_names(&mut violations, "attributesToGet", request.attributes_to_get.as_ref());
     violations.finish()?;
-    validate::refuse_legacy(
+    legacy::check_unmixed(
         &[("AttributesToGet", request.attributes_to_get.is_some())],
         &[("ProjectionExpression", request.projection.is_some())],
-        "ProjectionExpression",
     )?;
     let given = validate::values(request.key.unwrap_or_else(|| WireItem(Ok(Default::default()))))?;
     let mut expressions = Expressions::new(request.names, None, &[(Kind::Projection, request.projection.is_some())])?;
-    let projection = expressions.projection(request.projection.as_ref())?;
+    let by_attribute = legacy::projection(request.attributes_to_get)?;
+    let projection = expressions.projection(request.projection.as_ref())?.or(by_attribute);
     expressions.finish()?;
     let table = super::table(app, &name)?;
     if let Some(projection) = &projection {

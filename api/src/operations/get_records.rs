@@ -41,7 +41,11 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
     let limit = request.limit.map_or(LIMIT_MAX, |Integer(limit)| limit);
     let iterator = request.iterator.unwrap_or_default();
     room.reserve(RECORDS_ROOM_BYTES).await?;
-    let page = app.streams.records(&iterator, usize::try_from(limit).unwrap_or(0)).await?;
+    let page = app.streams.records(&iterator, usize::try_from(limit).unwrap_or(0)).await;
+    let page = page.map_err(|error| match error {
+        streams::Error::InvalidToken { .. } => Error::validation("Invalid ShardIterator"),
+        other => other.into(),
+    })?;
     Ok(Answer {
         records: page.records.into_iter().map(StreamRecord::of).collect(),
         next_shard_iterator: page.next_iterator,

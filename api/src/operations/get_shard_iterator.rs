@@ -47,6 +47,7 @@ pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
         _ => IteratorStart::TrimHorizon,
     };
     let shard = request.shard.unwrap_or_default();
-    let shard_iterator = app.streams.iterator(&name, &shard, start).await?;
+    let shard_iterator = app.streams.iterator(&name, &shard, start).await;
+    let shard_iterator = shard_iterator.map_err(|error| stream_arn::told(error, request.stream_arn.as_ref()))?;
     Ok(Answer { shard_iterator })
 }

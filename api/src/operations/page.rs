@@ -13,7 +13,7 @@ use crate::{
     capacity::{ConsumedCapacity, Detail, read_units},
     expressions::check_scalar_keys,
     json::Integer,
-    validate::{RETURN_CONSUMED_CAPACITY, SELECT, Violations},
+    validate::{RETURN_CONSUMED_CAPACITY, SELECT, Violations, is_table_name},
     values::ItemOut,
 };
 
@@ -62,6 +62,9 @@ impl Told {
     ) -> Told {
         violations.one_of("select", select, SELECT);
         violations.one_of("returnConsumedCapacity", return_capacity, RETURN_CONSUMED_CAPACITY);
+        if let Some(name) = index_name.filter(|name| !is_table_name(name)) {
+            violations.add("indexName", name, "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+");
+        }
         violations.length("indexName", index_name, 3, 255);
         let capacity = Detail::of(return_capacity.map(String::as_str));
         Told { given_name, capacity, consistent: consistent.unwrap_or(false) }
@@ -100,23 +103,36 @@ impl Showing {
     }
 }
 
-/// Checks `Select` against the projection and the index; answers whether only the count is wanted.
-pub(crate) fn check_select(select: Option<&str>, projection: bool, index: bool, verb: &str) -> Result<bool, Error> {
+/// Checks `Select` against the parameter that names attributes, if there is one, and the index; answers whether only the count is
+/// wanted. Query introduces what it refuses as `preface` says.
+pub(crate) fn check_select(
+    select: Option<&str>,
+    projection: Option<&str>,
+    index: bool,
+    preface: &str,
+) -> Result<bool, Error> {
+    let refuse = |fault: std::fmt::Arguments<'_>| Err(Error::Validation(format!("{preface}{fault}")));
     match (select, projection) {
-        (Some("ALL_PROJECTED_ATTRIBUTES"), _) if !index => Err(Error::parameter(format_args!(
-            "ALL_PROJECTED_ATTRIBUTES can be used only when {verb} using an IndexName"
-        ))),
-        (Some("SPECIFIC_ATTRIBUTES"), false) => Err(Error::parameter(
-            "Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES",
-        )),
-        (Some("COUNT"), true) => {
-            Err(Error::parameter("Cannot specify the ProjectionExpression when choosing to get only the Count"))
+        (Some("ALL_PROJECTED_ATTRIBUTES"), _) if !index => {
+            refuse(format_args!("ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName"))
         }
-        (Some(all @ ("ALL_ATTRIBUTES" | "ALL_PROJECTED_ATTRIBUTES")), true) => {
-            Err(Error::parameter(format_args!("Cannot specify the ProjectionExpression when choosing to get {all}")))
+        (Some("SPECIFIC_ATTRIBUTES"), None) => refuse(format_args!(
+            "Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES"
+        )),
+        (Some("COUNT"), Some(parameter)) => {
+            refuse(format_args!("Cannot specify the {parameter} when choosing to get only the Count"))
+        }
+        (Some(all @ ("ALL_ATTRIBUTES" | "ALL_PROJECTED_ATTRIBUTES")), Some(parameter)) => {
+            refuse(format_args!("Cannot specify the {parameter} when choosing to get {all}"))
         }
         (select, _) => Ok(select == Some("COUNT")),
     }
+}
+
+/// The parameter that names attributes, if one is given.
+pub(crate) fn naming(projection: Option<&String>, attributes_to_get: Option<&Vec<String>>) -> Option<&'static str> {
+    let by_attribute = attributes_to_get.map(|_| "AttributesToGet");
+    projection.map(|_| "ProjectionExpression").or(by_attribute)
 }
 
 /// The page's bounds; `limit` has passed validation.

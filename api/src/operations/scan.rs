@@ -5,12 +5,13 @@ use std::ops::Range;
 use item::{expression::Kind, key::SLOTS};
 
 use super::index_read::{self, Asked, IndexRead};
-use super::page::{Answer, Showing, Told, check_select, page_limit, page_room};
+use super::page::{Answer, Showing, Told, check_select, naming, page_limit, page_room};
 use crate::{
     App, Error,
     budget::Room,
     expressions::{Expressions, Names, Values},
-    json::{Integer, Present, request},
+    json::{Integer, request},
+    legacy::{self, WireConditions},
     validate::{self, Violations},
     values::WireItem,
 };
@@ -34,9 +35,9 @@ request! {
         total_segments: Integer = "TotalSegments",
         consistent: bool = "ConsistentRead",
         return_capacity: String = "ReturnConsumedCapacity",
-        scan_filter: Present = "ScanFilter",
-        attributes_to_get: Present = "AttributesToGet",
-        conditional_operator: Present = "ConditionalOperator",
+        scan_filter: WireConditions = "ScanFilter",
+        attributes_to_get: Vec<String> = "AttributesToGet",
+        conditional_operator: String = "ConditionalOperator",
     }
 }
 
@@ -52,31 +53,35 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
         request.return_capacity.as_ref(),
         request.consistent,
     );
+    legacy::check_operator(&mut violations, request.conditional_operator.as_ref());
+    if let Some(filter) = &request.scan_filter {
+        filter.check_members(&mut violations, "scanFilter");
+    }
+    legacy::check_names(&mut violations, "attributesToGet", request.attributes_to_get.as_ref());
     violations.range("limit", request.limit, 1, i64::MAX);
     violations.range("segment", request.segment, 0, SEGMENTS_MAX - 1);
     violations.range("totalSegments", request.total_segments, 1, SEGMENTS_MAX);
     violations.finish()?;
-    validate::refuse_legacy(
+    legacy::check_unmixed(
         &[
-            ("ScanFilter", request.scan_filter.is_some()),
             ("AttributesToGet", request.attributes_to_get.is_some()),
+            ("ScanFilter", request.scan_filter.is_some()),
             ("ConditionalOperator", request.conditional_operator.is_some()),
         ],
-        &[("FilterExpression", request.filter.is_some()), ("ProjectionExpression", request.projection.is_some())],
-        "FilterExpression and ProjectionExpression",
+        &[("ProjectionExpression", request.projection.is_some()), ("FilterExpression", request.filter.is_some())],
     )?;
+    let by_attribute = request.scan_filter.unwrap_or_default();
+    let any = legacy::is_any(request.conditional_operator.as_ref(), by_attribute.len())?;
+    let naming = naming(request.projection.as_ref(), request.attributes_to_get.as_ref());
+    let attributes_to_get = legacy::projection(request.attributes_to_get)?;
+    let scan_filter = by_attribute.filter(any)?;
+    let start = request.start_key.map(validate::start_values).transpose()?;
     let slots = segment(request.segment, request.total_segments)?;
-    let start = request.start_key.map(validate::values).transpose()?;
     let parameters = [(Kind::Filter, request.filter.is_some()), (Kind::Projection, request.projection.is_some())];
     let mut expressions = Expressions::new(request.names, request.values, &parameters)?;
-    let count_only = check_select(
-        request.select.as_deref(),
-        request.projection.is_some(),
-        request.index_name.is_some(),
-        "Scanning",
-    )?;
-    let filter = expressions.condition(Kind::Filter, request.filter.as_ref())?;
-    let projection = expressions.projection(request.projection.as_ref())?;
+    let count_only = check_select(request.select.as_deref(), naming, request.index_name.is_some(), "")?;
+    let filter = expressions.condition(Kind::Filter, request.filter.as_ref())?.or(scan_filter);
+    let projection = expressions.projection(request.projection.as_ref())?.or(attributes_to_get);
     expressions.finish()?;
     let table = super::table(app, &name)?;
     let asked = Asked {
@@ -89,8 +94,12 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
     let (schema, target) = index_read::target(&table, read.as_ref());
     let held = read.as_ref().and_then(IndexRead::held);
     let showing = Showing { filter, projection, held, count_only, told };
-    showing.check_scalar_keys(schema)?;
-    let after = start.map(|start| validate::start_key(schema, &start)).transpose()?;
+    showing.check_scalar_keys(&table)?;
+    let after = start.map(|start| match &read {
+        Some(_) => validate::query_start(schema, &start),
+        None => validate::scan_start(schema, &start),
+    });
+    let after = after.transpose()?;
     if let (Some(after), Some(Integer(segment)), Some(Integer(total))) =
         (&after, request.segment, request.total_segments)
         && !slots.contains(&index_read::slot(read.as_ref(), after).0)

@@ -28,6 +28,16 @@ pub(crate) fn required(place: &'static str, given: Option<&String>) -> Result<St
     name.ok_or_else(|| Error::Validation(format!("Invalid StreamArn: {arn}")))
 }
 
+/// A failure to read the stream that a request named `arn`.
+pub(crate) fn told(error: streams::Error, arn: Option<&String>) -> Error {
+    match (error, arn) {
+        (streams::Error::StreamNotFound { .. }, Some(arn)) => {
+            Error::NotFound(format!("Requested resource not found: Stream: {arn} not found"))
+        }
+        (other, _) => other.into(),
+    }
+}
+
 /// What a stream shows, as the wire says it.
 pub(crate) fn view_word(view: StreamView) -> &'static str {
     match view {

@@ -85,8 +85,9 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
         }
     }
     violations.finish()?;
-    let gets = items.into_iter().filter_map(|action| action.get).map(|get| prepare(app, get));
+    let gets = items.into_iter().filter_map(|action| action.get).map(check);
     let gets = gets.collect::<Result<Vec<_>, _>>()?;
+    let gets = gets.into_iter().map(|get| prepare(app, get)).collect::<Result<Vec<_>, _>>()?;
     if gets.iter().any(|get| get.key.is_err()) {
         return Err(Error::TransactionCancelled(gets.iter().map(|get| Reason::of(&get.key)).collect()));
     }
@@ -122,6 +123,8 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
             Some(projection) => projection.apply(&item),
             None => item,
         });
+        // Of an item of which nothing is to be shown, nothing is said.
+        let item = item.filter(|item| projection.is_none() || !item.is_empty());
         let json = item.map(|item| serde_json::value::to_raw_value(&ItemOut(item))).transpose();
         let json = json.map_err(|error| Error::Internal(error.to_string()))?;
         json_bytes += json.as_ref().map_or(0, |json| json.get().len());
@@ -132,14 +135,28 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
     Ok(Answer { responses, consumed_capacity })
 }
 
-/// Prepares one read, or says what is wrong with the whole request.
-fn prepare(app: &App, get: Get) -> Result<Prepared, Error> {
+/// A read, as far as it can be checked without its table.
+struct Checked {
+    given_name: String,
+    name: String,
+    given: Item,
+    projection: Option<Projection>,
+}
+
+/// Checks one read, or says what is wrong with the whole request.
+fn check(get: Get) -> Result<Checked, Error> {
     let given_name = get.table_name.clone().unwrap_or_default();
     let name = validate::table_name(get.table_name)?;
     let given = validate::values(get.key.unwrap_or_else(|| WireItem(Ok(Item::default()))))?;
     let mut expressions = Expressions::new(get.names, None, &[(Kind::Projection, get.projection.is_some())])?;
     let projection = expressions.projection(get.projection.as_ref())?;
     expressions.finish()?;
+    Ok(Checked { given_name, name, given, projection })
+}
+
+/// Finds the table of a read.
+fn prepare(app: &App, checked: Checked) -> Result<Prepared, Error> {
+    let Checked { given_name, name, given, projection } = checked;
     let table = super::table(app, &name)?;
     if let Some(projection) = &projection {
         check_scalar_keys(&table, &projection.nested_attributes())?;

@@ -5,7 +5,10 @@
 
 use std::sync::Arc;
 
-use item::{Actor, Item, Value, expression::Kind};
+use item::{
+    Actor, Item, ItemError, Key, KeyError, Table, Value,
+    expression::{Kind, UpdateError},
+};
 use serde::Serialize;
 use store::{
     transaction::{Token, Transacted, Transaction, TransactionError},
@@ -23,6 +26,7 @@ use crate::{
     cancellation::{Reason, key_reason},
     capacity::{ConsumedCapacity, Detail, UnitKind, read_units, write_units},
     expressions::{Expressions, Names, Values, check_scalar_keys},
+    item_collection::{self, ItemCollectionMetrics},
     json::request,
     validate::{self, RETURN_CONSUMED_CAPACITY, RETURN_ITEM_COLLECTION_METRICS, RETURN_ON_FAILURE, Violations},
     values::{WireItem, WireValue},
@@ -68,6 +72,8 @@ request! {
 pub(crate) struct Answer {
     #[serde(skip_serializing_if = "Option::is_none")]
     consumed_capacity: Option<Vec<ConsumedCapacity>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    item_collection_metrics: Option<item_collection::ByTable>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +121,12 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
         writes.extend(write);
         told.push((given_name, old_on_failure, size));
     }
+    let wants_collections = request.return_metrics.as_deref() == Some("SIZE");
+    let changed = writes.iter().zip(&told).filter(|(write, _)| !matches!(write.action, Action::Check));
+    let changed: Vec<(String, Arc<Table>, Key)> = match wants_collections {
+        true => changed.map(|(w, (name, ..))| (name.clone(), w.table.clone(), w.key.clone())).collect(),
+        false => Vec::new(),
+    };
     let returned = writes.iter().filter(|write| write.return_old).count();
     let transaction = Transaction::new(writes, token).map_err(|error| match error {
         TransactionError::Repeated => {
@@ -144,7 +156,9 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
         }
     };
     let names = told.iter().map(|(name, _, _)| name.as_str());
-    Ok(Answer { consumed_capacity: capacity.transacted(names.zip(units), kind) })
+    let keys = changed.iter().map(|(name, table, key)| (name.as_str(), table.as_ref(), key));
+    let item_collection_metrics = ItemCollectionMetrics::by_table(app, keys)?;
+    Ok(Answer { consumed_capacity: capacity.transacted(names.zip(units), kind), item_collection_metrics })
 }
 
 /// Prepares one action, or says what is wrong with the whole request.
@@ -200,8 +214,15 @@ fn reason(rejection: Option<Rejection>, old_on_failure: bool) -> Result<Reason, 
         None => Reason::None,
         Some(Rejection::ConditionFailed { old }) => Reason::ConditionFailed(old.filter(|_| old_on_failure)),
         Some(gone @ Rejection::TableNotFound) => return Err(gone.into()),
+        Some(empty) if is_empty_index_key(&empty) => return Err(empty.into()),
         Some(broken) => Reason::Invalid(Error::from(broken).to_string()),
     })
+}
+
+/// Would an index have an empty key? That is no reason among others: the whole request is wrong.
+fn is_empty_index_key(rejection: &Rejection) -> bool {
+    let (Rejection::Invalid(error) | Rejection::Update(UpdateError::Unfit(error))) = rejection else { return false };
+    matches!(error, ItemError::IndexKey { error: KeyError::Empty { .. }, .. })
 }
 
 impl AnyAction {

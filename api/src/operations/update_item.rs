@@ -15,7 +15,9 @@ use crate::{
     budget::Room,
     capacity::{ConsumedCapacity, write_units},
     expressions::{Expressions, Names, Values, check_scalar_keys},
-    json::{Present, request},
+    item_collection::ItemCollectionMetrics,
+    json::request,
+    legacy::{self, WireExpected},
     validate::{self, Violations},
     values::{ItemOut, WireItem, WireValue},
 };
@@ -34,8 +36,8 @@ request! {
         return_metrics: String = "ReturnItemCollectionMetrics",
         return_on_failure: String = "ReturnValuesOnConditionCheckFailure",
         attribute_updates: BTreeMap<String, Wanted> = "AttributeUpdates",
-        expected: Present = "Expected",
-        conditional_operator: Present = "ConditionalOperator",
+        expected: WireExpected = "Expected",
+        conditional_operator: String = "ConditionalOperator",
     }
 }
 
@@ -55,32 +57,47 @@ pub(crate) struct Answer {
     attributes: Option<ItemOut>,
     #[serde(skip_serializing_if = "Option::is_none")]
     consumed_capacity: Option<ConsumedCapacity>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    item_collection_metrics: Option<ItemCollectionMetrics>,
 }
 
 pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Result<Answer, Error> {
     let given_name = request.table_name.clone().unwrap_or_default();
-    let name = validate::table_name(request.table_name.clone())?;
+    let name = validate::table_name(request.table_name)?;
     let mut violations = Violations::default();
     violations.required("key", request.key.as_ref());
     let asked = Asked::of(
         &mut violations,
-        request.return_values.clone(),
-        request.return_capacity.clone(),
-        request.return_metrics.clone(),
-        request.return_on_failure.clone(),
+        request.return_values,
+        request.return_capacity,
+        request.return_metrics,
+        request.return_on_failure,
     );
     for (name, wanted) in request.attribute_updates.iter().flatten() {
         let place = format_args!("attributeUpdates.{name}.member.action");
         violations.one_of(place, wanted.action.as_ref(), &["ADD", "PUT", "DELETE"]);
     }
+    let has_expected = request.expected.is_some();
+    let expected = request.expected.unwrap_or_default();
+    expected.check_members(&mut violations);
+    legacy::check_operator(&mut violations, request.conditional_operator.as_ref());
     violations.finish()?;
-    refuse_legacy(&request)?;
+    legacy::check_unmixed(
+        &[
+            ("AttributeUpdates", request.attribute_updates.is_some()),
+            ("Expected", has_expected),
+            ("ConditionalOperator", request.conditional_operator.is_some()),
+        ],
+        &[("UpdateExpression", request.update.is_some()), ("ConditionExpression", request.condition.is_some())],
+    )?;
+    let any = legacy::is_any(request.conditional_operator.as_ref(), expected.len())?;
     let given = validate::values(request.key.unwrap_or_else(|| WireItem(Ok(Default::default()))))?;
     let by_attribute = attribute_updates(request.attribute_updates)?;
+    let expected = expected.condition(any)?;
     let kinds = [(Kind::Update, request.update.is_some()), (Kind::Condition, request.condition.is_some())];
     let mut expressions = Expressions::new(request.names, request.values, &kinds)?;
     let update = Arc::new(expressions.update(request.update.as_ref())?.unwrap_or(by_attribute));
-    let condition = expressions.condition(Kind::Condition, request.condition.as_ref())?.map(Arc::new);
+    let condition = expressions.condition(Kind::Condition, request.condition.as_ref())?.or(expected).map(Arc::new);
     expressions.finish()?;
     let table = super::table(app, &name)?;
     let key = validate::request_key(&table, &given)?;
@@ -88,28 +105,15 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
     check_scalar_keys(&table, &update.nested_attributes())?;
     check_condition(&table, condition.as_deref())?;
     let action = Action::Update { update: update.clone(), return_new: asked.needs_new() };
+    let (written_table, written_key) = (table.clone(), key.clone());
     let write = Write { table, key, action, condition, return_old: asked.needs_old(), actor: Actor::User };
     let written = asked.write(app, write, room).await?;
     let size = |item: &Option<Item>| item.as_ref().map_or(0, Item::size);
     let consumed_capacity =
         asked.capacity.consumed(&given_name, write_units(size(&written.old).max(size(&written.new))));
-    Ok(Answer { attributes: asked.attributes(written, &update), consumed_capacity })
-}
-
-/// Refuses what was before there were expressions, but for `AttributeUpdates` on their own.
-fn refuse_legacy(request: &Request) -> Result<(), Error> {
-    let expressions =
-        [("UpdateExpression", request.update.is_some()), ("ConditionExpression", request.condition.is_some())];
-    let has_expression = expressions.iter().any(|(_, given)| *given);
-    validate::refuse_legacy(
-        &[
-            ("AttributeUpdates", request.attribute_updates.is_some() && has_expression),
-            ("Expected", request.expected.is_some()),
-            ("ConditionalOperator", request.conditional_operator.is_some()),
-        ],
-        &expressions,
-        "ConditionExpression",
-    )
+    let item_collection_metrics = asked.collection(app, &written_table, &written_key)?;
+    let attributes = asked.attributes(written, &update);
+    Ok(Answer { attributes, consumed_capacity, item_collection_metrics })
 }
 
 fn attribute_updates(given: Option<BTreeMap<String, Wanted>>) -> Result<Update, Error> {

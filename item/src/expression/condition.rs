@@ -1,9 +1,9 @@
 //! Condition and filter expressions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    ExpressionError, Kind, Path, Substitutions, evaluate,
+    AttributeCondition, ExpressionError, Kind, Path, Substitutions, attribute_condition, evaluate,
     lex::Tokens,
     parse::{self, Postfix},
     resolve::{self, Operand, Test},
@@ -34,6 +34,12 @@ impl Condition {
     pub fn parse(kind: Kind, text: &str, substitutions: &mut Substitutions) -> Result<Condition, ExpressionError> {
         let written = parse::condition(Tokens::cut(kind, text)?)?;
         Ok(Condition { steps: resolve::condition(kind, written, substitutions)? })
+    }
+
+    /// A condition given by attribute: each must hold, or one of them if `any`. None if there is none.
+    pub fn of_attributes(conditions: BTreeMap<String, AttributeCondition>, any: bool) -> Option<Condition> {
+        let steps = attribute_condition::steps(conditions, any);
+        (!steps.is_empty()).then_some(Condition { steps })
     }
 
     /// Does `item` satisfy it? An absent item is an empty one.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use bytes::Bytes;
 
 use super::{
-    ExpressionError, Kind, Path, Substitutions,
+    AttributeCondition, ComparisonOperator, ExpressionError, Kind, Path, Substitutions,
     lex::Tokens,
     parse::{self, Comparator, Operand as Written, Postfix, Test as WrittenTest},
     resolve::{self, Operand, Test},
@@ -40,8 +40,10 @@ impl KeyCondition {
 /// A key condition before it is known which table it is for: what a request can be refused for without its table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KeyTerms {
-    /// At least one, by attribute.
+    /// At least one, by attribute, unless there is a fault.
     terms: BTreeMap<String, Term>,
+    /// Why this can be no key condition.
+    fault: Option<ExpressionError>,
 }
 
 /// What is asked of one key attribute.
@@ -50,6 +52,8 @@ enum Term {
     Compare(Comparator, Value),
     Between(Value, Value),
     BeginsWith(Value),
+    /// What no key condition can ask.
+    NotIndexable,
 }
 
 impl KeyTerms {
@@ -68,9 +72,17 @@ impl KeyTerms {
             .collect();
         // Faults that any expression can have come before those that only a key condition has.
         let resolved = resolve::condition(kind, written, substitutions)?;
-        if let Some(operator) = operators {
-            return Err(unsupported(operator));
-        }
+        let terms = match operators {
+            Some(operator) => Err(unsupported(operator)),
+            None => KeyTerms::of_tests(resolved, faults),
+        };
+        Ok(terms.unwrap_or_else(|fault| KeyTerms { terms: BTreeMap::new(), fault: Some(fault) }))
+    }
+
+    fn of_tests(
+        resolved: Vec<Postfix<Test>>,
+        faults: Vec<Option<ExpressionError>>,
+    ) -> Result<KeyTerms, ExpressionError> {
         let tests = resolved.into_iter().filter_map(|s| if let Postfix::Test(test) = s { Some(test) } else { None });
         let mut terms = BTreeMap::new();
         for (test, fault) in tests.zip(faults) {
@@ -82,15 +94,30 @@ impl KeyTerms {
                 return Err(refuse("KeyConditionExpressions must only contain one condition per key"));
             }
         }
-        if terms.len() > 2 * FurtherKeys::ATTRIBUTES_MAX {
+        KeyTerms::counted(terms)
+    }
+
+    /// Terms given by attribute (`KeyConditions`).
+    pub fn of_attributes(conditions: BTreeMap<String, AttributeCondition>) -> Result<KeyTerms, ExpressionError> {
+        KeyTerms::counted(conditions.into_iter().map(|(name, condition)| (name, Term::of(condition))).collect())
+    }
+
+    fn counted(terms: BTreeMap<String, Term>) -> Result<KeyTerms, ExpressionError> {
+        if terms.is_empty() || terms.len() > 2 * FurtherKeys::ATTRIBUTES_MAX {
             return Err(too_many());
         }
-        Ok(KeyTerms { terms })
+        Ok(KeyTerms { terms, fault: None })
+    }
+
+    /// Refuses what a key condition may not have. A request's other expressions are looked at before that.
+    pub fn check(&self) -> Result<(), ExpressionError> {
+        self.fault.clone().map_or(Ok(()), Err)
     }
 
     /// Applies the terms to the key of `table`: each attribute of the partition key must equal something, and of those of
     /// the sort key any number from the left on; the last one asked for may be a range.
     pub fn bind(mut self, table: &Table) -> Result<KeyCondition, ExpressionError> {
+        self.check()?;
         let unsupported = || refuse("Query key condition not supported");
         let partition_keys: Vec<&KeyAttribute> = table.partition_attributes().collect();
         let sort_keys: Vec<&KeyAttribute> = table.sort_attributes().collect();
@@ -116,6 +143,9 @@ impl KeyTerms {
         }
         let of_partition = partition_keys.iter().copied().zip(&partition);
         let mut all = of_partition.clone().chain(sort.iter().map(|(key, term)| (*key, term)));
+        if all.clone().any(|(_, term)| *term == Term::NotIndexable) {
+            return Err(refuse("Attempted conditional constraint is not an indexable operation"));
+        }
         if !all.all(|(key, term)| term.values().all(|value| has_type(value, key))) {
             return Err(refuse(
                 "One or more parameter values were invalid: Condition parameter type does not match schema type",
@@ -153,12 +183,30 @@ impl Term {
         }
     }
 
+    /// What is asked of a key attribute without an expression. Only `BETWEEN` has more than one argument here.
+    fn of(condition: AttributeCondition) -> Term {
+        let (operator, arguments) = condition.into_parts();
+        let mut arguments = arguments.into_iter();
+        let (Some(first), second) = (arguments.next(), arguments.next()) else { return Term::NotIndexable };
+        match (operator, second) {
+            (ComparisonOperator::Equal, _) => Term::Compare(Comparator::Equal, first),
+            (ComparisonOperator::Less, _) => Term::Compare(Comparator::Less, first),
+            (ComparisonOperator::LessOrEqual, _) => Term::Compare(Comparator::LessOrEqual, first),
+            (ComparisonOperator::Greater, _) => Term::Compare(Comparator::Greater, first),
+            (ComparisonOperator::GreaterOrEqual, _) => Term::Compare(Comparator::GreaterOrEqual, first),
+            (ComparisonOperator::BeginsWith, _) => Term::BeginsWith(first),
+            (ComparisonOperator::Between, Some(second)) => Term::Between(first, second),
+            _ => Term::NotIndexable,
+        }
+    }
+
     fn values(&self) -> impl Iterator<Item = &Value> {
         let (one, other) = match self {
-            Term::Compare(_, value) | Term::BeginsWith(value) => (value, None),
-            Term::Between(low, high) => (low, Some(high)),
+            Term::Compare(_, value) | Term::BeginsWith(value) => (Some(value), None),
+            Term::Between(low, high) => (Some(low), Some(high)),
+            Term::NotIndexable => (None, None),
         };
-        [one].into_iter().chain(other)
+        one.into_iter().chain(other)
     }
 
     /// The encoded sort keys that satisfy it. Encodings are self-delimiting, so the first key past one is the first
@@ -171,6 +219,8 @@ impl Term {
                 (prefix.clone(), after(&prefix))
             }
             Term::Between(low, high) => (encode_sort(key, low)?, after(&encode_sort(key, high)?)),
+            // Nothing satisfies what cannot be asked; it was refused before.
+            Term::NotIndexable => (Bytes::new(), Some(Bytes::new())),
             Term::Compare(comparator, value) => {
                 let encoded = encode_sort(key, value)?;
                 match comparator {
@@ -218,7 +268,9 @@ fn written_fault(test: &WrittenTest<'_>) -> Option<ExpressionError> {
                 ));
             }
             Written::Path(elements) if elements.len() > 1 => {
-                return Some(refuse("KeyConditionExpressions cannot have conditions on nested attributes"));
+                return Some(refuse(
+                    "Invalid KeyConditionExpression: KeyConditionExpressions cannot have conditions on nested attributes",
+                ));
             }
             Written::Path(_) => seen_path = true,
         }
@@ -257,9 +309,10 @@ fn has_type(value: &Value, key: &KeyAttribute) -> bool {
 
 fn key_error(error: &KeyError, is_partition: bool) -> ExpressionError {
     match error {
-        KeyError::Empty { name } => refuse(&format!(
+        KeyError::Empty { name, key_type } => refuse(&format!(
             "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an \
-             empty string value. Key: {name}"
+             empty {} value. Key: {name}",
+            key_type.word()
         )),
         KeyError::TooLong { .. } if is_partition => refuse(
             "One or more parameter values were invalid: Size of hashkey has exceeded the maximum size limit of2048 \

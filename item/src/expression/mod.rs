@@ -5,9 +5,12 @@
 //! [`KeyCondition`], [`Update`]) is evaluated without looking at text again. Nothing here recurses deeper than functions may be
 //! nested, which is bounded: conditions are kept in postfix order, and paths are flat.
 //!
+//! Requests from before there were expressions give the same by attribute: [`AttributeCondition`], [`AttributeUpdate`].
+//!
 //! Refusals read as DynamoDB's do, because clients match on them. Where its wording is not public the fact is said in the
 //! same form.
 
+mod attribute_condition;
 mod condition;
 mod evaluate;
 mod key_condition;
@@ -25,6 +28,7 @@ mod tests;
 
 use std::fmt;
 
+pub use attribute_condition::{AttributeCondition, ComparisonOperator};
 pub use condition::Condition;
 pub use key_condition::{KeyCondition, KeyTerms};
 pub use path::{Path, Step};

@@ -22,6 +22,17 @@ impl Projection {
         Ok(Projection::of(paths))
     }
 
+    /// A projection given by attribute (`AttributesToGet`): names are taken as they are, dots and all.
+    pub fn of_attributes(names: Vec<String>) -> Result<Projection, ExpressionError> {
+        let mut seen = BTreeSet::new();
+        if let Some(name) = names.iter().find(|name| !seen.insert(name.as_str())) {
+            return Err(ExpressionError(format!(
+                "One or more parameter values were invalid: Duplicate value in attribute name: {name}"
+            )));
+        }
+        Ok(Projection::of(names.into_iter().map(|name| Path::new(name, Vec::new())).collect()))
+    }
+
     /// The projection to `paths`, of which none is inside another.
     pub(super) fn of(mut paths: Vec<Path>) -> Projection {
         paths.sort_unstable();

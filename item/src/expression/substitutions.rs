@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ExpressionError;
-use crate::Value;
+use crate::{Item, Value};
 
 /// Longest `#name` or `:value` token, in bytes.
 const TOKEN_BYTES_MAX: usize = 255;
@@ -27,6 +27,14 @@ impl Substitutions {
         values: Option<BTreeMap<String, Value>>,
     ) -> Result<Substitutions, ExpressionError> {
         check_tokens("ExpressionAttributeNames", '#', names.as_ref().map(BTreeMap::keys))?;
+        let is_illegal = |name: &String| !(1..=Item::NAME_BYTES_MAX).contains(&name.len());
+        if let Some((token, _)) = names.iter().flatten().find(|(_, name)| is_illegal(name)) {
+            return Err(ExpressionError(format!(
+                "ExpressionAttributeNames contains invalid value: An attribute name has 1 to {} bytes; \
+                 key: \"{token}\"",
+                Item::NAME_BYTES_MAX
+            )));
+        }
         check_tokens("ExpressionAttributeValues", ':', values.as_ref().map(BTreeMap::keys))?;
         Ok(Substitutions {
             names: names.unwrap_or_default(),

@@ -119,9 +119,16 @@ impl Update {
         keys.find(is_changed).map_or(Ok(()), |name| Err(UpdateError::Key { name: name.clone() }))
     }
 
-    /// The parts of `item` that it sets or removes.
+    /// The parts of `item`, as it was, that it sets or removes.
     pub fn touched(&self, item: &Item) -> Item {
         Projection::of(self.actions.iter().map(|action| action.path.clone()).collect()).apply(item)
+    }
+
+    /// The parts of `item`, as it is now, that it has set: where something was removed from a list is now something else.
+    pub fn made(&self, item: &Item) -> Item {
+        let made = self.actions.iter().filter(|action| !matches!(action.change, Change::Remove));
+        let paths: Vec<Path> = made.map(|action| action.path.clone()).collect();
+        if paths.is_empty() { Item::default() } else { Projection::of(paths).apply(item) }
     }
 
     /// The top-level attributes into which it looks (`a.b`, `a[0]`).

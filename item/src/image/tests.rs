@@ -9,6 +9,7 @@ proptest! {
         prop_assert_eq!(item.check(), Ok(()));
         let image = Image::encode(&item);
         prop_assert_eq!(image.decode(), Ok(item.clone()));
+        prop_assert!(item.size() as u64 <= Image::SIZE_FACTOR * image.bytes().len() as u64);
         for (name, value) in &item {
             prop_assert_eq!(image.attribute(name), Ok(Some(value.clone())));
         }

@@ -131,7 +131,7 @@ fn what_is_no_key_is_refused() {
     assert!(key_of(Value::from("x".repeat(2048)), at()).is_ok());
     let too_long = KeyError::TooLong { name: "topic".to_owned(), bytes: 2049, bytes_max: 2048 };
     assert_eq!(key_of(Value::from("x".repeat(2049)), at()), Err(too_long));
-    assert_eq!(key_of(Value::from(""), at()), Err(KeyError::Empty { name: "topic".to_owned() }));
+    assert_eq!(key_of(Value::from(""), at()), Err(KeyError::Empty { name: "topic".to_owned(), key_type: KeyType::S }));
     let wrong_type = KeyError::WrongType { name: "at".to_owned(), expected: KeyType::N, actual: "S" };
     assert_eq!(key_of(Value::from("t"), Value::from("7")), Err(wrong_type));
     let missing = KeyError::Missing { name: "at".to_owned() };

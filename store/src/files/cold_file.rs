@@ -8,7 +8,7 @@ use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use futures::future::try_join_all;
-use item::{Image, Key, SequenceNumber, ShardId, TableId};
+use item::{Image, Item, Key, SequenceNumber, ShardId, TableId};
 use parquet::{
     DecodeResult,
     arrow::{
@@ -16,8 +16,14 @@ use parquet::{
         arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection, RowSelector},
         push_decoder::ParquetPushDecoderBuilder,
     },
+    basic::Type,
     errors::ParquetError,
-    file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder, RowGroupMetaData},
+    file::{
+        metadata::{
+            ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder, RowGroupMetaData,
+        },
+        statistics::Statistics,
+    },
 };
 
 use super::{
@@ -212,6 +218,15 @@ impl ColdFile {
         self.reader.metadata().row_groups().iter().map(row_bytes).max().unwrap_or_default() + 1
     }
 
+    /// Bytes of its items as DynamoDB counts them, at most: its footer tells how many values each column has, and how long its
+    /// texts are together.
+    pub fn item_bytes_max(&self) -> u64 {
+        // The columns behind those of attributes need no names: the residual column's texts, JSON, are longer than what they count.
+        let names: Vec<u64> = self.types().columns().iter().map(|column| column.attribute.len() as u64).collect();
+        let groups = self.reader.metadata().row_groups().iter();
+        groups.map(|group| group_bytes_max(group, &names)).fold(0, u64::saturating_add)
+    }
+
     /// Memory that it takes while it is open, in bytes, about: its footer.
     pub fn memory_bytes(&self) -> usize {
         self.memory_bytes
@@ -362,6 +377,26 @@ impl From<ItemRow> for Row {
         let ItemRow { key, sequence, item } = row;
         Row { key, sequence, image: item.as_ref().map(Image::encode) }
     }
+}
+
+/// The most that one value without a length of its own counts: a negative number of 38 digits.
+const FIXED_VALUE_BYTES_MAX: u64 = 21;
+
+/// Bytes of the items in a row group as DynamoDB counts them, at most; `names` are the lengths of the names of its columns.
+fn group_bytes_max(group: &RowGroupMetaData, names: &[u64]) -> u64 {
+    let count = |count: i64| u64::try_from(count).unwrap_or_default();
+    let largest = count(group.num_rows()).saturating_mul(Item::SIZE_MAX as u64);
+    let column_bytes = |(at, column): (usize, &ColumnChunkMetaData)| {
+        let nulls = column.statistics().and_then(Statistics::null_count_opt).unwrap_or_default();
+        let values = count(column.num_values()).saturating_sub(nulls);
+        let fixed = values.saturating_mul(names.get(at).copied().unwrap_or_default() + FIXED_VALUE_BYTES_MAX);
+        let texts = match column.column_type() {
+            Type::BYTE_ARRAY => column.unencoded_byte_array_data_bytes().map_or(largest, count),
+            _ => 0,
+        };
+        fixed.saturating_add(texts)
+    };
+    group.columns().iter().enumerate().map(column_bytes).fold(0, u64::saturating_add).min(largest)
 }
 
 fn read_metadata(file: &dyn DiskFile, length: u64, path: &str) -> Result<ParquetMetaData, Error> {

@@ -166,6 +166,8 @@ proptest! {
         prop_assert_eq!(entry.rows, rows.len() as u64);
         prop_assert_eq!(&entry.min_key, &rows[0].key);
         prop_assert_eq!(&entry.max_key, &rows[rows.len() - 1].key);
+        let item_bytes: usize = rows.iter().filter_map(|row| row.item.as_ref()).map(Item::size).sum();
+        prop_assert!(file.item_bytes_max() >= item_bytes as u64);
         let everything = KeyRange::default();
         prop_assert_eq!(&scan(&file, &everything, Direction::Forward, usize::MAX), &rows);
         for row in &rows {

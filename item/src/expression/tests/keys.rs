@@ -140,8 +140,14 @@ fn what_no_key_condition_may_have_is_refused() {
         ("attribute_exists(device_id)", "Invalid operator used in KeyConditionExpression: attribute_exists"),
         ("contains(ts, :d)", "Invalid operator used in KeyConditionExpression: contains"),
         ("a > size(b)", "KeyConditionExpressions cannot contain nested operations"),
-        ("a.b > :v", "KeyConditionExpressions cannot have conditions on nested attributes"),
-        ("a[0] > :v", "KeyConditionExpressions cannot have conditions on nested attributes"),
+        (
+            "a.b > :v",
+            "Invalid KeyConditionExpression: KeyConditionExpressions cannot have conditions on nested attributes",
+        ),
+        (
+            "a[0] > :v",
+            "Invalid KeyConditionExpression: KeyConditionExpressions cannot have conditions on nested attributes",
+        ),
         ("a > b", "Invalid condition in KeyConditionExpression: Multiple attribute names used in one condition"),
         (":v = :w", "Invalid condition in KeyConditionExpression: No key attribute specified"),
         (
