@@ -24,7 +24,7 @@
 //!  10  BS       count: varint | count x binary                     strictly ascending
 //! ```
 //!
-//! Tags are persisted: never renumber. Lists and maps nest at most [`Value::DEPTH_MAX`] deep.
+//! Tags are persisted: never renumber. Lists and maps nest at most [`DEPTH_MAX`] deep.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -44,6 +44,9 @@ const MAP: u8 = 7;
 const STRING_SET: u8 = 8;
 const NUMBER_SET: u8 = 9;
 const BINARY_SET: u8 = 10;
+
+/// Lists and maps in an image nest no deeper: a level more than in items, where the item itself counts as one.
+const DEPTH_MAX: usize = Value::DEPTH_MAX + 1;
 
 /// An image that has so much memory more than it needs is copied to less.
 const SLACK_BYTES_MAX: usize = 1024;
@@ -81,7 +84,7 @@ impl Image {
     /// Decodes the item. Binary values share the image's memory.
     pub fn decode(&self) -> Result<Item, CodecError> {
         let mut reader = Reader::new(&self.0, 0);
-        let attributes = read_attributes(&mut reader, Value::DEPTH_MAX)?;
+        let attributes = read_attributes(&mut reader, DEPTH_MAX)?;
         if !reader.is_done() {
             return reader.error(reader.offset(), "the end of the item");
         }
@@ -94,12 +97,12 @@ impl Image {
         for _ in 0..reader.number::<usize>(COUNT)? {
             let here = reader.text(NAME)?;
             if here == name {
-                return read_value(&mut reader, Value::DEPTH_MAX).map(Some);
+                return read_value(&mut reader, DEPTH_MAX).map(Some);
             }
             if here > name {
                 return Ok(None);
             }
-            skip_value(&mut reader, Value::DEPTH_MAX)?;
+            skip_value(&mut reader, DEPTH_MAX)?;
         }
         Ok(None)
     }
@@ -235,7 +238,7 @@ impl<'a> ValueRef<'a> {
             ValueRef::Number(number) => Value::Number(*number),
             ValueRef::Binary(bytes) => Value::Binary(Bytes::copy_from_slice(bytes)),
             ValueRef::Whole(value) => (*value).clone(),
-            ValueRef::Encoded { image, offset } => read_value(&mut Reader::new(image, *offset), Value::DEPTH_MAX)?,
+            ValueRef::Encoded { image, offset } => read_value(&mut Reader::new(image, *offset), DEPTH_MAX)?,
         })
     }
 }
@@ -348,7 +351,7 @@ fn read_ref<'a>(reader: &mut Reader<'a>) -> Result<ValueRef<'a>, CodecError> {
         _ => {
             let image = reader.bytes();
             *reader = Reader::new(image, offset);
-            skip_value(reader, Value::DEPTH_MAX)?;
+            skip_value(reader, DEPTH_MAX)?;
             ValueRef::Encoded { image, offset }
         }
     })

@@ -32,7 +32,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// How deep lists and maps may nest within one attribute.
+    /// How deep lists and maps may nest within one attribute: DynamoDB counts 32 levels, the item itself being the first.
     pub const DEPTH_MAX: usize = 31;
 
     /// DynamoDB's name of the type: `S`, `N`, `B`, `BOOL`, `NULL`, `L`, `M`, `SS`, `NS` or `BS`.

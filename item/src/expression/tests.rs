@@ -95,8 +95,11 @@ fn deep_nesting_neither_overflows_the_stack_nor_passes_the_limits() {
     assert_eq!(parse(&format!("{}a = :v{}", "(NOT ".repeat(299), ")".repeat(299))), Ok(true));
     assert!(refusal(&format!("{}a{} > :v", "size(".repeat(600), ")".repeat(600))).contains("not allowed to be used"));
     assert!(refusal(&format!("a{} = b[", ".a".repeat(2000))).contains("Syntax error"));
-    assert_eq!(parse(&format!("a{} <> :v", ".a".repeat(2000))), Ok(true));
-    let paths = format!("a{}, b", ".a".repeat(2000));
+    assert_eq!(parse(&format!("a{} <> :v", ".a".repeat(31))), Ok(true));
+    let too_deep = "too many nesting elements; nesting elements: 33";
+    assert!(refusal(&format!("a{} <> :v", ".a".repeat(32))).contains(too_deep));
+    assert!(refusal(&format!("a{} <> :v", ".a".repeat(2000))).contains("nesting elements: 2001"));
+    let paths = format!("a{}, b", ".a".repeat(31));
     assert_eq!(project(&paths, &item(&[("b", number(1))])), Ok(item(&[("b", number(1))])));
 }
 
