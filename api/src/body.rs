@@ -122,7 +122,7 @@ fn inflate(compressed: &[u8], bytes_max: usize) -> Result<Bytes, Error> {
     MultiGzDecoder::new(compressed)
         .take(bytes_max as u64 + 1)
         .read_to_end(&mut bytes)
-        .map_err(|error| Error::BodyEncoding(format!("the request body is not gzip: {error}")))?;
+        .map_err(|error| Error::Serialization(Some(format!("The request body is not valid gzip: {error}"))))?;
     if bytes.len() > bytes_max {
         return Err(Error::BodyTooLarge { bytes_max });
     }

@@ -78,7 +78,7 @@ pub enum Error {
         /// The bound.
         bytes_max: usize,
     },
-    /// A body that is not encoded as it says, or in a way that we do not know.
+    /// A body that is encoded in a way that we do not know.
     #[error("{0}")]
     BodyEncoding(String),
     /// A body that did not arrive in time, or at all.
