@@ -8,6 +8,9 @@ import urllib.request
 
 import boto3
 import pytest
+from botocore.auth import SigV4Auth, SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 import harness
@@ -184,6 +187,26 @@ def test_commands_sign(server, tmp_path):
         assert json.loads(tailed.stdout)["eventName"] == "INSERT"
     refused = server.run("status", check=False)
     assert refused.returncode == 1
+
+
+def test_paths_and_queries_are_signed_as_botocore_writes_them(server):
+    admin = key(server, "create")
+    credentials = Credentials(admin["access_key"], admin["secret_key"])
+    for sign in [SigV4Auth(credentials, "dynamodb", "us-east-1"), SigV4QueryAuth(credentials, "dynamodb", "us-east-1", expires=60)]:
+        for path, expected in [
+            ("/metrics", 200),
+            ("/admin/quarantine?limit=3", 200),
+            ("/streams/a%20b%2Fc?from=latest", 404),
+            ("/streams/%C3%BC?from=2026-01-01T00%3A00%3A00Z", 404),
+            ("/streams/x.y-z~?from=trim-horizon", 404),
+        ]:
+            request = AWSRequest("GET", server.url + path)
+            sign.add_auth(request)
+            signed = urllib.request.Request(request.url, headers=dict(request.headers))
+            assert status(signed) == expected, (sign, path)
+            if "limit" in path:
+                changed = request.url.replace("limit=3", "limit=4")
+                assert status(urllib.request.Request(changed, headers=dict(request.headers))) == 401
 
 
 def test_curl_signs(server):

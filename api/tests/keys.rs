@@ -3,14 +3,12 @@
 
 mod support;
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use api::{Credentials, Payload};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response, body::Body, header};
 use serde_json::{Value, json};
-use support::{Answer, Served, operation_request};
+use support::{Answer, Served, operation_request, signed};
 
 const TABLE: &str = r#"{"TableName":"plant-1","AttributeDefinitions":[{"AttributeName":"pk","AttributeType":"S"},
     {"AttributeName":"n","AttributeType":"N"},{"AttributeName":"kin","AttributeType":"S"}],
@@ -20,17 +18,6 @@ const TABLE: &str = r#"{"TableName":"plant-1","AttributeDefinitions":[{"Attribut
     "GlobalSecondaryIndexes":[{"IndexName":"gsi","KeySchema":[{"AttributeName":"kin","KeyType":"HASH"}],
      "Projection":{"ProjectionType":"ALL"}}],
     "BillingMode":"PAY_PER_REQUEST","StreamSpecification":{"StreamEnabled":true,"StreamViewType":"KEYS_ONLY"}}"#;
-
-#[expect(clippy::disallowed_methods, reason = "the server under test has the system's clock")]
-fn now_us() -> u64 {
-    u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros()).unwrap()
-}
-
-fn signed(request: Request<Full<Bytes>>, body: &[u8], key: &Credentials) -> Request<Full<Bytes>> {
-    let (mut head, whole) = request.into_parts();
-    key.sign(&head.method, &head.uri, &mut head.headers, body, now_us());
-    Request::from_parts(head, whole)
-}
 
 /// A request of a route, or of an operation if the path is one's name.
 fn request(method: &str, path: &str, body: &str) -> Request<Full<Bytes>> {
