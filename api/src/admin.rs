@@ -1,5 +1,7 @@
 //! `/admin/...`: what the command line asks of a running server.
 
+pub(crate) mod keys;
+
 use std::time::Duration;
 
 use hyper::{Response, StatusCode};

@@ -15,7 +15,7 @@ use store::Store;
 use streams::Streams;
 use tokio::sync::{Semaphore, watch};
 
-use crate::{Config, budget::Budget, metrics::Meter};
+use crate::{Config, Keys, Origins, budget::Budget, metrics::Meter};
 
 /// What the routes need.
 #[derive(Clone)]
@@ -28,6 +28,10 @@ pub struct App {
     pub ingest: Ingest,
     /// Makes cold data.
     pub compactor: Compactor,
+    /// Who may ask.
+    pub keys: Keys,
+    /// Which origins' pages may ask.
+    pub origins: Origins,
     /// Renders the metrics.
     pub metrics: PrometheusHandle,
     /// What `/admin/status` says of this server beside what it can see by itself.
@@ -85,6 +89,11 @@ impl Service {
             meter: Meter::new(),
             request_ids: RequestIds::new(),
         }
+    }
+
+    /// The time, microseconds since 1970.
+    pub(crate) fn now_us(&self) -> u64 {
+        self.app.store.clock().now_us()
     }
 
     /// A request id that no other request of this or any other server has.

@@ -7,7 +7,7 @@ use flate2::read::MultiGzDecoder;
 use http_body_util::BodyExt;
 use hyper::{HeaderMap, body::Body, header};
 
-use crate::{Error, Service, budget::Share};
+use crate::{Error, Service, access::Caller, budget::Share};
 
 /// A whole request body. While it is held, it and what it becomes count against the bounds of all of them.
 pub(crate) struct WholeBody {
@@ -22,8 +22,13 @@ const VALUE_BYTES: usize = 96;
 /// three: `{"M":{"a":{"S":""}}}`.
 const MAP_BYTES: usize = 256;
 
-/// Reads and inflates a body.
-pub(crate) async fn read<B>(service: &Service, headers: &HeaderMap, body: B) -> Result<WholeBody, Error>
+/// Reads a body, refuses it unless `caller` has signed it as it came, and inflates it.
+pub(crate) async fn read<B>(
+    service: &Service,
+    caller: &Caller<'_>,
+    headers: &HeaderMap,
+    body: B,
+) -> Result<WholeBody, Error>
 where
     B: Body<Data = Bytes>,
     B::Error: std::fmt::Display,
@@ -44,6 +49,7 @@ where
     let bytes = tokio::time::timeout(config.body_timeout, collect(body, bytes_max))
         .await
         .map_err(|_| Error::BodyIncomplete("the request body did not arrive in time".into()))??;
+    caller.verify(&bytes, service.now_us())?;
     let bytes = match encoding {
         Encoding::Identity => bytes,
         Encoding::Gzip => inflate(&bytes, bytes_max)?,
@@ -116,7 +122,7 @@ fn inflate(compressed: &[u8], bytes_max: usize) -> Result<Bytes, Error> {
     MultiGzDecoder::new(compressed)
         .take(bytes_max as u64 + 1)
         .read_to_end(&mut bytes)
-        .map_err(|error| Error::BodyEncoding(format!("the request body is not gzip: {error}")))?;
+        .map_err(|error| Error::Serialization(Some(format!("The request body is not valid gzip: {error}"))))?;
     if bytes.len() > bytes_max {
         return Err(Error::BodyTooLarge { bytes_max });
     }

@@ -47,6 +47,24 @@ pub enum Error {
     /// Asked from where nobody may ask.
     #[error("{0}")]
     AccessDenied(String),
+    /// Keys exist, and the request is not signed.
+    #[error("Request is missing Authentication Token")]
+    MissingAuthentication,
+    /// A signature of which something is missing, or that cannot be read.
+    #[error("{0}")]
+    IncompleteSignature(String),
+    /// A signature that is not what the owner of the key would have made, or not now.
+    #[error("{0}")]
+    InvalidSignature(String),
+    /// No key is called so, or its session token is another one.
+    #[error("The security token included in the request is invalid.")]
+    UnknownKey,
+    /// A key that has ended by itself.
+    #[error("The security token included in the request is expired")]
+    ExpiredKey,
+    /// The key does not allow it.
+    #[error("{0}")]
+    NotAuthorized(String),
     /// A body over the bound.
     #[error("request body is over {bytes_max} bytes")]
     BodyTooLarge {
@@ -63,7 +81,7 @@ pub enum Error {
         /// The bound.
         bytes_max: usize,
     },
-    /// A body that is not encoded as it says, or in a way that we do not know.
+    /// A body that is encoded in a way that we do not know.
     #[error("{0}")]
     BodyEncoding(String),
     /// A body that did not arrive in time, or at all.
@@ -90,7 +108,7 @@ const AVAILABILITY: &str = "com.amazon.coral.availability#";
 struct Body<'a> {
     #[serde(rename = "__type")]
     kind: String,
-    /// The service's own exceptions, and cancelled transactions, spell it with a capital.
+    /// The service's own exceptions but those about signatures, and cancelled transactions, spell it with a capital.
     #[serde(rename = "Message", skip_serializing_if = "Option::is_none")]
     service_message: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -127,6 +145,12 @@ impl Error {
             Error::Trimmed(_) => (MODEL, "TrimmedDataAccessException", 400),
             Error::ExpiredIterator(_) => (MODEL, "ExpiredIteratorException", 400),
             Error::AccessDenied(_) => (SERVICE, "AccessDeniedException", 403),
+            Error::MissingAuthentication => (SERVICE, "MissingAuthenticationTokenException", 400),
+            Error::IncompleteSignature(_) => (SERVICE, "IncompleteSignatureException", 400),
+            Error::InvalidSignature(_) => (SERVICE, "InvalidSignatureException", 400),
+            Error::UnknownKey => (SERVICE, "UnrecognizedClientException", 400),
+            Error::ExpiredKey => (SERVICE, "ExpiredTokenException", 400),
+            Error::NotAuthorized(_) => (SERVICE, "AccessDeniedException", 400),
             Error::BodyTooLarge { .. } | Error::RequestTooLarge { .. } => {
                 (SERVICE, "RequestEntityTooLargeException", 413)
             }
@@ -136,6 +160,18 @@ impl Error {
             Error::Unavailable(_) => (SERVICE, "ServiceUnavailableException", 503),
             Error::Throttled(_) => (AVAILABILITY, "ThrottlingException", 400),
         }
+    }
+
+    /// Does it say that nobody knows who asks?
+    pub(crate) fn is_unauthenticated(&self) -> bool {
+        matches!(
+            self,
+            Error::MissingAuthentication
+                | Error::IncompleteSignature(_)
+                | Error::InvalidSignature(_)
+                | Error::UnknownKey
+                | Error::ExpiredKey
+        )
     }
 
     /// The HTTP status.
@@ -159,7 +195,7 @@ impl Error {
             Error::TransactionCancelled(reasons) => Some(reasons.as_slice()),
             _ => None,
         };
-        let has_capital = prefix == SERVICE || reasons.is_some();
+        let has_capital = (prefix == SERVICE && !self.is_unauthenticated()) || reasons.is_some();
         let (service_message, message) = if has_capital { (text.as_deref(), None) } else { (None, text.as_deref()) };
         let item = match self {
             Error::ConditionFailed(Some(item)) => Some(ItemOut(item.clone())),

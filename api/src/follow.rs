@@ -3,7 +3,7 @@
 //! Each line is a record as GetRecords tells it, with the position from which following goes on behind it. The answer
 //! ends when the stream does, when the server stops, or with a line `{"error": ...}` when reading fails.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::stream;
@@ -11,10 +11,15 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::{Response, StatusCode, body::Frame, header, header::HeaderValue};
 use serde::Serialize;
 use streams::{FollowFrom, Followed, Follower};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::{
+    sync::{OwnedSemaphorePermit, watch},
+    time::Instant,
+};
 
 use crate::{
-    Error, Service, metrics,
+    Error, Service,
+    access::AccessKey,
+    metrics,
     operations::StreamRecord,
     parameters,
     wire::{self, Payload},
@@ -32,6 +37,8 @@ struct Line {
 struct Following {
     follower: Follower,
     shutdown: watch::Receiver<bool>,
+    /// Whose key it is, and when that ends by itself.
+    key: Option<(Arc<AccessKey>, Option<Instant>)>,
     /// Counts against the bound of all followers.
     _place: OwnedSemaphorePermit,
     _counted: Counted,
@@ -53,13 +60,14 @@ impl Drop for Counted {
     }
 }
 
-/// Follows `table` from where the query says, by default from now on.
-pub(crate) async fn answer(service: &Service, table: &str, query: Option<&str>) -> Response<Payload> {
+/// Follows `table` from where the query says, by default from now on, and as long as `key` is good, if there is one.
+pub(crate) async fn answer(
+    service: &Service,
+    key: Option<&Arc<AccessKey>>,
+    table: &str,
+    query: Option<&str>,
+) -> Response<Payload> {
     let refuse = |text: &str| wire::refusal(StatusCode::BAD_REQUEST, text);
-    let table = match parameters::decode(table) {
-        Ok(table) => table,
-        Err(text) => return refuse(&text),
-    };
     let from = match parameters::parse(query, &["from"]) {
         Ok(parameters) => parameters.get("from").map_or(Ok(FollowFrom::Latest), |from| from.parse()),
         Err(text) => return refuse(&text),
@@ -70,12 +78,16 @@ pub(crate) async fn answer(service: &Service, table: &str, query: Option<&str>) 
     let Ok(place) = Arc::clone(&service.followers).try_acquire_owned() else {
         return wire::refusal(StatusCode::SERVICE_UNAVAILABLE, "too many clients follow streams already");
     };
-    let follower = match service.app.streams.follow(&table, from).await {
+    let follower = match service.app.streams.follow(table, from).await {
         Ok(follower) => follower,
         Err(error) => return wire::failure(&error.into()),
     };
     let shutdown = service.shutdown.clone();
-    let following = Following { follower, shutdown, _place: place, _counted: Counted::new() };
+    let key = key.map(|key| {
+        let left = |until_us: u64| Duration::from_micros(until_us.saturating_sub(service.now_us()));
+        (Arc::clone(key), key.until_us.map(|until_us| Instant::now() + left(until_us)))
+    });
+    let following = Following { follower, shutdown, key, _place: place, _counted: Counted::new() };
     let lines = stream::unfold(Some(following), |following| async {
         let mut following = following?;
         let (lines, ended) = following.next().await?;
@@ -92,6 +104,7 @@ impl Following {
         let followed = tokio::select! {
             followed = self.follower.next() => followed,
             _ = self.shutdown.wait_for(|stop| *stop) => return None,
+            () = ended(&self.key) => return None,
         };
         match followed {
             Ok(records) => Some((lines(records?), false)),
@@ -101,6 +114,22 @@ impl Following {
                 Some((line.into(), true))
             }
         }
+    }
+}
+
+/// Returns when the key is good no longer.
+async fn ended(key: &Option<(Arc<AccessKey>, Option<Instant>)>) {
+    let Some((key, until)) = key else { return std::future::pending().await };
+    let mut revoked = key.revoked();
+    let over = async {
+        match until {
+            Some(until) => tokio::time::sleep_until(*until).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = revoked.wait_for(|revoked| *revoked) => {}
+        () = over => {}
     }
 }
 

@@ -7,8 +7,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use hyper::{HeaderMap, Uri, header};
 
-/// Why a request is refused, if it is.
-pub(crate) fn refusal(uri: &Uri, headers: &HeaderMap) -> Option<String> {
+/// Why a request is refused, if it is. Pages whose origin is allowed may ask from anywhere.
+pub(crate) fn refusal(uri: &Uri, headers: &HeaderMap, is_origin_allowed: bool) -> Option<String> {
     if let Some(authority) = uri.authority()
         && !is_loopback(authority.as_str())
     {
@@ -19,6 +19,9 @@ pub(crate) fn refusal(uri: &Uri, headers: &HeaderMap) -> Option<String> {
         (Some(Ok(host)), None) if is_loopback(host) => {}
         (Some(Ok(host)), None) => return Some(format!("host {host} is not a loopback name")),
         _ => return Some("exactly one host header with a loopback name is wanted".into()),
+    }
+    if is_origin_allowed {
+        return None;
     }
     for origin in headers.get_all(header::ORIGIN) {
         let authority =
@@ -57,7 +60,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         host.map(|host| headers.insert(header::HOST, host.parse().unwrap()));
         origin.map(|origin| headers.insert(header::ORIGIN, origin.parse().unwrap()));
-        refusal(&Uri::from_static("/"), &headers).is_some()
+        refusal(&Uri::from_static("/"), &headers, false).is_some()
     }
 
     #[test]
@@ -99,6 +102,12 @@ mod tests {
             assert!(refused(Some("localhost"), Some(&format!("http://{host}"))), "{host}");
         }
         assert!(refused(None, None));
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, "localhost".parse().unwrap());
+        headers.insert(header::ORIGIN, "https://example.com".parse().unwrap());
+        assert!(refusal(&Uri::from_static("/"), &headers, true).is_none(), "an allowed origin");
+        headers.insert(header::HOST, "example.com".parse().unwrap());
+        assert!(refusal(&Uri::from_static("/"), &headers, true).is_some(), "by a name of somebody else");
         for origin in ["null", "file", "", "https://example.com:443"] {
             assert!(refused(Some("localhost"), Some(origin)), "{origin}");
         }
@@ -108,8 +117,8 @@ mod tests {
     fn the_request_line_counts_too() {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, "localhost".parse().unwrap());
-        assert!(refusal(&Uri::from_static("http://example.com/"), &headers).is_some());
+        assert!(refusal(&Uri::from_static("http://example.com/"), &headers, false).is_some());
         headers.append(header::HOST, "localhost".parse().unwrap());
-        assert!(refusal(&Uri::from_static("/"), &headers).is_some());
+        assert!(refusal(&Uri::from_static("/"), &headers, false).is_some());
     }
 }

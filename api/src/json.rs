@@ -23,6 +23,11 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
     parsed.map_err(|error| Error::Serialization(explain(&error)))
 }
 
+/// Refuses a body that is no JSON; none at all is no mistake.
+pub(crate) fn check(body: &[u8]) -> Result<(), Error> {
+    if body.is_empty() { Ok(()) } else { parse::<serde::de::IgnoredAny>(body).map(|_| ()) }
+}
+
 /// What DynamoDB calls an attribute value.
 const ATTRIBUTE_VALUE: &str = "com.amazonaws.dynamodb.v20120810.AttributeValue";
 

@@ -4,6 +4,7 @@
 //! inflation), an operation (typed request, rules, store, typed answer) and the wire (errors, checksum, compression).
 //! This crate must not know file formats.
 
+mod access;
 mod admin;
 mod app;
 mod body;
@@ -11,6 +12,7 @@ mod budget;
 mod cancellation;
 mod capacity;
 mod config;
+mod cors;
 mod error;
 mod expressions;
 mod follow;
@@ -26,15 +28,19 @@ pub mod process;
 mod router;
 mod rows;
 mod serve;
+mod signature;
 mod socket;
 mod validate;
 mod values;
 mod wire;
 
+pub use access::Keys;
 pub use app::{App, Facts, Service};
 pub use cancellation::Reason;
 pub use config::Config;
+pub use cors::{OriginError, Origins};
 pub use error::Error;
 pub use metrics::METRICS;
 pub use serve::serve;
+pub use signature::Credentials;
 pub use wire::Payload;

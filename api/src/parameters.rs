@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 
 use percent_encoding::percent_decode_str;
 
-/// The parameters of a query, decoded. Each may be given once, and only if it is among `known`.
+/// The parameters of a query, decoded. Each may be given once, and only if it is among `known`. Those of its signature are
+/// left out.
 pub(crate) fn parse(query: Option<&str>, known: &[&str]) -> Result<BTreeMap<String, String>, String> {
     let mut parameters = BTreeMap::new();
     for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let name = decode(&name.replace('+', " "))?;
+        if name.starts_with("X-Amz-") {
+            continue;
+        }
         if !known.contains(&name.as_str()) {
             return Err(format!("unknown parameter {name}: this path takes {}", known.join(", ")));
         }
@@ -37,6 +41,7 @@ mod tests {
         assert_eq!(parsed["from"], "a b c/");
         assert_eq!(parsed["x"], "");
         assert!(parse(None, &[]).unwrap().is_empty());
+        assert!(parse(Some("X-Amz-Signature=1&X-Amz-Date=2"), &[]).unwrap().is_empty());
         for query in ["form=1", "from=%ff", "from=1&from=2", "%ff=1"] {
             assert!(parse(Some(query), &["from"]).is_err(), "{query}");
         }

@@ -8,9 +8,11 @@ use store::Patience;
 use tokio::time::Instant;
 
 use crate::{
-    Error, Service, admin, body,
+    Error, Service,
+    access::{Access, Caller},
+    admin, body,
     budget::{Room, SMALL_ANSWER_BYTES},
-    follow, guard, observe, operations, rows,
+    cors, follow, guard, json, observe, operations, parameters, rows,
     wire::{self, Payload, Wishes},
 };
 
@@ -33,18 +35,36 @@ impl Service {
     {
         let began = Instant::now();
         let (head, body) = request.into_parts();
-        let answered = match guard::refusal(&head.uri, &head.headers) {
-            Some(reason) => {
-                tracing::warn!(%reason, "request refused");
-                self.dynamodb_answer("refused", Wishes::none(), Err(Error::AccessDenied(reason)))
-            }
-            None => self.route(&head, body).await,
-        };
+        let origin = self.app.origins.allowed(&head.headers);
+        let mut answered = self.admit(&head, body, origin.is_some()).await;
+        if let Some(origin) = origin {
+            cors::allow(answered.response.headers_mut(), origin);
+        }
         self.meter.answered(answered.operation, answered.outcome, began.elapsed());
         answered.response
     }
 
-    async fn route<B>(&self, head: &Parts, body: B) -> Answered
+    /// Lets in who may ask: this machine as long as no key was ever made, and then who signs, which the routes check.
+    async fn admit<B>(&self, head: &Parts, body: B, is_origin_allowed: bool) -> Answered
+    where
+        B: Body<Data = Bytes>,
+        B::Error: std::fmt::Display,
+    {
+        let checking = match self.app.keys.checking().await {
+            Ok(checking) => checking,
+            Err(error) => return self.dynamodb_answer("refused", Wishes::none(), Err(error)),
+        };
+        if !checking && let Some(reason) = guard::refusal(&head.uri, &head.headers, is_origin_allowed) {
+            tracing::warn!(%reason, "request refused");
+            return self.dynamodb_answer("refused", Wishes::none(), Err(Error::AccessDenied(reason)));
+        }
+        if head.method == Method::OPTIONS && is_origin_allowed {
+            return Answered::plain("options", cors::preflight(&self.next_request_id(), head));
+        }
+        self.route(head, body, checking).await
+    }
+
+    async fn route<B>(&self, head: &Parts, body: B, checking: bool) -> Answered
     where
         B: Body<Data = Bytes>,
         B::Error: std::fmt::Display,
@@ -53,7 +73,9 @@ impl Service {
         const POST: &[Method] = &[Method::POST];
         let path: Vec<&str> = head.uri.path().split('/').skip(1).collect();
         let (operation, methods) = match path.as_slice() {
-            [""] => ("dynamodb", &[Method::GET, Method::HEAD, Method::POST][..]),
+            [""] if head.method == Method::POST => return self.dynamodb(head, body, checking).await,
+            [""] if READ.contains(&head.method) => return Answered::plain("health", self.health()),
+            [""] => return Answered::plain("unknown", wire::no_request(&self.next_request_id())),
             ["health", "live"] => ("live", READ),
             ["health", "ready"] => ("ready", READ),
             ["metrics"] => ("metrics", READ),
@@ -61,6 +83,8 @@ impl Service {
             ["ingest", _] => ("rows", POST),
             ["admin", "status"] => ("status", READ),
             ["admin", "compact"] => ("compact", POST),
+            ["admin", "keys"] => ("keys", &[Method::GET, Method::HEAD, Method::POST][..]),
+            ["admin", "keys", _, "revoke"] => ("keys", POST),
             ["admin", "quarantine"] => ("quarantine", READ),
             ["admin", "quarantine", "replay"] | ["admin", "quarantine", _, "replay"] => ("replay", POST),
             ["admin", "quarantine", _] => ("entry", READ),
@@ -79,26 +103,84 @@ impl Service {
             let refusal = wire::refusal(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method");
             return Answered::plain(operation, allowing(refusal, methods));
         }
+        let caller = match self.caller(head, checking) {
+            // Whether it lives is anyone's to know.
+            _ if path[0] == "health" => Caller::ANYONE,
+            Ok(caller) => caller,
+            Err(error) => return Answered::plain(operation, wire::failure(&error)),
+        };
         let query = head.uri.query();
-        let response = match path.as_slice() {
-            [""] if head.method == Method::POST => return self.dynamodb(head, body).await,
+        let result = async {
+            let decoded = |table: &str| parameters::decode(table).map_err(Error::Validation);
+            // What is asked for in the body's place is checked there.
+            let access = match path.as_slice() {
+                ["health", _] => None,
+                ["ingest", table] => return Ok(rows::answer(self, &caller, table, head, body).await),
+                ["streams", table] => Some(Access::table("thalweg:Follow", &decoded(table)?)),
+                ["metrics"] => Some(Access::server("thalweg:Metrics")),
+                ["admin", "status"] => Some(Access::server("thalweg:Status")),
+                ["admin", "compact"] => Some(Access::server("thalweg:Compact")),
+                ["admin", "quarantine", .., "replay"] => Some(Access::server("thalweg:Replay")),
+                ["admin", "quarantine", ..] => Some(Access::server("thalweg:Quarantine")),
+                _ => Some(Access::server("thalweg:Keys")),
+            };
+            let mut given = None;
+            if let Some(access) = access {
+                // The signature is of the body too, if there is one.
+                if caller.key().is_some() || matches!(path[..], ["admin", "keys"]) {
+                    given = Some(body::read(self, &caller, &head.headers, body).await?);
+                }
+                caller.require(&access)?;
+            }
+            let given = given.as_ref().map(|whole| whole.bytes.as_ref()).unwrap_or_default();
+            Ok(self.plain(head, &path, &caller, query, given).await)
+        };
+        let response = result.await.unwrap_or_else(|error: Error| wire::failure(&error));
+        Answered::plain(operation, self.held(response).await)
+    }
+
+    /// Who asks; the signature is not yet checked.
+    fn caller<'r>(&self, head: &'r Parts, checking: bool) -> Result<Caller<'r>, Error> {
+        if checking { Caller::of(&self.app.keys, head, self.now_us()) } else { Ok(Caller::ANYONE) }
+    }
+
+    /// The routes beside the DynamoDB protocol, for who may.
+    async fn plain(
+        &self,
+        head: &Parts,
+        path: &[&str],
+        caller: &Caller<'_>,
+        query: Option<&str>,
+        body: &[u8],
+    ) -> Response<Payload> {
+        match path {
             ["health", "live"] => wire::json(StatusCode::OK, &serde_json::json!({ "live": true })),
             ["health", "ready"] => self.ready().await,
             ["metrics"] => {
                 observe::observe(&self.app);
                 wire::plain(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", self.app.metrics.render())
             }
-            ["streams", table] => follow::answer(self, table, query).await,
-            ["ingest", table] => rows::answer(self, table, head, body).await,
+            ["streams", table] => match parameters::decode(table) {
+                Ok(table) => follow::answer(self, caller.key(), &table, query).await,
+                Err(text) => wire::refusal(StatusCode::BAD_REQUEST, &text),
+            },
             ["admin", "status"] => admin::status(self).await,
             ["admin", "compact"] => admin::compact(self, query).await,
+            ["admin", "keys"] if head.method == Method::POST => admin::keys::create(self, body).await,
+            ["admin", "keys"] => admin::keys::list(self),
+            ["admin", "keys", name, "revoke"] => admin::keys::revoke(self, name).await,
             ["admin", "quarantine"] => admin::quarantine(self, query).await,
             ["admin", "quarantine", "replay"] => admin::replay(self, None).await,
             ["admin", "quarantine", id, "replay"] => admin::replay(self, Some(id)).await,
             ["admin", "quarantine", id] => admin::entry(self, id).await,
-            _ => wire::plain(StatusCode::OK, "text/plain; charset=utf-8", "healthy: thalweg\n"),
-        };
-        Answered::plain(operation, self.held(response).await)
+            _ => wire::refusal(StatusCode::NOT_FOUND, "there is nothing at this path"),
+        }
+    }
+
+    /// A line that says that something is here.
+    fn health(&self) -> Response<Payload> {
+        let text = "healthy: thalweg\n";
+        wire::numbered(&self.next_request_id(), StatusCode::OK, "text/plain; charset=utf-8", text)
     }
 
     /// Counts an answer of the routes beside the DynamoDB protocol, if it is large.
@@ -129,24 +211,32 @@ impl Service {
     }
 
     /// The DynamoDB and Streams protocols: POST to `/`, the operation in a header.
-    async fn dynamodb<B>(&self, head: &Parts, body: B) -> Answered
+    async fn dynamodb<B>(&self, head: &Parts, body: B, checking: bool) -> Answered
     where
         B: Body<Data = Bytes>,
         B::Error: std::fmt::Display,
     {
-        let Some(wishes) = Wishes::of(&head.headers) else {
-            let text = "content-type must be application/x-amz-json-1.0";
-            return self.dynamodb_answer("unknown", Wishes::none(), Err(Error::UnknownOperation(text.into())));
+        let Some(wishes) = Wishes::of(&head.headers, body.size_hint().exact() != Some(0)) else {
+            return Answered::plain("unknown", wire::no_request(&self.next_request_id()));
         };
         let target = head.headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
         let Some(operation) = operations::known(target) else {
-            return self.dynamodb_answer("unknown", wishes, Err(operations::unknown(target)));
+            let read = async {
+                // Of what nobody may have signed no more is read than must be.
+                if !checking {
+                    json::check(&body::read(self, &Caller::ANYONE, &head.headers, body).await?.bytes)?;
+                }
+                Err(operations::unknown(target))
+            };
+            return self.dynamodb_answer("unknown", wishes, read.await);
         };
         let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         let mut room = Room::none(&self.answers);
         let result = async {
-            let body = body::read(self, &head.headers, body).await?;
+            let caller = self.caller(head, checking)?;
+            let body = body::read(self, &caller, &head.headers, body).await?;
             self.meter.read(body.bytes.len());
+            caller.require_operation(&self.app, operation, &body.bytes)?;
             operations::run(&self.app, operation, &body.bytes, host, &mut room).await
         };
         let result = result.await;

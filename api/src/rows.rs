@@ -11,7 +11,9 @@ use hyper::{Response, StatusCode, body::Body, http::request::Parts};
 use ingest::{Entrance, Row, RowDevice, Rows};
 
 use crate::{
-    Error, Service, body, parameters,
+    Error, Service,
+    access::{Access, Caller},
+    body, parameters,
     wire::{self, Payload},
 };
 
@@ -19,14 +21,22 @@ use crate::{
 const ROWS_MAX: usize = 50_000;
 
 /// Maps and stores the rows of `body` for `table`.
-pub(crate) async fn answer<B>(service: &Service, table: &str, head: &Parts, body: B) -> Response<Payload>
+pub(crate) async fn answer<B>(
+    service: &Service,
+    caller: &Caller<'_>,
+    table: &str,
+    head: &Parts,
+    body: B,
+) -> Response<Payload>
 where
     B: Body<Data = Bytes>,
     B::Error: std::fmt::Display,
 {
     let result = async {
-        let rows = Arc::new(mapping(table, head.uri.query())?);
-        let body = body::read(service, &head.headers, body).await?;
+        let body = body::read(service, caller, &head.headers, body).await?;
+        let table = parameters::decode(table).map_err(Error::Validation)?;
+        caller.require(&Access::table("thalweg:Ingest", &table))?;
+        let rows = Arc::new(mapping(&table, head.uri.query())?);
         let batch = split(&body.bytes)?;
         let client = head.extensions.get::<Client>().map_or("http", |Client(address)| address);
         Ok(service.app.ingest.rows(Entrance::Http, client, &rows, batch).await?)
@@ -51,7 +61,6 @@ pub(crate) struct Client(pub(crate) String);
 
 /// How the rows become items.
 fn mapping(table: &str, query: Option<&str>) -> Result<Rows, Error> {
-    let table = parameters::decode(table).map_err(Error::Validation)?;
     let mut given = parameters::parse(query, &["device", "device_id", "time", "zone"]).map_err(Error::Validation)?;
     let device = match (given.remove("device"), given.remove("device_id")) {
         (Some(column), None) => RowDevice::Column(column),
@@ -61,7 +70,7 @@ fn mapping(table: &str, query: Option<&str>) -> Result<Rows, Error> {
     let time =
         given.remove("time").ok_or_else(|| Error::validation("the parameter time is wanted: the time's column"))?;
     let zone = given.remove("zone");
-    Ok(Rows::new(&table, device, &time, zone.as_deref().unwrap_or("UTC"))?)
+    Ok(Rows::new(table, device, &time, zone.as_deref().unwrap_or("UTC"))?)
 }
 
 fn split(body: &Bytes) -> Result<Vec<Row>, Error> {

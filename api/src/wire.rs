@@ -29,6 +29,29 @@ pub(crate) fn plain(status: StatusCode, content_type: &'static str, body: impl I
     response
 }
 
+/// An answer at `/`: with a checksum and the request's id.
+pub(crate) fn numbered(
+    request_id: &str,
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<Payload> {
+    let body = body.into();
+    let checksum = crc_fast::checksum(CrcAlgorithm::Crc32IsoHdlc, &body);
+    let mut response = plain(status, content_type, body);
+    let headers = response.headers_mut();
+    headers.insert("x-amz-crc32", HeaderValue::from(checksum));
+    if let Ok(request_id) = HeaderValue::from_str(request_id) {
+        headers.insert("x-amzn-requestid", request_id);
+    }
+    response
+}
+
+/// What DynamoDB answers to what is no request of its protocol.
+pub(crate) fn no_request(request_id: &str) -> Response<Payload> {
+    numbered(request_id, StatusCode::NOT_FOUND, "application/xml", "<UnknownOperationException/>\n")
+}
+
 /// A JSON answer of the routes beside the DynamoDB protocol.
 pub(crate) fn json(status: StatusCode, body: &impl serde::Serialize) -> Response<Payload> {
     let bytes = serde_json::to_vec(body).expect("our answers have text keys, so they are always JSON");
@@ -45,6 +68,8 @@ pub(crate) fn failure(error: &Error) -> Response<Payload> {
     let status = match error {
         Error::NotFound(_) => StatusCode::NOT_FOUND,
         Error::Trimmed(_) => StatusCode::GONE,
+        Error::NotAuthorized(_) => StatusCode::FORBIDDEN,
+        error if error.is_unauthenticated() => StatusCode::UNAUTHORIZED,
         other => StatusCode::from_u16(other.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
     };
     refusal(status, &error.to_string())
@@ -58,14 +83,14 @@ pub(crate) struct Wishes {
 }
 
 impl Wishes {
-    /// What the request's headers ask for; none if its content type is not ours.
-    pub(crate) fn of(headers: &HeaderMap) -> Option<Wishes> {
-        let content_type = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    /// What the request's headers ask for; none if it has a body of a content type that is not ours.
+    pub(crate) fn of(headers: &HeaderMap, has_body: bool) -> Option<Wishes> {
+        let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let content_type = match content_type.split(';').next().unwrap_or_default().trim() {
             "application/x-amz-json-1.0" => "application/x-amz-json-1.0",
-            "application/x-amz-json-1.1" => "application/x-amz-json-1.1",
             "application/json" => "application/json",
-            _ => return None,
+            _ if has_body => return None,
+            _ => "application/json",
         };
         Some(Wishes { gzip: accepts_gzip(headers), content_type })
     }
@@ -85,15 +110,9 @@ impl Wishes {
         let compressed = if self.gzip && body.len() >= GZIP_BYTES_MIN { Some(gzip(&body)) } else { None };
         let encoded = compressed.is_some();
         let body = compressed.unwrap_or(body);
-        let checksum = crc_fast::checksum(CrcAlgorithm::Crc32IsoHdlc, &body);
-        let mut response = Response::new(whole(body));
-        *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = numbered(request_id, status, self.content_type, body);
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.content_type));
-        headers.insert("x-amz-crc32", HeaderValue::from(checksum));
-        if let Ok(request_id) = HeaderValue::from_str(request_id) {
-            headers.insert("x-amzn-requestid", request_id);
-        }
         if encoded {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
@@ -129,7 +148,7 @@ mod tests {
         if let Some(accepts) = accepts {
             headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(accepts));
         }
-        let response = Wishes::of(&headers).unwrap().answer("id", Ok(vec![b' '; bytes]));
+        let response = Wishes::of(&headers, true).unwrap().answer("id", Ok(vec![b' '; bytes]));
         let exact = hyper::body::Body::size_hint(response.body()).exact().unwrap();
         (response.headers().clone(), usize::try_from(exact).unwrap())
     }

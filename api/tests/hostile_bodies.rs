@@ -1,4 +1,4 @@
-//! No body makes an operation panic, whatever it holds: each gets an answer.
+//! No body makes an operation panic, whatever it holds: each gets an answer, and a key that allows little is not let in.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
@@ -113,6 +113,10 @@ const TEXTS: &[&str] = &[
     "",
 ];
 
+/// A table, and what random requests call its key.
+const TABLE: &str = r#"{"TableName":"Table","AttributeDefinitions":[{"AttributeName":"pk","AttributeType":"S"}],
+    "KeySchema":[{"AttributeName":"pk","KeyType":"HASH"}],"BillingMode":"PAY_PER_REQUEST"}"#;
+
 fn json() -> impl Strategy<Value = serde_json::Value> {
     let leaf = prop_oneof![
         prop::sample::select(TEXTS).prop_map(serde_json::Value::from),
@@ -135,9 +139,38 @@ fn every_body_gets_an_answer() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let _within = runtime.enter();
     let served = support::serve();
-    let table = r#"{"TableName":"Table","AttributeDefinitions":[{"AttributeName":"pk","AttributeType":"S"}],
-        "KeySchema":[{"AttributeName":"pk","KeyType":"HASH"}],"BillingMode":"PAY_PER_REQUEST"}"#;
-    assert_eq!(runtime.block_on(served.call("CreateTable", table)).status, 200);
+    assert_eq!(runtime.block_on(served.call("CreateTable", TABLE)).status, 200);
+    run(|operation, body| runtime.block_on(served.call(operation, body)), |_, _| true);
+}
+
+/// Such a key may describe a table, and items of a device that no request names.
+#[test]
+fn a_key_of_another_device_does_nothing() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let _within = runtime.enter();
+    let served = support::serve();
+    assert_eq!(runtime.block_on(served.call("CreateTable", TABLE)).status, 200);
+    let wanted = r#"{"permissions":[{"action":"admin","table":"Table","device":"another"}]}"#;
+    let request = hyper::Request::post("/admin/keys").header("host", "localhost").body(wanted.into()).unwrap();
+    let answer = runtime.block_on(served.send(request));
+    let told: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    let text = |name: &str| told[name].as_str().unwrap().to_owned();
+    let (access_key, secret_key) = (text("access_key"), text("secret_key"));
+    let key = api::Credentials { access_key, secret_key, session_token: None };
+    let harmless = |operation: &str, answer: &support::Answer| {
+        answer.status == 400 || operation.starts_with("Describe") || operation.starts_with("List")
+    };
+    run(
+        |operation, body| {
+            let request = support::operation_request(operation, body.clone());
+            runtime.block_on(served.send(support::signed(request, &body, &key)))
+        },
+        harmless,
+    );
+}
+
+/// Asks for random things; `fits` says which answers to an operation are right beside being answers.
+fn run(ask: impl Fn(&'static str, Vec<u8>) -> support::Answer, fits: impl Fn(&str, &support::Answer) -> bool) {
     let members = prop::collection::vec((prop::sample::select(MEMBERS), json()), 0..8).prop_map(|members| {
         let object: serde_json::Value = members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         object.to_string().into_bytes()
@@ -145,7 +178,8 @@ fn every_body_gets_an_answer() {
     let body = prop_oneof![4 => members, 1 => prop::collection::vec(any::<u8>(), 0..60)];
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(600));
     let result = runner.run(&(prop::sample::select(OPERATIONS), body), |(operation, body)| {
-        let answer = runtime.block_on(served.call(operation, body));
+        let answer = ask(operation, body);
+        prop_assert!(fits(operation, &answer), "{operation}");
         prop_assert!([200, 400].contains(&answer.status.as_u16()), "{}", answer.status);
         prop_assert!(serde_json::from_slice::<serde_json::Value>(&answer.body).is_ok());
         Ok(())

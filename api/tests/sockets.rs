@@ -112,11 +112,66 @@ async fn compressed_bodies_are_bounded_after_inflation() {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     let answer = exchange(gzip(&vec![b' '; 64 << 20])).await;
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
-    let answer = exchange(b"not gzip".to_vec()).await;
-    assert!(answer.starts_with("HTTP/1.1 415"), "{answer}");
+    let answer = exchange([gzip(b"{"), gzip(b""), gzip(b"}")].concat()).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "several members are one text: {answer}");
+    let answer = exchange([gzip(b"{}"), gzip(&vec![b' '; 16 << 20])].concat()).await;
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    let whole = gzip(br#"{"Limit": 1, "ExclusiveStartTableName": "abc"}"#);
+    let (mut flipped, middle) = (whole.clone(), whole.len() / 2);
+    flipped[middle] ^= 0x55;
+    let cut = whole[..whole.len() - 5].to_vec();
+    for broken in [b"not gzip".to_vec(), Vec::new(), cut, flipped, [gzip(b"{}"), b"rest".to_vec()].concat()] {
+        let answer = exchange(broken).await;
+        assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("SerializationException"), "{answer}");
+    }
     let head = post("ListTables", "content-encoding: br\r\ncontent-length: 2\r\n");
     let answer = server.exchange(&head, b"{}").await;
     assert!(answer.starts_with("HTTP/1.1 415"), "{answer}");
+}
+
+#[tokio::test]
+async fn what_is_no_request_is_refused_and_the_server_goes_on() {
+    let server = start(Config { body_timeout: Duration::from_millis(300), ..Config::default() }).await;
+    let sized = |bytes: usize| format!("content-length: {bytes}\r\n");
+    let many = (0..200).map(|at| format!("x-{at}: y\r\n")).collect::<String>();
+    let long = format!("x: {}\r\n", "y".repeat(200 << 10));
+    let deep = format!("{}{}", r#"{"a":"#.repeat(50_000), "}".repeat(50_000));
+    let arrays = format!(r#"{{"Limit":{}"#, "[".repeat(100_000));
+    let nested = format!(r#"{{"TableName":"abc","Item":{}"#, r#"{"a":{"M":"#.repeat(20_000));
+    for (head, body, told) in [
+        (post("ListTables", &many), "", "HTTP/1.1 431"),
+        (post("ListTables", &long), "", "HTTP/1.1 431"),
+        (format!("POST /{} HTTP/1.1\r\nhost: localhost\r\n\r\n", "a".repeat(100 << 10)), "", "HTTP/1.1 414"),
+        ("nonsense\r\n\r\n".to_owned(), "", "HTTP/1.1 400"),
+        ("GET / HTTP/9.9\r\nhost: localhost\r\n\r\n".to_owned(), "", "HTTP/1.1 400"),
+        ("\u{16}\u{3}\u{1}\r\n\r\n".to_owned(), "", "HTTP/1.1 400"),
+        (post("ListTables", "content-length: -1\r\n"), "{}", "HTTP/1.1 400"),
+        (post("ListTables", "content-length: 2\r\ncontent-length: 3\r\n"), "{}", "HTTP/1.1 400"),
+        (post("ListTables", "transfer-encoding: chunked\r\n"), "zz\r\n{}\r\n0\r\n\r\n", "RequestTimeoutException"),
+        (post("ListTables", "transfer-encoding: chunked\r\n"), "ffffffffffffffffff\r\n", "RequestTimeoutException"),
+        (post("ListTables", "transfer-encoding: gzip\r\n"), "{}", "HTTP/1.1 400"),
+        (post("ListTables", &sized(deep.len())), deep.as_str(), "SerializationException"),
+        (post("ListTables", &sized(arrays.len())), arrays.as_str(), "SerializationException"),
+        (post("PutItem", &sized(nested.len())), nested.as_str(), "SerializationException"),
+        (post("ListTables", &sized(4)), "{} x", "SerializationException"),
+        (post("ListTables", &sized(5)), "{\"a\"}", "SerializationException"),
+        (post("ListTables", &sized(0)), "", "SerializationException"),
+        (post("ListTables\u{fc}", &sized(2)), "{}", "UnknownOperationException"),
+        (post("ListTables", &sized(21)), r#"{"Limit":0,"Limit":1}"#, "HTTP/1.1 200"),
+    ] {
+        let answer = server.exchange(&head, body.as_bytes()).await;
+        let shown: String = head.chars().take(200).collect();
+        assert!(answer.contains(told), "{shown}: {answer}");
+    }
+    let invalid = server.exchange(&post("ListTables", &sized(15)), b"{\"TableName\":\"\xff").await;
+    assert!(invalid.contains("SerializationException"), "{invalid}");
+    let two = format!(
+        "{}{{}}GET /health/live HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
+        post("ListTables", &sized(2))
+    )
+    .replacen("connection: close\r\n", "", 1);
+    let answers = server.exchange(&two, b"").await;
+    assert!(answers.matches("HTTP/1.1 200").count() == 2, "one behind the other: {answers}");
 }
 
 #[tokio::test]

@@ -51,6 +51,12 @@ pub(crate) enum Command {
     },
     /// What `/metrics` shows: names, types, units, labels, meanings.
     Metrics,
+    /// Access keys. Once there is one, requests must be signed.
+    #[command(after_help = KEY_TERMS)]
+    Key {
+        #[command(subcommand)]
+        command: KeyCommand,
+    },
     /// What was received and could not be stored as an item.
     Quarantine {
         #[command(subcommand)]
@@ -74,9 +80,16 @@ What the lines mean:
                wait for it since oldest_run_seconds; manifest counts what was published
   quarantine   messages of which something could not be stored: see `thalweg quarantine list`";
 
+/// How commands sign.
+const KEY_TERMS: &str = "\
+Commands sign with THALWEG_ACCESS_KEY and THALWEG_SECRET_KEY, or with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and
+AWS_SESSION_TOKEN. Without them they use the key that a running server leaves for its own user in its data directory
+(THALWEG_DATA_DIR, by default ./thalweg-data), which may do everything.";
+
 /// The process's arguments. Flags of `serve` without a command are flags of `serve`.
 pub(crate) fn arguments(mut arguments: Vec<OsString>) -> Vec<OsString> {
-    const OF_SERVE: [&str; 6] = ["--config", "--data-dir", "--http", "--mqtt", "--log-format", "--memory-limit"];
+    const OF_SERVE: [&str; 7] =
+        ["--config", "--cors-origin", "--data-dir", "--http", "--mqtt", "--log-format", "--memory-limit"];
     let first = (1..arguments.len()).find(|place| arguments[*place] != "--json");
     let is_of_serve = |argument: &OsString| {
         let text = argument.to_string_lossy();
@@ -112,6 +125,9 @@ pub(crate) struct ServeArguments {
     /// Where to listen for MQTT, or `off`; port 0 takes a free one [default: 127.0.0.1:1883]
     #[arg(long, env = "THALWEG_MQTT", value_name = "ADDRESS|off")]
     pub(crate) mqtt: Option<MqttAddress>,
+    /// Origins whose pages may ask, separated by commas, such as https://example.com; `*` for all [default: none]
+    #[arg(long, env = "THALWEG_CORS_ORIGIN", value_name = "ORIGINS", value_delimiter = ',')]
+    pub(crate) cors_origin: Option<Vec<String>>,
     /// How lines of the log look, which goes to standard error [default: text]
     #[arg(long, env = "THALWEG_LOG_FORMAT", value_name = "FORMAT")]
     pub(crate) log_format: Option<LogFormat>,
@@ -226,6 +242,40 @@ pub(crate) enum QuarantineCommand {
     Replay {
         /// Only this entry; without it, all.
         id: Option<String>,
+        #[command(flatten)]
+        server: ServerArguments,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Make a key, and print its secret, this once. From the first key on every request must be signed.
+    Create {
+        /// What it may do: `read`, `write`, `admin` (everything), or a pattern of actions, such as `dynamodb:*Item` or
+        /// `thalweg:Metrics`; may be given several times [default: admin]
+        #[arg(long, value_name = "ACTION")]
+        allow: Vec<String>,
+        /// Only in tables of such names; `*` stands for any text.
+        #[arg(long, value_name = "GLOB", default_value = "*")]
+        table: String,
+        /// Only items of such devices, that is partition keys.
+        #[arg(long, value_name = "GLOB", default_value = "*")]
+        device: String,
+        /// End by itself after so long; such a key goes with a session token.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(900..=129_600))]
+        session_seconds: Option<u64>,
+        #[command(flatten)]
+        server: ServerArguments,
+    },
+    /// All keys and what they allow, without their secrets.
+    List {
+        #[command(flatten)]
+        server: ServerArguments,
+    },
+    /// End a key.
+    Revoke {
+        /// The access key, as `create` and `list` print it.
+        access_key: String,
         #[command(flatten)]
         server: ServerArguments,
     },

@@ -3,6 +3,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use anyhow::{Context, anyhow, bail};
+use api::Credentials;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{Method, Request, StatusCode, Uri, body::Incoming, header};
@@ -12,6 +13,9 @@ use hyper_util::{
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
+use store::env::{Clock, OsClock};
+
+use crate::owner;
 
 /// A line of a followed stream may be so long; an item is at most 400 KB, and JSON at most six times its text, twice.
 const LINE_BYTES_MAX: usize = 16 << 20;
@@ -23,6 +27,7 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
     address: String,
+    credentials: Option<Credentials>,
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
@@ -47,7 +52,11 @@ impl Server {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(Duration::from_secs(5)));
         connector.set_nodelay(true);
-        Ok(Server { address, client: Client::builder(TokioExecutor::new()).build(connector) })
+        Ok(Server {
+            address,
+            credentials: credentials(),
+            client: Client::builder(TokioExecutor::new()).build(connector),
+        })
     }
 
     /// `host:port`.
@@ -67,8 +76,7 @@ impl Server {
 
     /// Opens an answer of JSON lines that may never end.
     pub(crate) async fn lines(&self, path: &str) -> anyhow::Result<Lines> {
-        let request = Request::get(self.uri(path)).body(Full::default()).context("request")?;
-        let body = self.send(request).await?;
+        let body = self.send(Request::get(self.uri(path)).body(Bytes::new()).context("request")?).await?;
         Ok(Lines { body, partial: Vec::new(), ready: VecDeque::new() })
     }
 
@@ -77,7 +85,7 @@ impl Server {
             .method(method)
             .uri(self.uri(path))
             .header(header::CONTENT_TYPE, "application/x-ndjson")
-            .body(Full::new(body))
+            .body(body)
             .context("request")?;
         whole(self.send(request).await?).await
     }
@@ -86,8 +94,19 @@ impl Server {
         format!("http://{}{path}", self.address)
     }
 
+    /// Signs the request if there is something to sign it with.
+    fn signed(&self, request: Request<Bytes>) -> anyhow::Result<Request<Full<Bytes>>> {
+        let (mut head, body) = request.into_parts();
+        head.headers.insert(header::HOST, self.address.parse().context("host")?);
+        if let Some(credentials) = &self.credentials {
+            credentials.sign(&head.method, &head.uri, &mut head.headers, &body, OsClock.now_us());
+        }
+        Ok(Request::from_parts(head, Full::new(body)))
+    }
+
     /// The body of a good answer.
-    async fn send(&self, request: Request<Full<Bytes>>) -> anyhow::Result<Incoming> {
+    async fn send(&self, request: Request<Bytes>) -> anyhow::Result<Incoming> {
+        let request = self.signed(request)?;
         let response = self.client.request(request).await.map_err(|error| {
             if error.is_connect() {
                 anyhow!(error).context(format!(
@@ -105,6 +124,19 @@ impl Server {
         let body = response.into_body().collect().await.context("the server's refusal")?.to_bytes();
         Err(Refused { status, message: message_of(&body) }.into())
     }
+}
+
+/// What to sign with: what the environment says, else the key that a server leaves for its own user.
+fn credentials() -> Option<Credentials> {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let pair = |access: &str, secret: &str, session: Option<&str>| {
+        let (access_key, secret_key) = (variable(access)?, variable(secret)?);
+        Some(Credentials { access_key, secret_key, session_token: session.and_then(variable) })
+    };
+    let ours = pair("THALWEG_ACCESS_KEY", "THALWEG_SECRET_KEY", None);
+    let of_aws = || pair("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", Some("AWS_SESSION_TOKEN"));
+    let data_dir = || variable("THALWEG_DATA_DIR").unwrap_or_else(|| "./thalweg-data".to_owned());
+    ours.or_else(of_aws).or_else(|| owner::read(data_dir().as_ref()))
 }
 
 /// `text` as one segment of a path, or one value of a query.

@@ -5,6 +5,7 @@ mod compact;
 mod config_check;
 mod demo;
 mod import;
+mod key;
 mod metrics;
 mod quarantine;
 mod serve;
@@ -47,6 +48,7 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<()> 
         Command::Status(arguments) => status::run(&arguments, output).await,
         Command::Config { command: ConfigCommand::Check(arguments) } => config_check::run(&arguments, output),
         Command::Metrics => metrics::run(output),
+        Command::Key { command } => key::run(command, output).await,
         Command::Quarantine { command } => quarantine::run(command, output).await,
     }
 }

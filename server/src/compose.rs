@@ -22,7 +22,10 @@ use store::{
 use streams::Streams;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::MissedTickBehavior};
 
-use crate::config::{CacheSizes, Config};
+use crate::{
+    config::{CacheSizes, Config},
+    owner,
+};
 
 /// A server that serves.
 pub(crate) struct Running {
@@ -96,6 +99,10 @@ impl Running {
         let started_at_us = OsClock.now_us();
         tracing::info!(division = %config.memory, "memory_limit");
         config.memory.choose_pages();
+        // A directory that is not there has no keys either, and shall not be made for nothing.
+        if !config.http.ip().is_loopback() && !config.data_dir.exists() {
+            return Err(no_keys(&config));
+        }
         // The directory is held before anything of it is touched: the cache lies in it.
         let disk = open_disk(&config).await?;
         let data_dir = disk.root().to_owned();
@@ -104,6 +111,12 @@ impl Running {
         let streams = Streams::new(&store);
         let ingest = Ingest::new(store.clone(), config.ingest.clone()).context("configuration")?;
         let compactor = open_compactor(&store, &config).await?;
+
+        let keys = api::Keys::new(store.clone(), owner::make(&data_dir));
+        let checking = keys.checking().await.context("access keys")?;
+        if !checking && !config.http.ip().is_loopback() {
+            return Err(no_keys(&config));
+        }
 
         // Both addresses before anything is taken from anyone: a port that is taken is the most common mistake.
         let (http_listener, http) = listen("http", config.http).await?;
@@ -145,8 +158,8 @@ impl Running {
             mqtt: mqtt.map(|address| address.to_string()),
             started_at_us,
         };
-        let config = config.memory.requests();
-        let app = api::App { store: store.clone(), streams, ingest, compactor, metrics, facts, config };
+        let (origins, config) = (config.origins.clone(), config.memory.requests());
+        let app = api::App { store: store.clone(), streams, ingest, compactor, keys, origins, metrics, facts, config };
         api.tasks.spawn(api::serve(http_listener, app, api.stop.subscribe()));
         Ok(Running { http, mqtt, data_dir, store, entrances, api, background })
     }
@@ -169,6 +182,17 @@ impl Running {
         self.store.cache().close().await;
         Ok(())
     }
+}
+
+/// What to do before an address can be used that others can reach.
+fn no_keys(config: &Config) -> anyhow::Error {
+    let (address, data_dir) = (config.http, config.data_dir.display());
+    let local = SocketAddr::from(([127, 0, 0, 1], address.port().max(1)));
+    anyhow::anyhow!(
+        "http = {address}: other addresses than loopback (127.0.0.1 or [::1]) can only be used once an access key \
+         exists; to make one:\n  thalweg serve --data-dir {data_dir} --http {local}\n  thalweg key create --http \
+         {local}\nthen stop the server, and start it again with --http {address}"
+    )
 }
 
 /// How often the disk is asked how much room is left: in that time no more is written than the reserve.

@@ -28,6 +28,8 @@ pub(crate) struct Config {
     pub(crate) http: SocketAddr,
     /// The MQTT listener; none if off. Default `127.0.0.1:1883`.
     pub(crate) mqtt: Option<SocketAddr>,
+    /// Origins whose pages may ask. Default none.
+    pub(crate) origins: api::Origins,
     /// How lines of the log look. Default: as text.
     pub(crate) log_format: LogFormat,
     /// The store's settings.
@@ -61,6 +63,7 @@ pub(crate) struct Told {
     data_dir: PathBuf,
     http: String,
     mqtt: String,
+    cors_origin: Vec<String>,
     log_format: LogFormat,
     durability: Durability,
     memory: Division,
@@ -81,6 +84,7 @@ struct File {
     data_dir: Option<PathBuf>,
     http: Option<HttpAddress>,
     mqtt: Option<MqttAddress>,
+    cors_origin: Vec<String>,
     log_format: LogFormat,
     durability: Durability,
     memory_limit: Option<Limit>,
@@ -203,10 +207,11 @@ impl Config {
         let data_dir = arguments.data_dir.clone().or(file.data_dir).unwrap_or_else(|| "./thalweg-data".into());
         let http = arguments.http.or(file.http).map_or(local(8000), |address| address.0);
         let mqtt = arguments.mqtt.or(file.mqtt).map_or(Some(local(1883)), |address| address.0);
-        refuse_other_than_loopback("http", http)?;
         if let Some(mqtt) = mqtt {
-            refuse_other_than_loopback("mqtt", mqtt)?;
+            refuse_mqtt_other_than_loopback(mqtt)?;
         }
+        let cors_origin = arguments.cors_origin.clone().unwrap_or(file.cors_origin);
+        let origins = api::Origins::new(cors_origin.clone()).context("cors_origin")?;
         let ingest = ingest::Config {
             sources: file.source.into_iter().map(Spanned::into_inner).collect(),
             routes: file.route.into_iter().map(Spanned::into_inner).collect(),
@@ -232,6 +237,7 @@ impl Config {
             data_dir: data_dir.clone(),
             http: http.to_string(),
             mqtt: mqtt.map_or_else(|| "off".to_owned(), |address| address.to_string()),
+            cors_origin,
             log_format,
             durability: file.durability,
             memory,
@@ -250,6 +256,7 @@ impl Config {
             data_dir,
             http,
             mqtt,
+            origins,
             log_format,
             store: store::Config {
                 durability: match file.durability {
@@ -378,14 +385,14 @@ fn local(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
 }
 
-fn refuse_other_than_loopback(name: &str, address: SocketAddr) -> anyhow::Result<()> {
+fn refuse_mqtt_other_than_loopback(address: SocketAddr) -> anyhow::Result<()> {
     if address.ip().is_loopback() {
         return Ok(());
     }
     bail!(
-        "{name} = {address}: this version can only listen on loopback (127.0.0.1 or [::1]), because it has no access \
-         keys and no users yet that would protect another address; to reach it from elsewhere, put something that \
-         checks access in front of {name} = 127.0.0.1:{}",
+        "mqtt = {address}: this version can only listen for MQTT on loopback (127.0.0.1 or [::1]), because it has no \
+         users yet that would protect another address, and access keys are for HTTP; to reach it from elsewhere, put \
+         something that checks access in front of mqtt = 127.0.0.1:{}",
         address.port()
     )
 }
@@ -509,8 +516,15 @@ mod tests {
 
     #[test]
     fn other_than_loopback_is_refused_and_told_why() {
-        let error = format!("{:#}", load("http = \"0.0.0.0:8000\"").unwrap_err());
-        assert!(error.contains("0.0.0.0:8000") && error.contains("loopback") && error.contains("keys"), "{error}");
+        let error = format!("{:#}", load("mqtt = \"0.0.0.0:1883\"").unwrap_err());
+        assert!(error.contains("0.0.0.0:1883") && error.contains("loopback") && error.contains("users"), "{error}");
+    }
+
+    #[test]
+    fn origins_are_checked() {
+        let error = format!("{:#}", load("cors_origin = [\"example.com\"]").unwrap_err());
+        assert!(error.contains("cors_origin") && error.contains("`example.com`"), "{error}");
+        load("cors_origin = [\"https://example.com\", \"*\"]").unwrap();
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod config;
 mod memory;
 mod metrics;
 mod open_files;
+mod owner;
 mod shutdown;
 mod telemetry;
 mod text;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use item::{SequenceNumber, ShardId, Table};
+use item::{SequenceNumber, ShardId, Table, TableId};
 use store::{
     Catalog, Store,
     env::Clock,
@@ -160,6 +160,11 @@ impl Reader {
         metrics::counter!("thalweg_streams_records_total").increment(records.len() as u64);
         let next_iterator = next.map(|place| self.token(stream.key, place));
         Ok(RecordsPage { records, next_iterator })
+    }
+
+    /// The table that an iterator reads.
+    pub fn table_of_iterator(&self, iterator: &str) -> Result<TableId, Error> {
+        Ok(ShardIterator::decode(iterator, self.source.clock.now_us())?.stream.table)
     }
 
     /// A walk over the stream of the table called `table`, all shards of it.

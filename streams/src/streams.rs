@@ -1,5 +1,6 @@
 //! The asynchronous shell: the same as [`Reader`], for callers that must not block.
 
+use item::TableId;
 use store::Store;
 
 use crate::{
@@ -44,6 +45,11 @@ impl Streams {
     pub async fn records(&self, iterator: &str, limit: usize) -> Result<RecordsPage, Error> {
         let (reader, iterator) = (self.reader.clone(), iterator.to_owned());
         blocking(move || reader.records(&iterator, limit)).await
+    }
+
+    /// The table that an iterator reads: whoever may not read it must not use the iterator.
+    pub fn table_of_iterator(&self, iterator: &str) -> Result<TableId, Error> {
+        self.reader.table_of_iterator(iterator)
     }
 
     /// Follows the stream of the table called `table` over all its shards.

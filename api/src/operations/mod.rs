@@ -46,6 +46,7 @@ use crate::{App, Error, budget::Room, json};
 
 use change_item::Verb;
 pub(crate) use stream_record::StreamRecord;
+pub(crate) use table_description::{ACCOUNT, table_arn};
 
 /// The targets of the two protocols.
 const DYNAMODB: &str = "DynamoDB_20120810.";
@@ -88,6 +89,16 @@ const SERVED: &[&str] = &[
 
 /// Operations of DynamoDB Streams that are served.
 const SERVED_STREAMS: &[&str] = &["DescribeStream", "GetRecords", "GetShardIterator", "ListStreams"];
+
+/// The names of all operations that are served.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    SERVED.iter().chain(SERVED_STREAMS).copied()
+}
+
+/// The table whose stream an ARN names.
+pub(crate) fn table_of_stream(arn: Option<&String>) -> Result<String, Error> {
+    stream_arn::required("streamArn", arn).map(|stream| stream.table)
+}
 
 /// Runs `operation`, which [`known`] gave, on a request body that came to `host`. Before an operation reads what may be large
 /// it reserves `room` for it.
@@ -149,7 +160,7 @@ fn answer(answer: impl Serialize) -> Result<Vec<u8>, Error> {
 }
 
 /// The table that an operation on items works on. System tables cannot be named: their names are no table names.
-fn table(app: &App, name: &str) -> Result<Arc<Table>, Error> {
+pub(crate) fn table(app: &App, name: &str) -> Result<Arc<Table>, Error> {
     let catalog = app.store.catalog();
     let table = catalog.by_name(name).filter(|table| !table.id.is_system()).cloned();
     table.ok_or_else(|| Error::NotFound("Requested resource not found".into()))

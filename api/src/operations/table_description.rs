@@ -15,7 +15,7 @@ use crate::App;
 /// The region of every ARN and record.
 pub(crate) const REGION: &str = "ddblocal";
 /// The account of every ARN.
-const ACCOUNT: &str = "000000000000";
+pub(crate) const ACCOUNT: &str = "000000000000";
 
 /// The ARN of a table.
 pub(crate) fn table_arn(name: &str) -> String {

@@ -1,7 +1,10 @@
 //! A service over a store in a temporary directory, asked without sockets.
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use api::{App, Config, Facts, Payload, Service};
 use bytes::Bytes;
@@ -46,7 +49,8 @@ pub(crate) fn app_on(disk: Arc<dyn Disk>, settings: store::Config, config: Confi
     let compactor = Compactor::open(store.clone(), compactor::Config::default()).unwrap();
     let ingest = Ingest::new(store.clone(), ingest::Config::default()).unwrap();
     let streams = Streams::new(&store);
-    App { store, streams, ingest, compactor, metrics, facts: Facts::default(), config }
+    let (keys, origins) = (api::Keys::new(store.clone(), None), api::Origins::default());
+    App { store, streams, ingest, compactor, keys, origins, metrics, facts: Facts::default(), config }
 }
 
 /// A service over a new store.
@@ -108,4 +112,16 @@ pub(crate) fn operation_request(operation: &str, body: impl Into<Bytes>) -> Requ
         .header("content-type", "application/x-amz-json-1.0")
         .body(Full::new(body.into()))
         .unwrap()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the server under test has the system's clock")]
+fn now_us() -> u64 {
+    u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros()).unwrap()
+}
+
+/// A request with the signature of `key`'s owner.
+pub(crate) fn signed(request: Request<Full<Bytes>>, body: &[u8], key: &api::Credentials) -> Request<Full<Bytes>> {
+    let (mut head, whole) = request.into_parts();
+    key.sign(&head.method, &head.uri, &mut head.headers, body, now_us());
+    Request::from_parts(head, whole)
 }

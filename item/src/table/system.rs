@@ -21,6 +21,9 @@ pub const TOKEN_REQUEST: &str = "request";
 /// Until when the token counts (N).
 pub const TOKEN_UNTIL_US: &str = "until_us";
 
+/// Who may ask. Key: `kind` (S: `key`), `name` (S: the access key).
+pub const PRINCIPALS: TableId = TableId(4);
+
 /// The schema of [`QUARANTINE`].
 pub fn quarantine() -> Table {
     table(QUARANTINE, "$quarantine", "client", Some("id"))
@@ -36,6 +39,11 @@ pub fn tokens() -> Table {
     table(TOKENS, "$tokens", TOKEN, None)
 }
 
+/// The schema of [`PRINCIPALS`].
+pub fn principals() -> Table {
+    table(PRINCIPALS, "$principals", "kind", Some("name"))
+}
+
 /// Does a row of [`TOKENS`] count no more at `now_us`?
 pub fn is_token_expired(row: &Item, now_us: u64) -> bool {
     match row.get(TOKEN_UNTIL_US) {
@@ -46,7 +54,7 @@ pub fn is_token_expired(row: &Item, now_us: u64) -> bool {
 
 /// Every system table, by id.
 pub fn tables() -> Vec<Table> {
-    vec![quarantine(), retained(), tokens()]
+    vec![quarantine(), retained(), tokens(), principals()]
 }
 
 fn table(id: TableId, name: &str, partition_key: &str, sort_key: Option<&str>) -> Table {

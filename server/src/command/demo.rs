@@ -83,6 +83,7 @@ impl Stage {
             memory_limit: None,
             mqtt: Some(MqttAddress(Some(free_port))),
             log_format: None,
+            cors_origin: None,
         };
         let (metrics, _) = telemetry::start_metrics()?;
         let running = Running::start(Config::load(&settings)?, metrics).await?;

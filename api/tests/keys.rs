@@ -1,0 +1,348 @@
+//! Every entrance and every kind of principal: who is let in, and who is told what.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use api::{Credentials, Payload};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{Request, Response, body::Body, header};
+use serde_json::{Value, json};
+use support::{Answer, Served, operation_request, signed};
+
+const TABLE: &str = r#"{"TableName":"plant-1","AttributeDefinitions":[{"AttributeName":"pk","AttributeType":"S"},
+    {"AttributeName":"n","AttributeType":"N"},{"AttributeName":"kin","AttributeType":"S"}],
+    "KeySchema":[{"AttributeName":"pk","KeyType":"HASH"},{"AttributeName":"n","KeyType":"RANGE"}],
+    "LocalSecondaryIndexes":[{"IndexName":"lsi","KeySchema":[{"AttributeName":"pk","KeyType":"HASH"},
+     {"AttributeName":"kin","KeyType":"RANGE"}],"Projection":{"ProjectionType":"ALL"}}],
+    "GlobalSecondaryIndexes":[{"IndexName":"gsi","KeySchema":[{"AttributeName":"kin","KeyType":"HASH"}],
+     "Projection":{"ProjectionType":"ALL"}}],
+    "BillingMode":"PAY_PER_REQUEST","StreamSpecification":{"StreamEnabled":true,"StreamViewType":"KEYS_ONLY"}}"#;
+
+/// A request of a route, or of an operation if the path is one's name.
+fn request(method: &str, path: &str, body: &str) -> Request<Full<Bytes>> {
+    if !path.starts_with('/') {
+        return operation_request(path, body.to_owned());
+    }
+    let body = Full::new(Bytes::from(body.to_owned()));
+    Request::builder().method(method).uri(path).header("host", "db.example").body(body).unwrap()
+}
+
+async fn call(served: &Served, key: &Credentials, operation: &str, body: &str) -> Answer {
+    served.send(signed(operation_request(operation, body.to_owned()), body.as_bytes(), key)).await
+}
+
+async fn create(served: &Served, by: Option<&Credentials>, wanted: &Value) -> Credentials {
+    let body = wanted.to_string();
+    let request = Request::post("/admin/keys").header("host", "localhost").body(Full::new(Bytes::from(body.clone())));
+    let request = request.unwrap();
+    let request = match by {
+        Some(key) => signed(request, body.as_bytes(), key),
+        None => request,
+    };
+    let answer = served.send(request).await;
+    let told: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(answer.status, 200, "{told}");
+    let text = |name: &str| told[name].as_str().map(str::to_owned);
+    let (access_key, secret_key) = (text("access_key").unwrap(), text("secret_key").unwrap());
+    Credentials { access_key, secret_key, session_token: text("session_token") }
+}
+
+async fn revoke(served: &Served, by: &Credentials, access_key: &str) -> Answer {
+    served.send(signed(request("POST", &format!("/admin/keys/{access_key}/revoke"), ""), b"", by)).await
+}
+
+fn allowing(action: &str) -> Value {
+    json!({ "permissions": [{ "action": action }] })
+}
+
+/// What became of a request: `+` let in, `?` not known, `-` known, but not allowed.
+async fn outcome(response: Response<Payload>) -> char {
+    let (head, body) = response.into_parts();
+    // A stream that is followed has no end.
+    let body = match body.size_hint().exact() {
+        Some(_) => body.collect().await.unwrap().to_bytes(),
+        None => Bytes::new(),
+    };
+    let told: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let kind = told["__type"].as_str().and_then(|kind| kind.rsplit('#').next()).unwrap_or_default();
+    match (head.status.as_u16(), kind) {
+        (401, "") => '?',
+        (400, "MissingAuthenticationTokenException" | "UnrecognizedClientException" | "InvalidSignatureException") => {
+            '?'
+        }
+        (403, "") | (400, "AccessDeniedException") => '-',
+        (status, kind) => {
+            assert!(![401, 403].contains(&status), "{status} {kind}");
+            '+'
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_entrance_knows_every_principal() {
+    let served = support::serve();
+    assert_eq!(served.call("CreateTable", TABLE).await.status, 200);
+    let arn = served.call("ListStreams", "{}").await;
+    let arn: Value = serde_json::from_slice(&arn.body).unwrap();
+    let arn = arn["Streams"][0]["StreamArn"].as_str().unwrap().to_owned();
+    let stream = format!(r#"{{"StreamArn":"{arn}"}}"#);
+    let shard: Value = serde_json::from_slice(&served.call("DescribeStream", stream.clone()).await.body).unwrap();
+    let shard = &shard["StreamDescription"]["Shards"][0]["ShardId"];
+    let place = json!({ "StreamArn": arn, "ShardId": shard, "ShardIteratorType": "LATEST" }).to_string();
+    let iterator: Value = serde_json::from_slice(&served.call("GetShardIterator", place.clone()).await.body).unwrap();
+    let iterator = iterator.to_string();
+
+    let admin = create(&served, None, &json!({})).await;
+    let owner = Some(&admin);
+    let revoked = create(&served, owner, &json!({})).await;
+    assert_eq!(revoke(&served, &admin, &revoked.access_key).await.status, 200);
+    let wrong = Credentials { secret_key: "wrong".into(), ..admin.clone() };
+    let token = Credentials { session_token: Some("made up".into()), ..admin.clone() };
+    let principals = [
+        None,
+        Some(wrong),
+        Some(token),
+        Some(revoked),
+        Some(create(&served, owner, &allowing("read")).await),
+        Some(create(&served, owner, &allowing("write")).await),
+        Some(create(&served, owner, &allowing("thalweg:Metrics")).await),
+        Some(create(&served, owner, &allowing("dynamodb:*")).await),
+        Some(create(&served, owner, &json!({ "permissions": [{ "action": "admin", "table": "other" }] })).await),
+        Some(admin.clone()),
+    ];
+    let key = r#"{"TableName":"plant-1","Key":{"pk":{"S":"a"},"n":{"N":"1"}}}"#;
+    let item = r#"{"TableName":"plant-1","Item":{"pk":{"S":"a"},"n":{"N":"1"}}}"#;
+    let table = r#"{"TableName":"plant-1"}"#;
+    let resource = r#"{"ResourceArn":"arn:aws:dynamodb:us-east-1:000000000000:table/plant-1"}"#;
+    let query =
+        r#"{"TableName":"plant-1","KeyConditionExpression":"pk = :a","ExpressionAttributeValues":{":a":{"S":"a"}}}"#;
+    let (batch_get, batch_write) = (
+        r#"{"RequestItems":{"plant-1":{"Keys":[{"pk":{"S":"a"},"n":{"N":"1"}}]}}}"#,
+        r#"{"RequestItems":{"plant-1":[{"DeleteRequest":{"Key":{"pk":{"S":"a"},"n":{"N":"1"}}}}]}}"#,
+    );
+    let get = format!(r#"{{"TransactItems":[{{"Get":{key}}}]}}"#);
+    let transaction = format!(r#"{{"TransactItems":[{{"Put":{item}}}]}}"#);
+    let rows = r#"{"t":1767225600000,"v":1}"#;
+    //       none, wrong, made-up token, revoked | read, write, metrics, dynamodb:*, admin of another table | admin
+    for (method, path, body, expected) in [
+        ("GET", "/", "", "+++++ +++++"),
+        ("GET", "/health/live", "", "+++++ +++++"),
+        ("GET", "/health/ready", "", "+++++ +++++"),
+        ("GET", "/metrics", "", "????- -+--+"),
+        ("GET", "/streams/plant-1?from=latest", "", "????+ ----+"),
+        ("POST", "/ingest/plant-1?device_id=d&time=t", rows, "????- +---+"),
+        ("GET", "/admin/status", "", "????- ----+"),
+        ("POST", "/admin/compact", "", "????- ----+"),
+        ("GET", "/admin/quarantine", "", "????- ----+"),
+        ("GET", "/admin/quarantine/1", "", "????- ----+"),
+        ("POST", "/admin/quarantine/replay", "", "????- ----+"),
+        ("POST", "/admin/quarantine/1/replay", "", "????- ----+"),
+        ("GET", "/admin/keys", "", "????- ----+"),
+        ("POST", "/admin/keys", "{}", "????- ----+"),
+        ("POST", "/admin/keys/none/revoke", "", "????- ----+"),
+        ("", "GetItem", key, "????+ --+-+"),
+        ("", "PutItem", item, "????- +-+-+"),
+        ("", "UpdateItem", key, "????- +-+-+"),
+        ("", "DeleteItem", key, "????- +-+-+"),
+        ("", "Query", query, "????+ --+-+"),
+        ("", "Scan", table, "????+ --+-+"),
+        ("", "BatchGetItem", batch_get, "????+ --+-+"),
+        ("", "BatchWriteItem", batch_write, "????- +-+-+"),
+        ("", "TransactGetItems", &get, "????+ --+-+"),
+        ("", "TransactWriteItems", &transaction, "????- +-+-+"),
+        ("", "DescribeTable", table, "????+ --+-+"),
+        ("", "DescribeTimeToLive", table, "????+ --+-+"),
+        ("", "ListTagsOfResource", resource, "????+ --+-+"),
+        ("", "ListTables", "{}", "????+ --+-+"),
+        ("", "DescribeLimits", "{}", "????+ --+++"),
+        ("", "DescribeEndpoints", "{}", "????+ --+++"),
+        ("", "CreateTable", TABLE, "????- --+-+"),
+        ("", "UpdateTable", table, "????- --+-+"),
+        ("", "ListStreams", "{}", "????+ --+-+"),
+        ("", "DescribeStream", &stream, "????+ --+-+"),
+        ("", "GetShardIterator", &place, "????+ --+-+"),
+        ("", "GetRecords", &iterator, "????+ --+-+"),
+        ("", "DeleteTable", table, "????- --+-+"),
+    ] {
+        let mut outcomes = String::new();
+        for principal in &principals {
+            let request = request(method, path, body);
+            let request = match principal {
+                Some(key) => signed(request, body.as_bytes(), key),
+                None => request,
+            };
+            outcomes.push(outcome(served.service.handle(request).await).await);
+        }
+        assert_eq!(outcomes, expected.replace(' ', ""), "{method} {path} {body}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_of_some_devices_sees_no_others() {
+    let served = support::serve();
+    assert_eq!(served.call("CreateTable", TABLE).await.status, 200);
+    let admin = create(&served, None, &json!({})).await;
+    let permission = |action: &str| json!({ "action": action, "table": "plant-*", "device": "pump-?" });
+    let wanted = json!({ "permissions": [permission("read"), permission("write"), permission("dynamodb:*Table")] });
+    let some = create(&served, Some(&admin), &wanted).await;
+    let key = |device: &str| json!({ "pk": { "S": device }, "n": { "N": "1" } });
+    let values = |device: &str| json!({ ":v": { "S": device } });
+    let of = |operation: &str, device: &str| {
+        let (key, table) = (key(device), "plant-1");
+        match operation {
+            "PutItem" => json!({ "TableName": table, "Item": key }),
+            "Query" => json!({ "TableName": table, "KeyConditionExpression": "pk = :v AND n > :n", "FilterExpression":
+                "x <> :v", "ExpressionAttributeValues": { ":v": { "S": device }, ":n": { "N": "0" } } }),
+            "Query lsi" => json!({ "TableName": table, "IndexName": "lsi", "KeyConditionExpression":
+                "#k = :v AND begins_with(kin, :v)", "ExpressionAttributeNames": { "#k": "pk" },
+                "ExpressionAttributeValues": values(device) }),
+            "BatchGetItem" => {
+                json!({ "RequestItems": { table: { "Keys": [{ "pk": { "S": "pump-9" }, "n": { "N": "2" } }, key] } } })
+            }
+            "BatchWriteItem put" => json!({ "RequestItems": { table: [{ "PutRequest": { "Item": key } }] } }),
+            "BatchWriteItem delete" => json!({ "RequestItems": { table: [{ "DeleteRequest": { "Key": key } }] } }),
+            "TransactGetItems" => json!({ "TransactItems": [{ "Get": { "TableName": table, "Key": key } }] }),
+            "TransactWriteItems put" => json!({ "TransactItems": [{ "Put": { "TableName": table, "Item": key } }] }),
+            "TransactWriteItems delete" => {
+                json!({ "TransactItems": [{ "Delete": { "TableName": table, "Key": key } }] })
+            }
+            "TransactWriteItems check" => {
+                json!({ "TransactItems": [{ "ConditionCheck": { "TableName": table, "Key": key,
+                "ConditionExpression": "attribute_not_exists(y)" } }] })
+            }
+            "TransactWriteItems update" => json!({ "TransactItems": [{ "Update": { "TableName": table, "Key": key,
+                "UpdateExpression": "SET x = :v", "ExpressionAttributeValues": values(device) } }] }),
+            _ => json!({ "TableName": table, "Key": key }),
+        }
+    };
+    for operation in [
+        "GetItem",
+        "PutItem",
+        "UpdateItem",
+        "DeleteItem",
+        "Query",
+        "Query lsi",
+        "BatchGetItem",
+        "BatchWriteItem put",
+        "BatchWriteItem delete",
+        "TransactGetItems",
+        "TransactWriteItems put",
+        "TransactWriteItems delete",
+        "TransactWriteItems check",
+        "TransactWriteItems update",
+    ] {
+        for (device, allowed) in [("pump-1", true), ("pump-10", false), ("fan-1", false)] {
+            let name = operation.split(' ').next().unwrap();
+            let answer = call(&served, &some, name, &of(operation, device).to_string()).await;
+            let told = String::from_utf8_lossy(&answer.body).into_owned();
+            assert_eq!(answer.status == 200, allowed, "{operation} {device}: {told}");
+            let part = name.replace("TransactGetItems", "GetItem");
+            let part = if part == "TransactWriteItems" { "Item" } else { &part };
+            assert!(allowed || told.contains("AccessDeniedException") && told.contains(part), "{operation}: {told}");
+        }
+    }
+    // The second of two names counts for both who checks and who does it.
+    let doubled = r#"{"TableName":"plant-1","Item":{"pk":{"S":"pump-1"},"n":{"N":"1"},"pk":{"S":"fan-1"}}}"#;
+    let denied = call(&served, &some, "PutItem", doubled).await;
+    assert_eq!(denied.status, 400);
+    let all = r#"{"TableName":"plant-1"}"#;
+    let gsi = r#"{"TableName":"plant-1","IndexName":"gsi","KeyConditionExpression":"kin = :v",
+        "ExpressionAttributeValues":{":v":{"S":"pump-1"}}}"#;
+    for (operation, body, expected) in [
+        ("Scan", all, "AccessDeniedException"),
+        ("Query", gsi, "AccessDeniedException"),
+        ("DeleteTable", all, "AccessDeniedException"),
+        ("UpdateTable", all, "AccessDeniedException"),
+        ("ListTables", "{}", "AccessDeniedException"),
+        ("GetItem", r#"{"TableName":"other","Key":{"pk":{"S":"pump-1"}}}"#, "ResourceNotFoundException"),
+        ("GetItem", r#"{"TableName":"plant-1","Key":{"pk":{"S":"pump-1"}}}"#, "ValidationException"),
+        ("GetItem", r#"{"TableName":"plant-1","Key":7}"#, "SerializationException"),
+        ("DescribeTable", all, "TableDescription"),
+    ] {
+        let answer = call(&served, &some, operation, body).await;
+        let told = String::from_utf8_lossy(&answer.body).into_owned();
+        let expected = expected.replace("TableDescription", "\"Table\"");
+        assert!(told.contains(&expected), "{operation} {body}: {told}");
+    }
+    let text = call(&served, &some, "DeleteTable", all).await;
+    let text: Value = serde_json::from_slice(&text.body).unwrap();
+    assert_eq!(
+        text,
+        json!({
+            "__type": "com.amazon.coral.service#AccessDeniedException",
+            "Message": format!(
+                "User: arn:aws:iam::000000000000:user/{} is not authorized to perform: dynamodb:DeleteTable on \
+                 resource: arn:aws:dynamodb:ddblocal:000000000000:table/plant-1", some.access_key
+            ),
+        })
+    );
+}
+
+#[tokio::test]
+async fn a_revoked_key_ends_what_it_follows_and_leaves_the_server_closed() {
+    let served = support::serve();
+    assert_eq!(served.call("CreateTable", TABLE).await.status, 200);
+    let admin = create(&served, None, &json!({})).await;
+    let reader = create(&served, Some(&admin), &allowing("read")).await;
+    let following = signed(request("GET", "/streams/plant-1", ""), b"", &reader);
+    let following = served.service.handle(following).await;
+    assert_eq!(following.status(), 200);
+    assert_eq!(revoke(&served, &admin, &reader.access_key).await.status, 200);
+    assert!(following.into_body().collect().await.unwrap().to_bytes().is_empty());
+    assert_eq!(revoke(&served, &admin, &reader.access_key).await.status, 404);
+    assert_eq!(revoke(&served, &admin, &admin.access_key).await.status, 200);
+    let answer = served.call("ListTables", "{}").await;
+    assert!(String::from_utf8_lossy(&answer.body).contains("MissingAuthenticationTokenException"));
+    let answer = call(&served, &admin, "ListTables", "{}").await;
+    assert_eq!(
+        serde_json::from_slice::<Value>(&answer.body).unwrap(),
+        json!({
+            "__type": "com.amazon.coral.service#UnrecognizedClientException",
+            "message": "The security token included in the request is invalid.",
+        })
+    );
+}
+
+#[tokio::test]
+async fn a_session_needs_its_token() {
+    let served = support::serve();
+    let session = create(&served, None, &json!({ "session_seconds": 900 })).await;
+    assert_eq!(call(&served, &session, "ListTables", "{}").await.status, 200);
+    for token in [None, Some("another".to_owned())] {
+        let answer = call(&served, &Credentials { session_token: token, ..session.clone() }, "ListTables", "{}").await;
+        assert!(String::from_utf8_lossy(&answer.body).contains("UnrecognizedClientException"));
+    }
+    for (wanted, told) in [
+        (json!({ "session_seconds": 899 }), "900"),
+        (json!({ "session_seconds": 129_601 }), "129600"),
+        (json!({ "permissions": [] }), "permissions"),
+        (json!({ "permissions": [{ "action": "reed" }] }), "`reed`"),
+        (json!({ "permissions": [{ "action": "read", "tabel": "x" }] }), "tabel"),
+        (json!([]), "invalid"),
+    ] {
+        let body = wanted.to_string();
+        let answer = served.send(signed(request("POST", "/admin/keys", &body), body.as_bytes(), &session)).await;
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        assert!(answer.status == 400 && text.contains(told), "{wanted}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_signature_is_of_the_body_as_it_came() {
+    use std::io::Write;
+    let served = support::serve();
+    let admin = create(&served, None, &json!({})).await;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(b"{}").unwrap();
+    let compressed = encoder.finish().unwrap();
+    for (signed_body, expected) in
+        [(compressed.as_slice(), "TableNames"), (b"{}".as_slice(), "InvalidSignatureException")]
+    {
+        let mut request = operation_request("ListTables", compressed.clone());
+        request.headers_mut().insert(header::CONTENT_ENCODING, "gzip".parse().unwrap());
+        let answer = served.send(signed(request, signed_body, &admin)).await;
+        let told = String::from_utf8_lossy(&answer.body).into_owned();
+        assert!(told.contains(expected), "{told}");
+    }
+}
