@@ -88,6 +88,12 @@ impl KeyTerms {
         Ok(KeyTerms { terms })
     }
 
+    /// Terms that were never expression text: one test of each key attribute.
+    pub fn of_tests(tests: impl IntoIterator<Item = Test>) -> Result<KeyTerms, ExpressionError> {
+        let terms = tests.into_iter().map(|test| term(test).map(|(path, term)| (path.attribute().to_owned(), term)));
+        Ok(KeyTerms { terms: terms.collect::<Result<_, _>>()? })
+    }
+
     /// Applies the terms to the key of `table`.
     pub fn bind(mut self, table: &Table) -> Result<KeyCondition, ExpressionError> {
         if table.sort_key.is_none() && self.terms.len() > 1 {

@@ -1,5 +1,6 @@
 //! Expressions seen from outside: what they mean, what they refuse and in which words, and that no text harms.
 
+mod compose;
 mod keys;
 mod model;
 mod refusals;
