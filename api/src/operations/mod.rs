@@ -5,6 +5,7 @@
 mod batch_get_item;
 mod batch_write_item;
 mod change_item;
+mod commit;
 mod conditional;
 mod create_table;
 mod delete_table;
@@ -25,6 +26,7 @@ mod list_tables;
 mod list_tags_of_resource;
 mod page;
 mod query;
+mod read_at_once;
 mod scan;
 mod stream_arn;
 mod stream_record;
