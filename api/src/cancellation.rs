@@ -12,6 +12,8 @@ pub enum Reason {
     None,
     /// Its condition did not hold; with the item that failed it, if that was asked for.
     ConditionFailed(Option<Item>),
+    /// It inserts an item that there is.
+    Duplicate,
     /// It breaks a rule; the text says which.
     Invalid(String),
 }
@@ -27,6 +29,7 @@ impl Reason {
         match self {
             Reason::None => "None",
             Reason::ConditionFailed(_) => "ConditionalCheckFailed",
+            Reason::Duplicate => "DuplicateItem",
             Reason::Invalid(_) => "ValidationError",
         }
     }
@@ -44,6 +47,7 @@ impl Serialize for Reason {
                 }
                 map.serialize_entry("Message", &Error::ConditionFailed(None).to_string())?;
             }
+            Reason::Duplicate => map.serialize_entry("Message", &Error::DuplicateItem.to_string())?,
             Reason::Invalid(text) => map.serialize_entry("Message", text)?,
         }
         map.end()

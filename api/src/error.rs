@@ -32,6 +32,9 @@ pub enum Error {
     /// A condition did not hold; with the item that failed it, if that was asked for.
     #[error("The conditional request failed")]
     ConditionFailed(Option<Item>),
+    /// A statement inserts an item that there is.
+    #[error("Duplicate primary key exists in table")]
+    DuplicateItem,
     /// A transaction was not done; a reason for each of its actions.
     #[error("{}", cancellation::message(.0))]
     TransactionCancelled(Vec<Reason>),
@@ -140,6 +143,7 @@ impl Error {
             Error::InUse(_) => (MODEL, "ResourceInUseException", 400),
             Error::LimitExceeded(_) => (MODEL, "LimitExceededException", 400),
             Error::ConditionFailed(_) => (MODEL, "ConditionalCheckFailedException", 400),
+            Error::DuplicateItem => (MODEL, "DuplicateItemException", 400),
             Error::TransactionCancelled(_) => (MODEL, "TransactionCanceledException", 400),
             Error::TokenReused => (MODEL, "IdempotentParameterMismatchException", 400),
             Error::Trimmed(_) => (MODEL, "TrimmedDataAccessException", 400),

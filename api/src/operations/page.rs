@@ -1,7 +1,7 @@
 //! What Query and Scan have in common: which attributes to show, filtering, and the page's answer.
 
 use item::{
-    Index, Table,
+    Index, Item, Table,
     expression::{Condition, Projection},
 };
 use serde::Serialize;
@@ -80,18 +80,27 @@ impl Showing {
         self.projection.as_ref().map_or(Ok(()), |p| check_scalar_keys(table, &p.nested_attributes()))
     }
 
+    fn matches(&self, item: &Item) -> bool {
+        self.filter.as_ref().is_none_or(|filter| filter.matches(item))
+    }
+
+    /// Filters and projects items of `table`.
+    pub(crate) fn items(&self, table: &Table, items: Vec<Item>) -> Vec<ItemOut> {
+        let matching = items.into_iter().filter(|item| self.matches(item));
+        match (&self.projection, &self.held) {
+            (Some(projection), _) => matching.map(|item| ItemOut(projection.apply(&item))).collect(),
+            (None, Some(index)) => matching.map(|item| ItemOut(index.project(&item, table))).collect(),
+            (None, None) => matching.map(ItemOut).collect(),
+        }
+    }
+
     /// Filters and projects a page that the store gave, whose keys are of `schema`; units count what was read, not what is shown.
     pub(crate) fn answer(self, table: &Table, schema: &Table, page: Page) -> Result<Answer, Error> {
         let scanned_count = page.items.len();
-        let matching = page.items.into_iter().filter(|item| self.filter.as_ref().is_none_or(|f| f.matches(item)));
         let (items, count) = if self.count_only {
-            (None, matching.count())
+            (None, page.items.iter().filter(|item| self.matches(item)).count())
         } else {
-            let items: Vec<ItemOut> = match (&self.projection, &self.held) {
-                (Some(projection), _) => matching.map(|item| ItemOut(projection.apply(&item))).collect(),
-                (None, Some(index)) => matching.map(|item| ItemOut(index.project(&item, table))).collect(),
-                (None, None) => matching.map(ItemOut).collect(),
-            };
+            let items = self.items(table, page.items);
             let count = items.len();
             (Some(items), count)
         };

@@ -1,26 +1,24 @@
-//! TransactGetItems: up to 100 items by key, all as of the same moment. Items become JSON one by one, so that a large answer
-//! is never also in memory as items.
-
-use std::collections::BTreeSet;
+//! TransactGetItems: up to 100 items by key, all as of the same moment.
 
 use item::{
     Item,
     expression::{Kind, Projection},
 };
 use serde::Serialize;
-use serde_json::value::RawValue;
-use store::transaction::Transaction;
 
-use super::{ITEM_ROOM_BYTES, transaction::check_count};
+use super::{
+    read_at_once::{Read, Response, read_at_once},
+    transaction::check_count,
+};
 use crate::{
     App, Error,
     budget::Room,
-    cancellation::{Reason, key_reason},
-    capacity::{ConsumedCapacity, Detail, UnitKind, read_units},
+    cancellation::key_reason,
+    capacity::{ConsumedCapacity, Detail},
     expressions::{Expressions, Names, check_scalar_keys},
     json::request,
     validate::{self, RETURN_CONSUMED_CAPACITY, Violations},
-    values::{ItemOut, WireItem},
+    values::WireItem,
 };
 
 request! {
@@ -55,25 +53,9 @@ pub(crate) struct Answer {
     consumed_capacity: Option<Vec<ConsumedCapacity>>,
 }
 
-/// One item, if there is one.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Response {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    item: Option<Box<RawValue>>,
-}
-
-/// What to read, and what to show of it; the key may not fit the table.
-struct Prepared {
-    given_name: String,
-    table: std::sync::Arc<item::Table>,
-    key: Result<item::Key, String>,
-    projection: Option<Projection>,
-}
-
 pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Result<Answer, Error> {
     let mut violations = Violations::default();
-    check_count(&mut violations, request.items.as_ref());
+    check_count(&mut violations, "transactItems", request.items.as_ref());
     violations.one_of("returnConsumedCapacity", request.return_capacity.as_ref(), RETURN_CONSUMED_CAPACITY);
     let items = request.items.unwrap_or_default();
     for (place, AnyAction { get }) in (1..).zip(&items) {
@@ -88,50 +70,8 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
     let gets = items.into_iter().filter_map(|action| action.get).map(check);
     let gets = gets.collect::<Result<Vec<_>, _>>()?;
     let gets = gets.into_iter().map(|get| prepare(app, get)).collect::<Result<Vec<_>, _>>()?;
-    if gets.iter().any(|get| get.key.is_err()) {
-        return Err(Error::TransactionCancelled(gets.iter().map(|get| Reason::of(&get.key)).collect()));
-    }
-    let mut keys = Vec::new();
-    let mut shown = Vec::new();
-    for Prepared { given_name, table, key, projection } in gets {
-        keys.extend(key.map(|key| (table, key)));
-        shown.push((given_name, projection));
-    }
-    let distinct: BTreeSet<_> = keys.iter().map(|(table, key)| (table.id, key)).collect();
-    if distinct.len() < keys.len() {
-        return Err(Error::validation("Transaction request cannot include multiple operations on one item"));
-    }
-    room.reserve(ITEM_ROOM_BYTES).await?;
-    let snapshot = app.store.snapshot(keys);
-    if !snapshot.has_tables() {
-        return Err(Error::NotFound("Requested resource not found".into()));
-    }
-    let mut responses = Vec::new();
-    let mut units = Vec::new();
-    let (mut bytes, mut json_bytes) = (0, 0);
-    for (at, (_, projection)) in shown.iter().enumerate() {
-        // Once each item by itself, once all together, and room for the next one.
-        room.grow(2 * json_bytes + ITEM_ROOM_BYTES)?;
-        let item = snapshot.item(at).await?;
-        let size = item.as_ref().map_or(0, Item::size);
-        bytes += size;
-        if bytes > Transaction::SIZE_MAX {
-            return Err(Error::validation("Aggregate size of items in the transaction exceeds 4 MB"));
-        }
-        units.push(2.0 * read_units(size, true));
-        let item = item.map(|item| match projection {
-            Some(projection) => projection.apply(&item),
-            None => item,
-        });
-        // Of an item of which nothing is to be shown, nothing is said.
-        let item = item.filter(|item| projection.is_none() || !item.is_empty());
-        let json = item.map(|item| serde_json::value::to_raw_value(&ItemOut(item))).transpose();
-        let json = json.map_err(|error| Error::Internal(error.to_string()))?;
-        json_bytes += json.as_ref().map_or(0, |json| json.get().len());
-        responses.push(Response { item: json });
-    }
-    let names = shown.iter().map(|(name, _)| name.as_str());
-    let consumed_capacity = Detail::of(request.return_capacity.as_deref()).transacted(names.zip(units), UnitKind::Read);
+    let capacity = Detail::of(request.return_capacity.as_deref());
+    let (responses, consumed_capacity) = read_at_once(app, gets, capacity, room).await?;
     Ok(Answer { responses, consumed_capacity })
 }
 
@@ -155,12 +95,12 @@ fn check(get: Get) -> Result<Checked, Error> {
 }
 
 /// Finds the table of a read.
-fn prepare(app: &App, checked: Checked) -> Result<Prepared, Error> {
+fn prepare(app: &App, checked: Checked) -> Result<Read, Error> {
     let Checked { given_name, name, given, projection } = checked;
     let table = super::table(app, &name)?;
     if let Some(projection) = &projection {
         check_scalar_keys(&table, &projection.nested_attributes())?;
     }
     let key = key_reason(&table, &given, validate::request_key(&table, &given))?;
-    Ok(Prepared { given_name, table, key, projection })
+    Ok(Read { given_name, table, key, filter: None, projection })
 }

@@ -1,30 +1,24 @@
 //! TransactWriteItems: up to 100 puts, updates, deletes and checks, each of another item: all of them, or none.
-//!
-//! The store never finds transactions in conflict: one is planned after the other. So of the reasons why DynamoDB cancels,
-//! a condition and a broken rule are left.
 
 use std::sync::Arc;
 
-use item::{
-    Actor, Item, ItemError, Key, KeyError, Table, Value,
-    expression::{Kind, UpdateError},
-};
+use item::{Actor, Item, Key, Table, Value, expression::Kind};
 use serde::Serialize;
 use store::{
-    transaction::{Token, Transacted, Transaction, TransactionError},
-    write::{Action, Rejection, Write, Written},
+    transaction::Token,
+    write::{Action, Write},
 };
 
 use super::{
-    ITEM_ROOM_BYTES,
+    commit::{Prepared, commit},
     conditional::check_condition,
     transaction::{check_count, digest},
 };
 use crate::{
     App, Error,
     budget::Room,
-    cancellation::{Reason, key_reason},
-    capacity::{ConsumedCapacity, Detail, UnitKind, read_units, write_units},
+    cancellation::key_reason,
+    capacity::{ConsumedCapacity, Detail},
     expressions::{Expressions, Names, Values, check_scalar_keys},
     item_collection::{self, ItemCollectionMetrics},
     json::request,
@@ -84,18 +78,9 @@ enum Verb {
     Update,
 }
 
-/// One action, ready for the store but for its key, which may not fit the table.
-struct Prepared {
-    given_name: String,
-    write: Result<Write, String>,
-    old_on_failure: bool,
-    /// Of the item to be put.
-    size: usize,
-}
-
 pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Result<Answer, Error> {
     let mut violations = Violations::default();
-    check_count(&mut violations, request.items.as_ref());
+    check_count(&mut violations, "transactItems", request.items.as_ref());
     violations.length("clientRequestToken", request.token.as_ref(), 1, 36);
     violations.one_of("returnConsumedCapacity", request.return_capacity.as_ref(), RETURN_CONSUMED_CAPACITY);
     violations.one_of("returnItemCollectionMetrics", request.return_metrics.as_ref(), RETURN_ITEM_COLLECTION_METRICS);
@@ -112,53 +97,20 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
     });
     let prepare = |(verb, asked)| prepare(app, verb, asked, capacity != Detail::None);
     let actions = actions.into_iter().map(prepare).collect::<Result<Vec<_>, _>>()?;
-    if actions.iter().any(|action| action.write.is_err()) {
-        return Err(Error::TransactionCancelled(actions.iter().map(|action| Reason::of(&action.write)).collect()));
-    }
-    let mut writes = Vec::new();
-    let mut told = Vec::new();
-    for Prepared { given_name, write, old_on_failure, size } in actions {
-        writes.extend(write);
-        told.push((given_name, old_on_failure, size));
-    }
-    let wants_collections = request.return_metrics.as_deref() == Some("SIZE");
-    let changed = writes.iter().zip(&told).filter(|(write, _)| !matches!(write.action, Action::Check));
-    let changed: Vec<(String, Arc<Table>, Key)> = match wants_collections {
-        true => changed.map(|(w, (name, ..))| (name.clone(), w.table.clone(), w.key.clone())).collect(),
-        false => Vec::new(),
+    let collections = match request.return_metrics.as_deref() {
+        Some("SIZE") => changed(&actions),
+        _ => Vec::new(),
     };
-    let returned = writes.iter().filter(|write| write.return_old).count();
-    let transaction = Transaction::new(writes, token).map_err(|error| match error {
-        TransactionError::Repeated => {
-            Error::validation("Transaction request cannot include multiple operations on one item")
-        }
-        TransactionError::TooMany { .. } | TransactionError::Token => Error::parameter(error),
-    })?;
-    if returned > 0 {
-        room.reserve(returned * ITEM_ROOM_BYTES).await?;
-    }
-    let (kind, units): (UnitKind, Vec<f64>) = match app.store.transact_within(transaction, app.config.patience).await? {
-        Transacted::Written(written) => {
-            let sizes = written.iter().zip(&told).map(|(written, (_, _, size))| changed_size(written).max(*size));
-            (UnitKind::Write, sizes.map(|size| 2.0 * write_units(size)).collect())
-        }
-        Transacted::Repeated => {
-            (UnitKind::Read, told.iter().map(|(_, _, size)| 2.0 * read_units(*size, true)).collect())
-        }
-        Transacted::Cancelled(rejections) => {
-            let old_on_failure = told.iter().map(|(_, old_on_failure, _)| *old_on_failure);
-            let reasons = rejections.into_iter().zip(old_on_failure).map(|(rejection, old)| reason(rejection, old));
-            return Err(Error::TransactionCancelled(reasons.collect::<Result<_, _>>()?));
-        }
-        Transacted::TokenReused => return Err(Error::TokenReused),
-        Transacted::TooLarge => {
-            return Err(Error::validation("Aggregate size of items in the transaction exceeds 4 MB"));
-        }
-    };
-    let names = told.iter().map(|(name, _, _)| name.as_str());
-    let keys = changed.iter().map(|(name, table, key)| (name.as_str(), table.as_ref(), key));
-    let item_collection_metrics = ItemCollectionMetrics::by_table(app, keys)?;
-    Ok(Answer { consumed_capacity: capacity.transacted(names.zip(units), kind), item_collection_metrics })
+    let consumed_capacity = commit(app, actions, token, capacity, room).await?;
+    let keys = collections.iter().map(|(name, table, key)| (name.as_str(), table.as_ref(), key));
+    Ok(Answer { consumed_capacity, item_collection_metrics: ItemCollectionMetrics::by_table(app, keys)? })
+}
+
+/// Which items are to change, and by which names of their tables.
+fn changed(actions: &[Prepared]) -> Vec<(String, Arc<Table>, Key)> {
+    let writes = actions.iter().filter_map(|action| Some((&action.given_name, action.write.as_ref().ok()?)));
+    let changing = writes.filter(|(_, write)| !matches!(write.action, Action::Check));
+    changing.map(|(name, write)| (name.clone(), write.table.clone(), write.key.clone())).collect()
 }
 
 /// Prepares one action, or says what is wrong with the whole request.
@@ -199,30 +151,7 @@ fn prepare(app: &App, verb: Verb, asked: Asked, counts: bool) -> Result<Prepared
     };
     let return_old = old_on_failure || counts;
     let write = key.map(|key| Write { table, key, action, condition, return_old, actor: Actor::User });
-    Ok(Prepared { given_name, write, old_on_failure, size })
-}
-
-/// The size by which a write is counted, as far as its answer tells it.
-fn changed_size(written: &Written) -> usize {
-    let size = |item: &Option<Item>| item.as_ref().map_or(0, Item::size);
-    size(&written.old).max(size(&written.new))
-}
-
-/// What the store says of one action, for its client.
-fn reason(rejection: Option<Rejection>, old_on_failure: bool) -> Result<Reason, Error> {
-    Ok(match rejection {
-        None => Reason::None,
-        Some(Rejection::ConditionFailed { old }) => Reason::ConditionFailed(old.filter(|_| old_on_failure)),
-        Some(gone @ Rejection::TableNotFound) => return Err(gone.into()),
-        Some(empty) if is_empty_index_key(&empty) => return Err(empty.into()),
-        Some(broken) => Reason::Invalid(Error::from(broken).to_string()),
-    })
-}
-
-/// Would an index have an empty key? That is no reason among others: the whole request is wrong.
-fn is_empty_index_key(rejection: &Rejection) -> bool {
-    let (Rejection::Invalid(error) | Rejection::Update(UpdateError::Unfit(error))) = rejection else { return false };
-    matches!(error, ItemError::IndexKey { error: KeyError::Empty { .. }, .. })
+    Ok(Prepared { given_name, write, old_on_failure, size, inserts: false })
 }
 
 impl AnyAction {

@@ -8,14 +8,14 @@ use crate::validate::Violations;
 /// Actions of one transaction.
 const ACTIONS_MAX: usize = Transaction::WRITES_MAX;
 
-/// Notes it if there are none, or too many.
-pub(crate) fn check_count<T>(violations: &mut Violations, actions: Option<&Vec<T>>) {
-    violations.required("transactItems", actions);
+/// Notes it if there are none at `place`, or too many.
+pub(crate) fn check_count<T>(violations: &mut Violations, place: &str, actions: Option<&Vec<T>>) {
+    violations.required(place, actions);
     match actions.map_or(1, Vec::len) {
-        0 => violations.add("transactItems", "[]", "Member must have length greater than or equal to 1"),
+        0 => violations.add(place, "[]", "Member must have length greater than or equal to 1"),
         1..=ACTIONS_MAX => {}
         count => violations.add(
-            "transactItems",
+            place,
             format_args!("[{count} actions]"),
             format_args!("Member must have length less than or equal to {ACTIONS_MAX}"),
         ),

@@ -26,7 +26,7 @@ use crate::Item;
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Condition {
-    steps: Vec<Postfix<Test>>,
+    pub(super) steps: Vec<Postfix<Test>>,
 }
 
 impl Condition {

@@ -74,12 +74,12 @@ impl KeyTerms {
         let resolved = resolve::condition(kind, written, substitutions)?;
         let terms = match operators {
             Some(operator) => Err(unsupported(operator)),
-            None => KeyTerms::of_tests(resolved, faults),
+            None => KeyTerms::of_written(resolved, faults),
         };
         Ok(terms.unwrap_or_else(|fault| KeyTerms { terms: BTreeMap::new(), fault: Some(fault) }))
     }
 
-    fn of_tests(
+    fn of_written(
         resolved: Vec<Postfix<Test>>,
         faults: Vec<Option<ExpressionError>>,
     ) -> Result<KeyTerms, ExpressionError> {
@@ -95,6 +95,12 @@ impl KeyTerms {
             }
         }
         KeyTerms::counted(terms)
+    }
+
+    /// Terms that were never expression text: one test of each key attribute.
+    pub fn of_tests(tests: impl IntoIterator<Item = Test>) -> Result<KeyTerms, ExpressionError> {
+        let terms = tests.into_iter().map(|test| term(test).map(|(path, term)| (path.attribute().to_owned(), term)));
+        KeyTerms::counted(terms.collect::<Result<_, _>>()?)
     }
 
     /// Terms given by attribute (`KeyConditions`).

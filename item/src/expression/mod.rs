@@ -6,11 +6,14 @@
 //! nested, which is bounded: conditions are kept in postfix order, and paths are flat.
 //!
 //! Requests from before there were expressions give the same by attribute: [`AttributeCondition`], [`AttributeUpdate`].
+//! A statement of another language is no expression text: it composes the same of [`Test`]s and [`Change`]s, so that there is
+//! one evaluator.
 //!
 //! Refusals read as DynamoDB's do, because clients match on them. Where its wording is not public the fact is said in the
 //! same form.
 
 mod attribute_condition;
+mod compose;
 mod condition;
 mod evaluate;
 mod key_condition;
@@ -31,10 +34,12 @@ use std::fmt;
 pub use attribute_condition::{AttributeCondition, ComparisonOperator};
 pub use condition::Condition;
 pub use key_condition::{KeyCondition, KeyTerms};
+pub use parse::Comparator;
 pub use path::{Path, Step};
 pub use projection::Projection;
+pub use resolve::{Operand, Test};
 pub use substitutions::Substitutions;
-pub use update::{AttributeUpdate, Update, UpdateError};
+pub use update::{AttributeUpdate, Change, Term, Update, UpdateError};
 
 /// Longest expression text, in bytes.
 pub const EXPRESSION_BYTES_MAX: usize = 4096;
@@ -56,6 +61,8 @@ pub enum Kind {
     KeyCondition,
     /// What changes in an item.
     Update,
+    /// Part of a statement, so no parameter of its own: composed, not parsed. Refusals name none.
+    Statement,
 }
 
 impl fmt::Display for Kind {
@@ -66,6 +73,7 @@ impl fmt::Display for Kind {
             Kind::Projection => "ProjectionExpression",
             Kind::KeyCondition => "KeyConditionExpression",
             Kind::Update => "UpdateExpression",
+            Kind::Statement => "Statement",
         })
     }
 }
@@ -73,7 +81,10 @@ impl fmt::Display for Kind {
 impl Kind {
     /// The refusal of an expression of this kind because of `detail`.
     fn refuse(self, detail: impl fmt::Display) -> ExpressionError {
-        ExpressionError(format!("Invalid {self}: {detail}"))
+        ExpressionError(match self {
+            Kind::Statement => detail.to_string(),
+            _ => format!("Invalid {self}: {detail}"),
+        })
     }
 
     /// Refuses more than [`OPERATORS_MAX`] operators and functions.
@@ -90,7 +101,7 @@ impl Kind {
     fn keywords(self) -> &'static [&'static str] {
         match self {
             Kind::Update => &["SET", "REMOVE", "ADD", "DELETE"],
-            Kind::Condition | Kind::Filter | Kind::Projection | Kind::KeyCondition => {
+            Kind::Condition | Kind::Filter | Kind::Projection | Kind::KeyCondition | Kind::Statement => {
                 &["AND", "OR", "NOT", "BETWEEN", "IN"]
             }
         }

@@ -18,12 +18,18 @@ use super::{
 
 /// How two operands are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Comparator {
+pub enum Comparator {
+    /// `=`
     Equal,
+    /// `<>`
     NotEqual,
+    /// `<`
     Less,
+    /// `<=`
     LessOrEqual,
+    /// `>`
     Greater,
+    /// `>=`
     GreaterOrEqual,
 }
 
@@ -39,7 +45,8 @@ impl Comparator {
         }
     }
 
-    fn from_symbol(symbol: &str) -> Option<Comparator> {
+    /// The comparator that is written so.
+    pub fn from_symbol(symbol: &str) -> Option<Comparator> {
         Some(match symbol {
             "=" => Comparator::Equal,
             "<>" => Comparator::NotEqual,

@@ -37,6 +37,18 @@ impl Path {
         &self.steps
     }
 
+    /// Its last name with the places that follow it: `b[0]` of `a.b[0]`.
+    pub(super) fn column_name(&self) -> String {
+        let mut name = self.attribute.clone();
+        for step in &self.steps {
+            match step {
+                Step::Name(last) => name.clone_from(last),
+                Step::Index(index) => name.push_str(&format!("[{index}]")),
+            }
+        }
+        name
+    }
+
     /// The value that the path leads to in `item`.
     pub fn find<'i>(&self, item: &'i Item) -> Option<&'i Value> {
         let mut value = item.0.get(&self.attribute)?;

@@ -8,8 +8,10 @@ use crate::{Item, Value};
 /// A parsed projection expression. No path is inside another.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Projection {
-    /// Sorted, so that paths with a common beginning are neighbours.
+    /// Sorted, so that paths with a common beginning are neighbours; columns are in their order.
     paths: Vec<Path>,
+    /// Is each path a column of its own?
+    columns: bool,
 }
 
 impl Projection {
@@ -36,12 +38,23 @@ impl Projection {
     /// The projection to `paths`, of which none is inside another.
     pub(super) fn of(mut paths: Vec<Path>) -> Projection {
         paths.sort_unstable();
-        Projection { paths }
+        Projection { paths, columns: false }
+    }
+
+    /// The projection to columns, as `SELECT` shows them: what each path leads to, under the path's last name with the places
+    /// that follow it. Of columns of one name the last is shown.
+    pub fn of_columns(paths: Vec<Path>) -> Projection {
+        Projection { paths, columns: true }
     }
 
     /// The projected part of `item`: elements of a list keep their order and close up, what is not there is left out.
     pub fn apply(&self, item: &Item) -> Item {
         let mut projected = Item::default();
+        if self.columns {
+            let column = |path: &Path| Some((path.column_name(), path.find(item)?.clone()));
+            projected.0.extend(self.paths.iter().filter_map(column));
+            return projected;
+        }
         for group in self.paths.chunk_by(|one, other| one.attribute() == other.attribute()) {
             let name = group[0].attribute();
             let steps: Vec<&[Step]> = group.iter().map(Path::steps).collect();

@@ -14,24 +14,33 @@ use crate::{Number, Value};
 
 /// Something that has a value once an item is given.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Operand {
+pub enum Operand {
+    /// What a path leads to.
     Path(Path),
     /// `size(path)`.
     Size(Path),
+    /// Itself.
     Value(Arc<Value>),
 }
 
 /// Something that is true or false once an item is given.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Test {
+pub enum Test {
+    /// The first compares so with the second.
     Compare(Operand, Comparator, Operand),
+    /// The first is not less than the second, nor greater than the third.
     Between(Operand, Operand, Operand),
+    /// It is one of these.
     In(Operand, Vec<Operand>),
+    /// The path leads to something.
     Exists(Path),
+    /// The path leads to nothing.
     NotExists(Path),
     /// The path's value has the type of this name.
     HasType(Path, String),
+    /// The first begins with the second.
     BeginsWith(Operand, Operand),
+    /// The first has the second in it.
     Contains(Operand, Operand),
 }
 
@@ -164,34 +173,61 @@ impl<'s> Resolver<'s> {
     }
 
     fn test(&mut self, written: WrittenTest<'_>) -> Result<Test, ExpressionError> {
-        match written {
+        let test = match written {
             WrittenTest::Compare(left, comparator, right) => {
-                let (left, right) = (self.operand(left)?, self.operand(right)?);
-                self.check_distinct(comparator.symbol(), &left, &right)?;
-                if comparator.is_ordering() {
-                    self.check_orderable(comparator.symbol(), &[&left, &right])?;
-                }
-                Ok(Test::Compare(left, comparator, right))
+                Test::Compare(self.operand(left)?, comparator, self.operand(right)?)
             }
             WrittenTest::Between(value, low, high) => {
-                let (value, low, high) = (self.operand(value)?, self.operand(low)?, self.operand(high)?);
-                self.check_orderable("BETWEEN", &[&value, &low, &high])?;
-                self.check_bounds(&low, &high)?;
-                Ok(Test::Between(value, low, high))
+                Test::Between(self.operand(value)?, self.operand(low)?, self.operand(high)?)
             }
             WrittenTest::In(value, list) => {
                 let value = self.operand(value)?;
-                let list = list.into_iter().map(|operand| self.operand(operand)).collect::<Result<Vec<_>, _>>()?;
-                if list.len() > IN_OPERANDS_MAX {
-                    return Err(self.kind.refuse(format_args!(
-                        "The IN operator is provided with too many operands; number of operands: {}",
-                        list.len()
-                    )));
-                }
-                Ok(Test::In(value, list))
+                Test::In(value, list.into_iter().map(|operand| self.operand(operand)).collect::<Result<_, _>>()?)
             }
-            WrittenTest::Call(call) => self.call(call),
+            WrittenTest::Call(call) => self.call(call)?,
+        };
+        self.check(&test)?;
+        Ok(test)
+    }
+
+    /// Refuses operands that the test can never be true of.
+    pub(super) fn check(&self, test: &Test) -> Result<(), ExpressionError> {
+        match test {
+            Test::Compare(left, comparator, right) => {
+                self.check_distinct(comparator.symbol(), left, right)?;
+                if comparator.is_ordering() {
+                    self.check_orderable(comparator.symbol(), &[left, right])?;
+                }
+                Ok(())
+            }
+            Test::Between(value, low, high) => {
+                self.check_orderable("BETWEEN", &[value, low, high])?;
+                self.check_bounds(low, high)
+            }
+            Test::In(_, list) if list.len() > IN_OPERANDS_MAX => Err(self.kind.refuse(format_args!(
+                "The IN operator is provided with too many operands; number of operands: {}",
+                list.len()
+            ))),
+            Test::BeginsWith(text, prefix) => {
+                self.check_distinct("begins_with", text, prefix)?;
+                let mut names = [text, prefix].into_iter().filter_map(type_name);
+                let wrong = names.find(|name| !matches!(*name, "S" | "B"));
+                wrong.map_or(Ok(()), |name| Err(self.wrong_type("begins_with", name)))
+            }
+            Test::Contains(whole, part) => self.check_distinct("contains", whole, part),
+            Test::HasType(_, name) => self.check_type_name(name),
+            Test::In(..) | Test::Exists(_) | Test::NotExists(_) => Ok(()),
         }
+    }
+
+    fn check_type_name(&self, name: &str) -> Result<(), ExpressionError> {
+        if TYPE_NAMES.contains(&name) {
+            return Ok(());
+        }
+        Err(self.kind.refuse(format_args!(
+            "Invalid attribute type name found; type: {name}, valid types: {{{}}}",
+            TYPE_NAMES.join(",")
+        )))
     }
 
     /// A function that is a test; which one it is was checked before.
@@ -209,17 +245,12 @@ impl<'s> Resolver<'s> {
             let exists = function == "attribute_exists";
             return Ok(if exists { Test::Exists(path) } else { Test::NotExists(path) });
         };
-        self.check_distinct(function, &first, &second)?;
         match function {
-            "attribute_type" => self.has_type(first, second),
-            "begins_with" => {
-                for operand in [&first, &second] {
-                    if let Some(name) = type_name(operand).filter(|name| !matches!(*name, "S" | "B")) {
-                        return Err(self.wrong_type(function, name));
-                    }
-                }
-                Ok(Test::BeginsWith(first, second))
+            "attribute_type" => {
+                self.check_distinct(function, &first, &second)?;
+                self.has_type(first, second)
             }
+            "begins_with" => Ok(Test::BeginsWith(first, second)),
             _ => Ok(Test::Contains(first, second)),
         }
     }
@@ -234,12 +265,7 @@ impl<'s> Resolver<'s> {
             Operand::Path(_) => return wrong_type(&format!("{{{}}}", TYPE_NAMES.join(","))),
             Operand::Size(_) => return wrong_type("N"),
         };
-        if !TYPE_NAMES.contains(&name.as_str()) {
-            return Err(self.kind.refuse(format_args!(
-                "Invalid attribute type name found; type: {name}, valid types: {{{}}}",
-                TYPE_NAMES.join(",")
-            )));
-        }
+        self.check_type_name(&name)?;
         Ok(Test::HasType(self.as_path("attribute_type", first)?, name))
     }
 

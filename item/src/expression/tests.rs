@@ -1,6 +1,7 @@
 //! Expressions seen from outside: what they mean, what they refuse and in which words, and that no text harms.
 
 mod attributes;
+mod compose;
 mod keys;
 mod model;
 mod refusals;

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{ExpressionError, Kind, Path, Projection, Substitutions, lex::Tokens};
 use crate::{Item, ItemError, NumberError, Table, Value};
 
-use resolve::{Action, Change, Term};
+use resolve::Action;
+pub use resolve::{Change, Term};
 
 /// A parsed update expression, its substitutions resolved. The default one changes nothing.
 ///
@@ -96,6 +97,14 @@ impl Update {
             update.actions.push(Action { path, change });
         }
         Ok(update)
+    }
+
+    /// An update that was never expression text: what happens at each path.
+    pub fn of_changes(changes: Vec<(Path, Change)>) -> Result<Update, ExpressionError> {
+        let mut actions: Vec<Action> = changes.into_iter().map(|(path, change)| Action { path, change }).collect();
+        let size = resolve::check(&actions)?;
+        actions.sort_unstable_by(|one, other| one.path.cmp(&other.path));
+        Ok(Update { actions, size, by_attribute: false })
     }
 
     /// What it makes of `item`, which the caller must still check: it may have become too large.

@@ -26,9 +26,12 @@ pub(super) struct Action {
     pub(super) change: Change,
 }
 
+/// What happens to the value at a path.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Change {
+pub enum Change {
+    /// It becomes this.
     Set(Term),
+    /// It goes.
     Remove,
     /// A number to add, or a set to unite with.
     Add(Arc<Value>),
@@ -38,12 +41,18 @@ pub(super) enum Change {
 
 /// Something that has a value once an item is given. Nested no deeper than the parser lets functions be.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Term {
+pub enum Term {
+    /// What a path leads to.
     Path(Path),
+    /// Itself.
     Value(Arc<Value>),
+    /// What the path leads to; the other if that is nothing.
     IfNotExists(Path, Box<Term>),
+    /// Two lists as one.
     ListAppend(Box<Term>, Box<Term>),
+    /// The first and the second.
     Sum(Box<Term>, Box<Term>),
+    /// The first without the second.
     Difference(Box<Term>, Box<Term>),
 }
 
@@ -215,14 +224,64 @@ fn pair(
     right: Operand<'_>,
 ) -> Result<(Box<Term>, Box<Term>), ExpressionError> {
     let (left, right) = (term(resolver, left)?, term(resolver, right)?);
-    for operand in [&left, &right] {
+    check_pair(resolver, operator, type_name, &left, &right)?;
+    Ok((Box::new(left), Box::new(right)))
+}
+
+fn check_pair(
+    resolver: &Resolver<'_>,
+    operator: &str,
+    type_name: &str,
+    left: &Term,
+    right: &Term,
+) -> Result<(), ExpressionError> {
+    for operand in [left, right] {
         if let Term::Value(value) = operand
             && value.type_name() != type_name
         {
             return Err(resolver.wrong_type(operator, value.type_name()));
         }
     }
-    Ok((Box::new(left), Box::new(right)))
+    Ok(())
+}
+
+/// Checks actions that were never expression text; answers the size of their values.
+pub(super) fn check(actions: &[Action]) -> Result<usize, ExpressionError> {
+    let kind = Kind::Statement;
+    let mut none = Substitutions::default();
+    let resolver = Resolver::new(kind, &mut none);
+    let paths: Vec<Path> = actions.iter().map(|action| action.path.clone()).collect();
+    check_apart(kind, &paths)?;
+    let mut size = 0;
+    for action in actions {
+        size += match &action.change {
+            Change::Set(term) => check_term(&resolver, term)?,
+            Change::Remove => 0,
+            Change::Add(value) => {
+                check_operand(kind, "ADD", value)?;
+                value.size()
+            }
+            Change::Delete(value) => {
+                check_operand(kind, "DELETE", value)?;
+                value.size()
+            }
+        };
+    }
+    Ok(size)
+}
+
+/// Recurses as deep as the term is nested, which who composed it has bounded.
+fn check_term(resolver: &Resolver<'_>, term: &Term) -> Result<usize, ExpressionError> {
+    let (operator, type_name, left, right) = match term {
+        Term::Path(_) => return Ok(0),
+        Term::Value(value) => return Ok(value.size()),
+        Term::IfNotExists(_, otherwise) => return check_term(resolver, otherwise),
+        Term::ListAppend(first, second) => (LIST_APPEND, "L", first, second),
+        Term::Sum(left, right) => ("+", "N", left, right),
+        Term::Difference(left, right) => ("-", "N", left, right),
+    };
+    check_pair(resolver, operator, type_name, left, right)?;
+    Ok(check_term(resolver, left)? + check_term(resolver, right)?)
 }
 
 fn term(resolver: &mut Resolver<'_>, written: Operand<'_>) -> Result<Term, ExpressionError> {
