@@ -27,6 +27,8 @@ pub(super) enum Test {
     Compare(Operand, Comparator, Operand),
     Between(Operand, Operand, Operand),
     In(Operand, Vec<Operand>),
+    /// The path's value is one of these, which have one type and ascend: there may be many.
+    OneOf(Path, Vec<Value>),
     Exists(Path),
     NotExists(Path),
     /// The path's value has the type of this name.
