@@ -204,6 +204,10 @@ fn a_projection_takes_names_as_they_are() {
     let project = |names: &[&str]| Projection::of_attributes(names.iter().map(|name| (*name).to_owned()).collect());
     let whole = item(&[("a", super::map(&[("b", number(1))])), ("a.b", number(2)), ("c[0]", number(3))]);
     assert_eq!(project(&["c[0]", "a.b", "z"]).unwrap().apply(&whole), item(&[("a.b", number(2)), ("c[0]", number(3))]));
+    let few = project(&["a"]).unwrap().apply(&whole);
+    let many: Vec<String> = (0..20_000).map(|at| format!("b{at}")).chain(["a".to_owned()]).collect();
+    assert_eq!(few.len(), 1);
+    assert_eq!(Projection::of_attributes(many).unwrap().apply(&whole), few);
     assert_eq!(
         project(&["a", "b", "a"]).unwrap_err().0,
         "One or more parameter values were invalid: Duplicate value in attribute name: a"
