@@ -44,7 +44,7 @@ impl WireConditions {
 
     /// A filter: each must hold, or one of them if `any`.
     pub(crate) fn filter(self, any: bool) -> Result<Option<Condition>, Error> {
-        Ok(Condition::of_attributes(self.checked()?, any))
+        Ok(Condition::of_attributes(self.checked()?, any)?)
     }
 
     /// A key condition.

@@ -46,7 +46,7 @@ impl WireExpected {
             Ok((name, condition))
         };
         let conditions = self.0.into_iter().map(checked).collect::<Result<_, Error>>()?;
-        Ok(Condition::of_attributes(conditions, any))
+        Ok(Condition::of_attributes(conditions, any)?)
     }
 }
 

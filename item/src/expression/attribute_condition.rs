@@ -10,7 +10,7 @@
 //! | `CONTAINS`, `NOT_CONTAINS` | `contains(a, :v)`, `NOT contains(a, :v)`: true where there is no `a` |
 //! | `BEGINS_WITH` | `begins_with(a, :v)` |
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{cmp::Ordering, collections::BTreeMap, sync::Arc};
 
 use super::{
     ExpressionError, Path,
@@ -19,6 +19,9 @@ use super::{
     resolve::{Operand, Test},
 };
 use crate::Value;
+
+/// Most attributes that may have conditions. Each is evaluated for every item of a page; DynamoDB's own bound is not public.
+const CONDITIONS_MAX: usize = 1000;
 
 /// How an attribute is compared with the arguments of its condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,31 +163,26 @@ impl AttributeCondition {
     /// Puts the test of `attribute` behind `steps`, in postfix order.
     fn put(self, attribute: String, steps: &mut Vec<Postfix<Test>>) {
         let path = Path::new(attribute, Vec::new());
-        let exists = match self.operator {
-            ComparisonOperator::Exists => Some(Test::Exists(path.clone())),
-            ComparisonOperator::NotExists => Some(Test::NotExists(path.clone())),
-            _ => None,
-        };
-        if let Some(test) = exists {
-            return steps.push(Postfix::Test(test));
-        }
-        let operand = Operand::Path(path);
-        let mut arguments = self.arguments.into_iter().map(|value| Operand::Value(Arc::new(value)));
+        let mut arguments = self.arguments;
         if self.operator == ComparisonOperator::In {
-            return steps.push(Postfix::Test(Test::In(operand, arguments.collect())));
+            arguments.sort_unstable_by(|one, other| order(one, other).unwrap_or(Ordering::Equal));
+            return steps.push(Postfix::Test(Test::OneOf(path, arguments)));
         }
+        let mut arguments = arguments.into_iter().map(|value| Operand::Value(Arc::new(value)));
         let mut next = || arguments.next().expect("arguments were counted");
-        let compare = |comparator, value| Test::Compare(operand.clone(), comparator, value);
+        let operand = Operand::Path(path.clone());
         steps.push(Postfix::Test(match self.operator {
-            ComparisonOperator::NotEqual => compare(Comparator::NotEqual, next()),
-            ComparisonOperator::Less => compare(Comparator::Less, next()),
-            ComparisonOperator::LessOrEqual => compare(Comparator::LessOrEqual, next()),
-            ComparisonOperator::Greater => compare(Comparator::Greater, next()),
-            ComparisonOperator::GreaterOrEqual => compare(Comparator::GreaterOrEqual, next()),
+            ComparisonOperator::Exists => Test::Exists(path),
+            ComparisonOperator::NotExists => Test::NotExists(path),
+            ComparisonOperator::NotEqual => Test::Compare(operand, Comparator::NotEqual, next()),
+            ComparisonOperator::Less => Test::Compare(operand, Comparator::Less, next()),
+            ComparisonOperator::LessOrEqual => Test::Compare(operand, Comparator::LessOrEqual, next()),
+            ComparisonOperator::Greater => Test::Compare(operand, Comparator::Greater, next()),
+            ComparisonOperator::GreaterOrEqual => Test::Compare(operand, Comparator::GreaterOrEqual, next()),
             ComparisonOperator::Between => Test::Between(operand, next(), next()),
             ComparisonOperator::Contains | ComparisonOperator::NotContains => Test::Contains(operand, next()),
             ComparisonOperator::BeginsWith => Test::BeginsWith(operand, next()),
-            _ => compare(Comparator::Equal, next()),
+            ComparisonOperator::Equal | ComparisonOperator::In => Test::Compare(operand, Comparator::Equal, next()),
         }));
         if self.operator == ComparisonOperator::NotContains {
             steps.push(Postfix::Not);
@@ -193,7 +191,16 @@ impl AttributeCondition {
 }
 
 /// Conditions of which all must hold, or one if `any`, in postfix order; nothing if there are none.
-pub(super) fn steps(conditions: BTreeMap<String, AttributeCondition>, any: bool) -> Vec<Postfix<Test>> {
+pub(super) fn steps(
+    conditions: BTreeMap<String, AttributeCondition>,
+    any: bool,
+) -> Result<Vec<Postfix<Test>>, ExpressionError> {
+    if conditions.len() > CONDITIONS_MAX {
+        return Err(ExpressionError(format!(
+            "One or more parameter values were invalid: Too many conditions; condition count: {}",
+            conditions.len()
+        )));
+    }
     let mut steps = Vec::new();
     for (attribute, condition) in conditions {
         let is_first = steps.is_empty();
@@ -202,5 +209,5 @@ pub(super) fn steps(conditions: BTreeMap<String, AttributeCondition>, any: bool)
             steps.push(if any { Postfix::Or } else { Postfix::And });
         }
     }
-    steps
+    Ok(steps)
 }

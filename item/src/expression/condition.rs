@@ -37,9 +37,12 @@ impl Condition {
     }
 
     /// A condition given by attribute: each must hold, or one of them if `any`. None if there is none.
-    pub fn of_attributes(conditions: BTreeMap<String, AttributeCondition>, any: bool) -> Option<Condition> {
-        let steps = attribute_condition::steps(conditions, any);
-        (!steps.is_empty()).then_some(Condition { steps })
+    pub fn of_attributes(
+        conditions: BTreeMap<String, AttributeCondition>,
+        any: bool,
+    ) -> Result<Option<Condition>, ExpressionError> {
+        let steps = attribute_condition::steps(conditions, any)?;
+        Ok((!steps.is_empty()).then_some(Condition { steps }))
     }
 
     /// Does `item` satisfy it? An absent item is an empty one.
@@ -67,7 +70,9 @@ impl Condition {
 
 fn paths(test: &Test) -> Vec<&Path> {
     let operands = match test {
-        Test::Exists(path) | Test::NotExists(path) | Test::HasType(path, _) => return vec![path],
+        Test::Exists(path) | Test::NotExists(path) | Test::HasType(path, _) | Test::OneOf(path, _) => {
+            return vec![path];
+        }
         Test::Compare(left, _, right) => vec![left, right],
         Test::BeginsWith(left, right) | Test::Contains(left, right) => vec![left, right],
         Test::Between(value, low, high) => vec![value, low, high],

@@ -42,6 +42,10 @@ fn is_true(test: &Test, item: &Item) -> bool {
             let Some(wanted) = value(operand, item) else { return false };
             list.iter().any(|other| value(other, item).is_some_and(|other| other == wanted))
         }
+        Test::OneOf(path, values) => path.find(item).is_some_and(|wanted| {
+            let has_order = values.first().is_some_and(|first| order(first, wanted).is_some());
+            has_order && values.binary_search_by(|value| order(value, wanted).unwrap_or(Ordering::Equal)).is_ok()
+        }),
         Test::Exists(path) => path.find(item).is_some(),
         Test::NotExists(path) => path.find(item).is_none(),
         Test::HasType(path, name) => path.find(item).is_some_and(|value| value.type_name() == name),

@@ -55,11 +55,25 @@ impl Projection {
             projected.0.extend(self.paths.iter().filter_map(column));
             return projected;
         }
-        for group in self.paths.chunk_by(|one, other| one.attribute() == other.attribute()) {
-            let name = group[0].attribute();
+        let mut put = |name: &str, value: &Value, group: &[Path]| {
             let steps: Vec<&[Step]> = group.iter().map(Path::steps).collect();
-            if let Some(value) = item.0.get(name).and_then(|value| project(value, &steps)) {
+            if let Some(value) = project(value, &steps) {
                 projected.0.insert(name.to_owned(), value);
+            }
+        };
+        if self.paths.len() <= item.len() {
+            for group in self.paths.chunk_by(|one, other| one.attribute() == other.attribute()) {
+                let name = group[0].attribute();
+                item.0.get(name).into_iter().for_each(|value| put(name, value, group));
+            }
+        } else {
+            // Names given by attribute may be many more than items have.
+            for (name, value) in &item.0 {
+                let from = self.paths.partition_point(|path| path.attribute() < name.as_str());
+                let count = self.paths[from..].partition_point(|path| path.attribute() == name);
+                if count > 0 {
+                    put(name, value, &self.paths[from..from + count]);
+                }
             }
         }
         projected

@@ -32,6 +32,8 @@ pub enum Test {
     Between(Operand, Operand, Operand),
     /// It is one of these.
     In(Operand, Vec<Operand>),
+    /// The path's value is one of these, which have one type and ascend: there may be many.
+    OneOf(Path, Vec<Value>),
     /// The path leads to something.
     Exists(Path),
     /// The path leads to nothing.
@@ -216,7 +218,7 @@ impl<'s> Resolver<'s> {
             }
             Test::Contains(whole, part) => self.check_distinct("contains", whole, part),
             Test::HasType(_, name) => self.check_type_name(name),
-            Test::In(..) | Test::Exists(_) | Test::NotExists(_) => Ok(()),
+            Test::In(..) | Test::OneOf(..) | Test::Exists(_) | Test::NotExists(_) => Ok(()),
         }
     }
 
