@@ -12,6 +12,8 @@ pub enum Reason {
     None,
     /// Its condition did not hold; with the item that failed it, if that was asked for.
     ConditionFailed(Option<Item>),
+    /// Its table, or one of that table's indexes, has no units left; the text says so.
+    Throttled(String),
     /// It breaks a rule; the text says which.
     Invalid(String),
 }
@@ -27,6 +29,7 @@ impl Reason {
         match self {
             Reason::None => "None",
             Reason::ConditionFailed(_) => "ConditionalCheckFailed",
+            Reason::Throttled(_) => "ProvisionedThroughputExceeded",
             Reason::Invalid(_) => "ValidationError",
         }
     }
@@ -44,10 +47,17 @@ impl Serialize for Reason {
                 }
                 map.serialize_entry("Message", &Error::ConditionFailed(None).to_string())?;
             }
-            Reason::Invalid(text) => map.serialize_entry("Message", text)?,
+            Reason::Throttled(text) | Reason::Invalid(text) => map.serialize_entry("Message", text)?,
         }
         map.end()
     }
+}
+
+/// The cancellation of a transaction of `actions`, of which the one at `place` was not let through.
+pub(crate) fn throttled(error: &Error, place: usize, actions: usize) -> Error {
+    let mut reasons = vec![Reason::None; actions];
+    reasons[place] = Reason::Throttled(error.to_string());
+    Error::TransactionCancelled(reasons)
 }
 
 /// The message that names all reasons.

@@ -144,7 +144,16 @@ impl Running {
             started_at_us,
         };
         let config = config.memory.requests();
-        let app = api::App { store: store.clone(), streams, ingest, compactor, metrics, facts, config };
+        let app = api::App {
+            store: store.clone(),
+            streams,
+            ingest,
+            compactor,
+            metrics,
+            facts,
+            config,
+            throttle: api::Throttle::default(),
+        };
         api.tasks.spawn(api::serve(http_listener, app, api.stop.subscribe()));
         Ok(Running { http, mqtt, data_dir, store, entrances, api, background })
     }

@@ -24,6 +24,7 @@ mod key_schema;
 mod list_streams;
 mod list_tables;
 mod list_tags_of_resource;
+mod metered;
 mod page;
 mod query;
 mod scan;

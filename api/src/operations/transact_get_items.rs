@@ -11,14 +11,15 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use store::transaction::Transaction;
 
-use super::{ITEM_ROOM_BYTES, transaction::check_count};
+use super::{ITEM_ROOM_BYTES, metered::TRANSACTED, transaction::check_count};
 use crate::{
     App, Error,
     budget::Room,
-    cancellation::{Reason, key_reason},
+    cancellation::{Reason, key_reason, throttled},
     capacity::{ConsumedCapacity, Detail, UnitKind, read_units},
     expressions::{Expressions, Names, check_scalar_keys},
     json::request,
+    throttle::{Claim, Use, claim},
     validate::{self, RETURN_CONSUMED_CAPACITY, Violations},
     values::{ItemOut, WireItem},
 };
@@ -100,6 +101,13 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
     if distinct.len() < keys.len() {
         return Err(Error::validation("Transaction request cannot include multiple operations on one item"));
     }
+    let mut claims: Vec<Option<Claim>> = Vec::new();
+    for (place, (table, _)) in keys.iter().enumerate() {
+        let claim = claim(table, None, Use::Read, TRANSACTED * read_units(0, true));
+        app.admit(claim.as_slice()).map_err(|error| throttled(&error, place, keys.len()))?;
+        claims.push(claim);
+    }
+    let tables: Vec<_> = keys.iter().map(|(table, _)| table.clone()).collect();
     room.reserve(ITEM_ROOM_BYTES).await?;
     let snapshot = app.store.snapshot(keys);
     if !snapshot.has_tables() {
@@ -117,7 +125,9 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
         if bytes > Transaction::SIZE_MAX {
             return Err(Error::validation("Aggregate size of items in the transaction exceeds 4 MB"));
         }
-        units.push(2.0 * read_units(size, true));
+        let used = TRANSACTED * read_units(size, true);
+        app.settle(claims[at].as_slice(), &tables[at], &used.into(), Use::Read);
+        units.push(used);
         let item = item.map(|item| match projection {
             Some(projection) => projection.apply(&item),
             None => item,

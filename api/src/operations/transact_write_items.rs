@@ -9,19 +9,20 @@ use item::{Actor, Item, Value, expression::Kind};
 use serde::Serialize;
 use store::{
     transaction::{Token, Transacted, Transaction, TransactionError},
-    write::{Action, Rejection, Write, Written},
+    write::{Action, Rejection, Write},
 };
 
 use super::{
     ITEM_ROOM_BYTES,
     conditional::check_condition,
+    metered::{Metered, TRANSACTED},
     transaction::{check_count, digest},
 };
 use crate::{
     App, Error,
     budget::Room,
     cancellation::{Reason, key_reason},
-    capacity::{ConsumedCapacity, Detail, UnitKind, read_units, write_units},
+    capacity::{ConsumedCapacity, Detail, UnitKind, Usage, read_units},
     expressions::{Expressions, Names, Values, check_scalar_keys},
     json::request,
     validate::{self, RETURN_CONSUMED_CAPACITY, RETURN_ITEM_COLLECTION_METRICS, RETURN_ON_FAILURE, Violations},
@@ -104,7 +105,7 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
         let request = digest(actions.iter().map(|(verb, asked)| asked.describe(*verb)));
         Token { name, request: request.to_vec().into() }
     });
-    let prepare = |(verb, asked)| prepare(app, verb, asked, capacity != Detail::None);
+    let prepare = |(verb, asked)| prepare(app, verb, asked);
     let actions = actions.into_iter().map(prepare).collect::<Result<Vec<_>, _>>()?;
     if actions.iter().any(|action| action.write.is_err()) {
         return Err(Error::TransactionCancelled(actions.iter().map(|action| Reason::of(&action.write)).collect()));
@@ -115,6 +116,7 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
         writes.extend(write);
         told.push((given_name, old_on_failure, size));
     }
+    let metered = Metered::admit_all(app, &mut writes, capacity)?;
     let returned = writes.iter().filter(|write| write.return_old).count();
     let transaction = Transaction::new(writes, token).map_err(|error| match error {
         TransactionError::Repeated => {
@@ -125,21 +127,39 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
     if returned > 0 {
         room.reserve(returned * ITEM_ROOM_BYTES).await?;
     }
-    let (kind, units): (UnitKind, Vec<f64>) = match app.store.transact_within(transaction, app.config.patience).await? {
+    let release = || metered.iter().flatten().for_each(|metered| metered.release(app));
+    let transacted = app.store.transact_within(transaction, app.config.patience).await.inspect_err(|_| release())?;
+    let (kind, units): (UnitKind, Vec<Usage>) = match transacted {
         Transacted::Written(written) => {
-            let sizes = written.iter().zip(&told).map(|(written, (_, _, size))| changed_size(written).max(*size));
-            (UnitKind::Write, sizes.map(|size| 2.0 * write_units(size)).collect())
+            let settle = |(metered, written): (&Option<Metered>, _)| {
+                metered.as_ref().map_or_else(Usage::default, |metered| metered.settle(app, Ok(written)))
+            };
+            (UnitKind::Write, metered.iter().zip(&written).map(settle).collect())
         }
         Transacted::Repeated => {
-            (UnitKind::Read, told.iter().map(|(_, _, size)| 2.0 * read_units(*size, true)).collect())
+            release();
+            (
+                UnitKind::Read,
+                told.iter().map(|(_, _, size)| Usage::from(TRANSACTED * read_units(*size, true))).collect(),
+            )
         }
         Transacted::Cancelled(rejections) => {
+            // What was prepared is paid for: of an action that nothing was against, what it claimed.
+            for (metered, rejection) in metered.iter().zip(&rejections) {
+                if let (Some(metered), Some(rejection)) = (metered, rejection) {
+                    metered.settle(app, Err(rejection));
+                }
+            }
             let old_on_failure = told.iter().map(|(_, old_on_failure, _)| *old_on_failure);
             let reasons = rejections.into_iter().zip(old_on_failure).map(|(rejection, old)| reason(rejection, old));
             return Err(Error::TransactionCancelled(reasons.collect::<Result<_, _>>()?));
         }
-        Transacted::TokenReused => return Err(Error::TokenReused),
+        Transacted::TokenReused => {
+            release();
+            return Err(Error::TokenReused);
+        }
         Transacted::TooLarge => {
+            release();
             return Err(Error::validation("Aggregate size of items in the transaction exceeds 4 MB"));
         }
     };
@@ -148,7 +168,7 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
 }
 
 /// Prepares one action, or says what is wrong with the whole request.
-fn prepare(app: &App, verb: Verb, asked: Asked, counts: bool) -> Result<Prepared, Error> {
+fn prepare(app: &App, verb: Verb, asked: Asked) -> Result<Prepared, Error> {
     let given_name = asked.table_name.clone().unwrap_or_default();
     let name = validate::table_name(asked.table_name)?;
     let old_on_failure = asked.return_on_failure.as_deref() == Some("ALL_OLD");
@@ -180,18 +200,12 @@ fn prepare(app: &App, verb: Verb, asked: Asked, counts: bool) -> Result<Prepared
     let action = match (verb, update) {
         (Verb::Put, _) => Action::Put(given),
         (Verb::Delete, _) => Action::Remove,
-        (Verb::Update, Some(update)) => Action::Update { update, return_new: counts },
+        (Verb::Update, Some(update)) => Action::Update { update, return_new: false },
         (Verb::Check | Verb::Update, _) => Action::Check,
     };
-    let return_old = old_on_failure || counts;
+    let return_old = old_on_failure;
     let write = key.map(|key| Write { table, key, action, condition, return_old, actor: Actor::User });
     Ok(Prepared { given_name, write, old_on_failure, size })
-}
-
-/// The size by which a write is counted, as far as its answer tells it.
-fn changed_size(written: &Written) -> usize {
-    let size = |item: &Option<Item>| item.as_ref().map_or(0, Item::size);
-    size(&written.old).max(size(&written.new))
 }
 
 /// What the store says of one action, for its client.

@@ -46,7 +46,16 @@ pub(crate) fn app_on(disk: Arc<dyn Disk>, settings: store::Config, config: Confi
     let compactor = Compactor::open(store.clone(), compactor::Config::default()).unwrap();
     let ingest = Ingest::new(store.clone(), ingest::Config::default()).unwrap();
     let streams = Streams::new(&store);
-    App { store, streams, ingest, compactor, metrics, facts: Facts::default(), config }
+    App {
+        store,
+        streams,
+        ingest,
+        compactor,
+        metrics,
+        facts: Facts::default(),
+        config,
+        throttle: api::Throttle::default(),
+    }
 }
 
 /// A service over a new store.
