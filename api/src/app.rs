@@ -15,7 +15,7 @@ use store::Store;
 use streams::Streams;
 use tokio::sync::{Semaphore, watch};
 
-use crate::{Config, Keys, Origins, budget::Budget, metrics::Meter};
+use crate::{Config, Keys, Origins, budget::Budget, metrics::Meter, throttle::Throttle};
 
 /// What the routes need.
 #[derive(Clone)]
@@ -38,6 +38,8 @@ pub struct App {
     pub facts: Facts,
     /// Bounds.
     pub config: Config,
+    /// What provisioned tables have left.
+    pub throttle: Throttle,
 }
 
 /// Fixed facts of one running server.

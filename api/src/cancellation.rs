@@ -14,6 +14,8 @@ pub enum Reason {
     ConditionFailed(Option<Item>),
     /// It inserts an item that there is.
     Duplicate,
+    /// Its table, or one of that table's indexes, has no units left; the text says so.
+    Throttled(String),
     /// It breaks a rule; the text says which.
     Invalid(String),
 }
@@ -30,6 +32,7 @@ impl Reason {
             Reason::None => "None",
             Reason::ConditionFailed(_) => "ConditionalCheckFailed",
             Reason::Duplicate => "DuplicateItem",
+            Reason::Throttled(_) => "ProvisionedThroughputExceeded",
             Reason::Invalid(_) => "ValidationError",
         }
     }
@@ -48,10 +51,17 @@ impl Serialize for Reason {
                 map.serialize_entry("Message", &Error::ConditionFailed(None).to_string())?;
             }
             Reason::Duplicate => map.serialize_entry("Message", &Error::DuplicateItem.to_string())?,
-            Reason::Invalid(text) => map.serialize_entry("Message", text)?,
+            Reason::Throttled(text) | Reason::Invalid(text) => map.serialize_entry("Message", text)?,
         }
         map.end()
     }
+}
+
+/// The cancellation of a transaction of `actions`, of which the one at `place` was not let through.
+pub(crate) fn throttled(error: &Error, place: usize, actions: usize) -> Error {
+    let mut reasons = vec![Reason::None; actions];
+    reasons[place] = Reason::Throttled(error.to_string());
+    Error::TransactionCancelled(reasons)
 }
 
 /// The message that names all reasons.

@@ -29,6 +29,12 @@ pub enum Error {
     /// More than a documented bound allows.
     #[error("{0}")]
     LimitExceeded(String),
+    /// A provisioned table, or one of its global indexes, has no units left; the client may retry later.
+    #[error("{}", THROUGHPUT_EXCEEDED[usize::from(*.index)])]
+    ThroughputExceeded {
+        /// Is it an index that has none?
+        index: bool,
+    },
     /// A condition did not hold; with the item that failed it, if that was asked for.
     #[error("The conditional request failed")]
     ConditionFailed(Option<Item>),
@@ -101,6 +107,14 @@ pub enum Error {
     Throttled(String),
 }
 
+/// What is said of a table that has no units left, and of an index.
+const THROUGHPUT_EXCEEDED: [&str; 2] = [
+    "The level of configured provisioned throughput for the table was exceeded. Consider increasing your provisioning level \
+     with the UpdateTable API.",
+    "The level of configured provisioned throughput for one or more global secondary indexes of the table was exceeded. \
+     Consider increasing your provisioning level for the under-provisioned global secondary indexes with the UpdateTable API.",
+];
+
 /// Prefixes of `__type`.
 const MODEL: &str = "com.amazonaws.dynamodb.v20120810#";
 const VALIDATE: &str = "com.amazon.coral.validate#";
@@ -142,6 +156,7 @@ impl Error {
             Error::NotFound(_) => (MODEL, "ResourceNotFoundException", 400),
             Error::InUse(_) => (MODEL, "ResourceInUseException", 400),
             Error::LimitExceeded(_) => (MODEL, "LimitExceededException", 400),
+            Error::ThroughputExceeded { .. } => (MODEL, "ProvisionedThroughputExceededException", 400),
             Error::ConditionFailed(_) => (MODEL, "ConditionalCheckFailedException", 400),
             Error::DuplicateItem => (MODEL, "DuplicateItemException", 400),
             Error::TransactionCancelled(_) => (MODEL, "TransactionCanceledException", 400),

@@ -159,7 +159,18 @@ impl Running {
             started_at_us,
         };
         let (origins, config) = (config.origins.clone(), config.memory.requests());
-        let app = api::App { store: store.clone(), streams, ingest, compactor, keys, origins, metrics, facts, config };
+        let app = api::App {
+            store: store.clone(),
+            streams,
+            ingest,
+            compactor,
+            keys,
+            origins,
+            metrics,
+            facts,
+            config,
+            throttle: api::Throttle::default(),
+        };
         api.tasks.spawn(api::serve(http_listener, app, api.stop.subscribe()));
         Ok(Running { http, mqtt, data_dir, store, entrances, api, background })
     }

@@ -1,4 +1,5 @@
-//! BatchGetItem: up to 100 items by key. What would pass 16 MB is left unprocessed, as is what finds no memory. Items become
+//! BatchGetItem: up to 100 items by key. What would pass 16 MB is left unprocessed, as is what finds no
+//! memory, or no units of a provisioned table. Items become
 //! JSON one by one, so that a large answer is never also in memory as items.
 
 use std::collections::BTreeSet;
@@ -15,6 +16,7 @@ use crate::{
     expressions::{Expressions, Names, check_scalar_keys},
     json::{Members, request},
     legacy,
+    throttle::{Use, claim},
     validate::{self, RETURN_CONSUMED_CAPACITY, Violations},
     values::{ItemOut, WireItem},
 };
@@ -102,6 +104,7 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
         Answer { responses: ByName(Vec::new()), unprocessed_keys: ByName(Vec::new()), consumed_capacity: None };
     let mut consumed = Vec::new();
     let (mut bytes, mut json_bytes) = (0, 0);
+    let (mut processed, mut throttled) = (false, false);
     room.reserve(ITEM_ROOM_BYTES).await?;
     for read in reads {
         let consistent = read.consistent.unwrap_or(false);
@@ -114,10 +117,19 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
                 unprocessed.push(ItemOut(given.clone()));
                 continue;
             }
+            let claim = claim(&read.table, None, Use::Read, read_units(0, consistent));
+            if app.admit(claim.as_slice()).is_err() {
+                unprocessed.push(ItemOut(given.clone()));
+                throttled = true;
+                continue;
+            }
             let item = app.store.get(&read.table, key).await?;
             let size = item.as_ref().map_or(0, Item::size);
             bytes += size;
-            units += read_units(size, consistent);
+            let used = read_units(size, consistent);
+            app.settle(claim.as_slice(), &read.table, &used.into(), Use::Read);
+            units += used;
+            processed = true;
             let Some(item) = item else { continue };
             let item = match &read.projection {
                 Some(projection) => projection.apply(&item),
@@ -140,6 +152,9 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
             answer.unprocessed_keys.0.push((read.given_name.clone(), unprocessed));
         }
         answer.responses.0.push((read.given_name, shown));
+    }
+    if throttled && !processed {
+        return Err(Error::ThroughputExceeded { index: false });
     }
     answer.consumed_capacity = (capacity != Detail::None).then_some(consumed);
     Ok(answer)

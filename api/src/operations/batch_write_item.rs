@@ -1,18 +1,23 @@
-//! BatchWriteItem: up to 25 puts and deletes, each on its own.
+//! BatchWriteItem: up to 25 puts and deletes, each on its own. Those for which a provisioned table has no units are left
+//! unprocessed.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use item::{Actor, EncodedItem, Item, Key, Table, TableId};
 use serde::Serialize;
 use store::write::{Action, Write};
 
+use super::metered::Metered;
 use crate::{
     App, Error,
-    capacity::{ConsumedCapacity, Detail, write_units},
+    capacity::{ConsumedCapacity, Detail, Usage},
     item_collection::{self, ItemCollectionMetrics},
     json::{Members, request},
     validate::{self, RETURN_CONSUMED_CAPACITY, RETURN_ITEM_COLLECTION_METRICS, Violations},
-    values::{Fault, WireEncoded, WireItem},
+    values::{Fault, ItemOut, WireEncoded, WireItem},
 };
 
 /// DynamoDB's own bound.
@@ -45,20 +50,29 @@ request! {
     struct DeleteRequest { key: WireItem = "Key", }
 }
 
-/// What BatchWriteItem answers. Every request is processed, or the whole call fails.
+/// What BatchWriteItem answers.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Answer {
-    unprocessed_items: Nothing,
+    unprocessed_items: BTreeMap<String, Vec<Unprocessed>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     consumed_capacity: Option<Vec<ConsumedCapacity>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     item_collection_metrics: Option<item_collection::ByTable>,
 }
 
-/// An empty object.
+/// A request to make again.
 #[derive(Debug, Serialize)]
-pub(crate) struct Nothing {}
+enum Unprocessed {
+    PutRequest {
+        #[serde(rename = "Item")]
+        item: ItemOut,
+    },
+    DeleteRequest {
+        #[serde(rename = "Key")]
+        key: ItemOut,
+    },
+}
 
 /// A request whose values follow the rules.
 enum Wanted {
@@ -105,8 +119,8 @@ pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
                 Wanted::Put(item) => (validate::batched_item_key(&table, &item)?, Action::PutEncoded(item)),
                 Wanted::Delete(key) => (validate::request_key(&table, &key)?, Action::Remove),
             };
-            let return_old = capacity != Detail::None;
-            writes.push(Write { table: table.clone(), key, action, condition: None, return_old, actor: Actor::User });
+            let table = table.clone();
+            writes.push(Write { table, key, action, condition: None, return_old: false, actor: Actor::User });
             given_names.push(Arc::clone(&given_name));
         }
     }
@@ -115,38 +129,67 @@ pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
     if keys.len() < writes.len() {
         return Err(Error::validation("Provided list of item keys contains duplicates"));
     }
-    let new_size = |write: &Write| match &write.action {
-        Action::PutEncoded(item) if capacity != Detail::None => item.size(),
-        _ => 0,
-    };
-    let new_sizes: Vec<usize> = writes.iter().map(new_size).collect();
-    let wants_collections = request.return_metrics.as_deref() == Some("SIZE");
-    let written: Vec<(Arc<str>, Arc<Table>, Key)> = match wants_collections {
-        true => {
-            given_names.iter().zip(&writes).map(|(name, w)| (name.clone(), w.table.clone(), w.key.clone())).collect()
+    let mut unprocessed_items: BTreeMap<String, Vec<Unprocessed>> = BTreeMap::new();
+    let mut admitted = Vec::new();
+    let mut counted = Vec::new();
+    for (mut write, given_name) in writes.into_iter().zip(given_names) {
+        match Metered::admit(app, &mut write, capacity, 1.0) {
+            Ok(metered) => {
+                admitted.push(write);
+                counted.push((given_name, metered));
+            }
+            Err(Error::ThroughputExceeded { .. }) => {
+                unprocessed_items.entry(given_name.to_string()).or_default().push(Unprocessed::of(write)?);
+            }
+            Err(other) => return Err(other),
         }
-        false => Vec::new(),
-    };
-    let mut units: Vec<(Arc<str>, f64)> = Vec::new();
-    let answers = app.store.write_within(writes, app.config.patience).await?;
-    for ((answer, given_name), new_size) in answers.into_iter().zip(given_names).zip(new_sizes) {
-        let answer = answer?;
-        if capacity == Detail::None {
-            continue;
+    }
+    if admitted.is_empty() {
+        return Err(Error::ThroughputExceeded { index: false });
+    }
+    let written: Vec<(Arc<str>, Arc<Table>, Key)> = match request.return_metrics.as_deref() {
+        Some("SIZE") => {
+            let admitted = counted.iter().zip(&admitted);
+            admitted.map(|((name, _), write)| (name.clone(), write.table.clone(), write.key.clone())).collect()
         }
-        let old_size = answer.old.as_ref().map_or(0, Item::size);
-        let write_units = write_units(new_size.max(old_size));
-        match units.last_mut() {
-            Some((name, sum)) if *name == given_name => *sum += write_units,
-            _ => units.push((given_name, write_units)),
+        _ => Vec::new(),
+    };
+    let mut units: Vec<(Arc<str>, Usage)> = Vec::new();
+    let answers = match app.store.write_within(admitted, app.config.patience).await {
+        Ok(answers) => answers,
+        Err(error) => {
+            counted.iter().filter_map(|(_, metered)| metered.as_ref()).for_each(|metered| metered.release(app));
+            return Err(error.into());
+        }
+    };
+    for (answer, (given_name, metered)) in answers.into_iter().zip(counted) {
+        let usage = metered.map(|metered| metered.settle(app, answer.as_ref()));
+        answer?;
+        match (usage, units.last_mut()) {
+            (None, _) => {}
+            (Some(usage), Some((name, sum))) if *name == given_name => sum.add(usage),
+            (Some(usage), _) => units.push((given_name, usage)),
         }
     }
     let consumed: Vec<ConsumedCapacity> =
-        units.iter().filter_map(|(name, units)| capacity.consumed(name, *units)).collect();
+        units.into_iter().filter_map(|(name, units)| capacity.consumed(&name, units)).collect();
     let consumed_capacity = (capacity != Detail::None).then_some(consumed);
     let keys = written.iter().map(|(name, table, key)| (name.as_ref(), table.as_ref(), key));
     let item_collection_metrics = ItemCollectionMetrics::by_table(app, keys)?;
-    Ok(Answer { unprocessed_items: Nothing {}, consumed_capacity, item_collection_metrics })
+    Ok(Answer { unprocessed_items, consumed_capacity, item_collection_metrics })
+}
+
+impl Unprocessed {
+    fn of(write: Write) -> Result<Unprocessed, Error> {
+        let Write { table, key, action, .. } = write;
+        Ok(match action {
+            Action::PutEncoded(item) => Unprocessed::PutRequest { item: ItemOut(item.decode()) },
+            _ => {
+                let key = key.to_item(&table).map_err(|error| Error::Internal(error.to_string()))?;
+                Unprocessed::DeleteRequest { key: ItemOut(key) }
+            }
+        })
+    }
 }
 
 impl Wanted {

@@ -10,7 +10,7 @@ use super::conditional::{Asked, check_condition};
 use crate::{
     App, Error,
     budget::Room,
-    capacity::{ConsumedCapacity, write_units},
+    capacity::ConsumedCapacity,
     expressions::{Names, Values},
     item_collection::ItemCollectionMetrics,
     json::request,
@@ -99,15 +99,13 @@ pub(crate) async fn run(app: &App, verb: Verb, request: Request, room: &mut Room
     let condition = asked.condition(request.names, request.values, request.condition)?.or(expected.map(Arc::new));
     let table = super::table(app, &name)?;
     check_condition(&table, condition.as_deref())?;
-    let (key, new_size, action) = match given {
-        Given::Item(item) => (validate::encoded_item_key(&table, &item)?, item.size(), Action::PutEncoded(item)),
-        Given::Key(key) => (validate::request_key(&table, &key)?, 0, Action::Remove),
+    let (key, action) = match given {
+        Given::Item(item) => (validate::encoded_item_key(&table, &item)?, Action::PutEncoded(item)),
+        Given::Key(key) => (validate::request_key(&table, &key)?, Action::Remove),
     };
     let (written_table, written_key) = (table.clone(), key.clone());
     let write = Write { table, key, action, condition, return_old: asked.needs_old(), actor: Actor::User };
-    let written = asked.write(app, write, room).await?;
-    let old_size = written.old.as_ref().map_or(0, Item::size);
-    let consumed_capacity = asked.capacity.consumed(&given_name, write_units(new_size.max(old_size)));
+    let (written, consumed_capacity) = asked.write(app, &given_name, write, room).await?;
     let item_collection_metrics = asked.collection(app, &written_table, &written_key)?;
     let attributes = asked.attributes(written, &Update::default());
     Ok(Answer { attributes, consumed_capacity, item_collection_metrics })

@@ -3,18 +3,21 @@
 //! The store never finds transactions in conflict: one is planned after the other. So of the reasons why DynamoDB cancels,
 //! a condition, an item that is there already and a broken rule are left.
 
-use item::{Item, ItemError, KeyError, expression::UpdateError};
+use item::{ItemError, KeyError, expression::UpdateError};
 use store::{
     transaction::{Token, Transacted, Transaction, TransactionError},
-    write::{Rejection, Write, Written},
+    write::{Rejection, Write},
 };
 
-use super::ITEM_ROOM_BYTES;
+use super::{
+    ITEM_ROOM_BYTES,
+    metered::{Metered, TRANSACTED},
+};
 use crate::{
     App, Error,
     budget::Room,
     cancellation::Reason,
-    capacity::{ConsumedCapacity, Detail, UnitKind, read_units, write_units},
+    capacity::{ConsumedCapacity, Detail, UnitKind, Usage, read_units},
 };
 
 /// One action, ready for the store but for its key, which may not fit the table.
@@ -45,6 +48,7 @@ pub(super) async fn commit(
         writes.extend(write);
         told.push(Told { given_name, old_on_failure, size, inserts });
     }
+    let metered = Metered::admit_all(app, &mut writes, capacity)?;
     let returned = writes.iter().filter(|write| write.return_old).count();
     let transaction = Transaction::new(writes, token).map_err(|error| match error {
         TransactionError::Repeated => {
@@ -55,18 +59,36 @@ pub(super) async fn commit(
     if returned > 0 {
         room.reserve(returned * ITEM_ROOM_BYTES).await?;
     }
-    let (kind, units): (UnitKind, Vec<f64>) = match app.store.transact_within(transaction, app.config.patience).await? {
+    let release = || metered.iter().flatten().for_each(|metered| metered.release(app));
+    let transacted = app.store.transact_within(transaction, app.config.patience).await.inspect_err(|_| release())?;
+    let (kind, units): (UnitKind, Vec<Usage>) = match transacted {
         Transacted::Written(written) => {
-            let sizes = written.iter().zip(&told).map(|(written, told)| changed_size(written).max(told.size));
-            (UnitKind::Write, sizes.map(|size| 2.0 * write_units(size)).collect())
+            let settle = |(metered, written): (&Option<Metered>, _)| {
+                metered.as_ref().map_or_else(Usage::default, |metered| metered.settle(app, Ok(written)))
+            };
+            (UnitKind::Write, metered.iter().zip(&written).map(settle).collect())
         }
-        Transacted::Repeated => (UnitKind::Read, told.iter().map(|told| 2.0 * read_units(told.size, true)).collect()),
+        Transacted::Repeated => {
+            release();
+            let read = |told: &Told| Usage::from(TRANSACTED * read_units(told.size, true));
+            (UnitKind::Read, told.iter().map(read).collect())
+        }
         Transacted::Cancelled(rejections) => {
+            // What was prepared is paid for: of an action that nothing was against, what it claimed.
+            for (metered, rejection) in metered.iter().zip(&rejections) {
+                if let (Some(metered), Some(rejection)) = (metered, rejection) {
+                    metered.settle(app, Err(rejection));
+                }
+            }
             let reasons = rejections.into_iter().zip(&told).map(|(rejection, told)| reason(rejection, told));
             return Err(Error::TransactionCancelled(reasons.collect::<Result<_, _>>()?));
         }
-        Transacted::TokenReused => return Err(Error::TokenReused),
+        Transacted::TokenReused => {
+            release();
+            return Err(Error::TokenReused);
+        }
         Transacted::TooLarge => {
+            release();
             return Err(Error::validation("Aggregate size of items in the transaction exceeds 4 MB"));
         }
     };
@@ -80,12 +102,6 @@ struct Told {
     old_on_failure: bool,
     size: usize,
     inserts: bool,
-}
-
-/// The size by which a write is counted, as far as its answer tells it.
-pub(super) fn changed_size(written: &Written) -> usize {
-    let size = |item: &Option<Item>| item.as_ref().map_or(0, Item::size);
-    size(&written.old).max(size(&written.new))
 }
 
 /// What the store says of one action, for its client.

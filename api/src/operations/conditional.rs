@@ -8,11 +8,11 @@ use item::{
 };
 use store::write::{Rejection, Write, Written};
 
-use super::ITEM_ROOM_BYTES;
+use super::{ITEM_ROOM_BYTES, metered::Metered};
 use crate::{
     App, Error,
     budget::Room,
-    capacity::Detail,
+    capacity::{ConsumedCapacity, Detail},
     expressions::{Expressions, Names, Values, check_scalar_keys},
     item_collection::ItemCollectionMetrics,
     validate::{
@@ -60,14 +60,14 @@ impl Asked {
         }
     }
 
-    /// Must the store look up the item as it was? Units are counted by the larger of the old and the new item.
+    /// Must the store look up the item as it was?
     pub(crate) fn needs_old(&self) -> bool {
-        self.old_on_failure || self.capacity != Detail::None || matches!(self.wanted(), "ALL_OLD" | "UPDATED_OLD")
+        self.old_on_failure || matches!(self.wanted(), "ALL_OLD" | "UPDATED_OLD")
     }
 
     /// Must the store answer the item as it is after an update?
     pub(crate) fn needs_new(&self) -> bool {
-        self.capacity != Detail::None || matches!(self.wanted(), "ALL_NEW" | "UPDATED_NEW")
+        matches!(self.wanted(), "ALL_NEW" | "UPDATED_NEW")
     }
 
     /// Which attributes are to be answered, in DynamoDB's word.
@@ -88,17 +88,32 @@ impl Asked {
         Ok(condition.map(Arc::new))
     }
 
-    /// Hands the write to the store.
-    pub(crate) async fn write(&self, app: &App, write: Write, room: &mut Room<'_>) -> Result<Written, Error> {
+    /// Hands a write to the table that was given as `given_name` to the store; answers what it did and, if asked for, used.
+    pub(crate) async fn write(
+        &self,
+        app: &App,
+        given_name: &str,
+        mut write: Write,
+        room: &mut Room<'_>,
+    ) -> Result<(Written, Option<ConsumedCapacity>), Error> {
         if self.wanted() != "NONE" || self.old_on_failure {
             room.reserve(ITEM_ROOM_BYTES).await?;
         }
-        let answers = app.store.write_within(vec![write], app.config.patience).await?;
+        let metered = Metered::admit(app, &mut write, self.capacity, 1.0)?;
+        let answers = match app.store.write_within(vec![write], app.config.patience).await {
+            Ok(answers) => answers,
+            Err(error) => {
+                metered.iter().for_each(|metered| metered.release(app));
+                return Err(error.into());
+            }
+        };
         let answer = answers.into_iter().next().ok_or_else(|| Error::Internal("the store answered nothing".into()))?;
-        answer.map_err(|rejection| match rejection {
+        let usage = metered.map(|metered| metered.settle(app, answer.as_ref()));
+        let written = answer.map_err(|rejection| match rejection {
             Rejection::ConditionFailed { old } => Error::ConditionFailed(old.filter(|_| self.old_on_failure)),
             other => other.into(),
-        })
+        })?;
+        Ok((written, usage.and_then(|usage| self.capacity.consumed(given_name, usage))))
     }
 
     /// The item collection that the key is in, if that was asked for and the table has any.

@@ -7,10 +7,11 @@ use super::ITEM_ROOM_BYTES;
 use crate::{
     App, Error,
     budget::Room,
-    capacity::{ConsumedCapacity, Detail, read_units},
+    capacity::{ConsumedCapacity, Detail, Usage, read_units},
     expressions::{Expressions, Names, check_scalar_keys},
     json::request,
     legacy,
+    throttle::{Use, claim},
     validate::{self, RETURN_CONSUMED_CAPACITY, Violations},
     values::{ItemOut, WireItem},
 };
@@ -60,13 +61,17 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
         check_scalar_keys(&table, &projection.nested_attributes())?;
     }
     let key = validate::request_key(&table, &given)?;
+    let consistent = request.consistent.unwrap_or(false);
+    let claim = claim(&table, None, Use::Read, read_units(0, consistent));
+    app.admit(claim.as_slice())?;
     room.reserve(ITEM_ROOM_BYTES).await?;
     let item = app.store.get(&table, &key).await?;
-    let units = read_units(item.as_ref().map_or(0, item::Item::size), request.consistent.unwrap_or(false));
+    let usage = Usage::from(read_units(item.as_ref().map_or(0, item::Item::size), consistent));
+    app.settle(claim.as_slice(), &table, &usage, Use::Read);
     let item = match projection {
         Some(projection) => item.map(|item| projection.apply(&item)),
         None => item,
     };
-    let consumed_capacity = Detail::of(request.return_capacity.as_deref()).consumed(&given_name, units);
+    let consumed_capacity = Detail::of(request.return_capacity.as_deref()).consumed(&given_name, usage);
     Ok(Answer { item: item.map(ItemOut), consumed_capacity })
 }

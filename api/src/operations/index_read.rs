@@ -7,9 +7,13 @@ use item::{
     expression::{Condition, Projection},
     table,
 };
-use store::Target;
+use store::{Page, Target};
 
-use crate::Error;
+use crate::{
+    App, Error,
+    capacity::{Usage, read_units},
+    throttle::{Claim, Use, claim},
+};
 
 /// An index that is read, and what of the items.
 pub(crate) struct IndexRead {
@@ -68,6 +72,44 @@ impl IndexRead {
     /// The index whose entries say what is shown of whole items, if no projection does.
     pub(crate) fn held(&self) -> Option<Index> {
         self.for_filter.then(|| self.index.clone())
+    }
+}
+
+/// A page that is counted: what was read, not what is shown.
+pub(crate) struct MeteredRead<'a> {
+    table: &'a Table,
+    read: Option<&'a IndexRead>,
+    consistent: bool,
+    admitted: Option<Claim>,
+}
+
+impl<'a> MeteredRead<'a> {
+    /// Lets a page of `table` through if there are units for it.
+    pub(crate) fn admit(
+        app: &App,
+        table: &'a Table,
+        read: Option<&'a IndexRead>,
+        consistent: bool,
+    ) -> Result<MeteredRead<'a>, Error> {
+        let admitted = claim(table, read.map(|read| &read.index), Use::Read, read_units(0, consistent));
+        app.admit(admitted.as_slice())?;
+        Ok(MeteredRead { table, read, consistent, admitted })
+    }
+
+    /// What the page used. An item that is read whole for the sake of its entry is a read of its own.
+    pub(crate) fn settle(&self, app: &App, page: &Page) -> Usage {
+        let index = self.read.map(|read| &read.index);
+        let usage = match self.read.filter(|read| read.whole) {
+            None => Usage::of_page(index, page.bytes, self.consistent),
+            Some(IndexRead { index, .. }) => {
+                let entries = page.items.iter().map(|item| index.project(item, self.table).size()).sum();
+                let mut usage = Usage::of_page(Some(index), entries, self.consistent);
+                usage.table = page.items.iter().map(|item| read_units(item.size(), self.consistent)).sum();
+                usage
+            }
+        };
+        app.settle(self.admitted.as_slice(), self.table, &usage, Use::Read);
+        usage
     }
 }
 

@@ -23,6 +23,7 @@ mod index_read;
 mod key_schema;
 mod list_streams;
 mod list_tables;
+mod metered;
 mod page;
 mod query;
 mod read_at_once;

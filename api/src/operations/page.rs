@@ -10,7 +10,7 @@ use store::{Page, PageLimit};
 use super::{ITEM_ROOM_BYTES, READING_FACTOR};
 use crate::{
     Error,
-    capacity::{ConsumedCapacity, Detail, read_units},
+    capacity::{ConsumedCapacity, Detail, Usage},
     expressions::check_scalar_keys,
     json::Integer,
     validate::{RETURN_CONSUMED_CAPACITY, SELECT, Violations, is_table_name},
@@ -94,8 +94,8 @@ impl Showing {
         }
     }
 
-    /// Filters and projects a page that the store gave, whose keys are of `schema`; units count what was read, not what is shown.
-    pub(crate) fn answer(self, table: &Table, schema: &Table, page: Page) -> Result<Answer, Error> {
+    /// Filters and projects a page that the store gave for `usage`, and whose keys are of `schema`.
+    pub(crate) fn answer(self, table: &Table, schema: &Table, page: Page, usage: Usage) -> Result<Answer, Error> {
         let scanned_count = page.items.len();
         let (items, count) = if self.count_only {
             (None, page.items.iter().filter(|item| self.matches(item)).count())
@@ -106,8 +106,7 @@ impl Showing {
         };
         let last_evaluated_key = page.last_key.map(|key| key.to_item(schema)).transpose();
         let last_evaluated_key = last_evaluated_key.map_err(|error| Error::Internal(error.to_string()))?.map(ItemOut);
-        let Told { given_name, capacity, consistent } = self.told;
-        let consumed_capacity = capacity.consumed(&given_name, read_units(page.bytes, consistent));
+        let consumed_capacity = self.told.capacity.consumed(&self.told.given_name, usage);
         Ok(Answer { items, count, scanned_count, last_evaluated_key, consumed_capacity })
     }
 }

@@ -6,7 +6,7 @@ use item::{
 };
 use store::{Direction, SortRange};
 
-use super::index_read::{self, Asked, IndexRead};
+use super::index_read::{self, Asked, IndexRead, MeteredRead};
 use super::page::{Answer, Showing, Told, check_select, naming, page_limit, page_room};
 use crate::{
     App, Error,
@@ -136,9 +136,11 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
     let range = SortRange { from: condition.from, until: condition.until };
     let direction = if request.forward.unwrap_or(true) { Direction::Forward } else { Direction::Backward };
     let limit = page_limit(request.limit);
+    let metered = MeteredRead::admit(app, &table, read.as_ref(), showing.told.consistent)?;
     room.reserve(page_room(limit)).await?;
     let page = app.store.query(target, &condition.partition, &range, direction, after.as_ref(), limit).await?;
-    showing.answer(&table, schema, page)
+    let usage = metered.settle(app, &page);
+    showing.answer(&table, schema, page, usage)
 }
 
 /// A page can only start where the key condition holds.

@@ -11,12 +11,13 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use store::transaction::Transaction;
 
-use super::ITEM_ROOM_BYTES;
+use super::{ITEM_ROOM_BYTES, metered::TRANSACTED};
 use crate::{
     App, Error,
     budget::Room,
-    cancellation::Reason,
+    cancellation::{Reason, throttled},
     capacity::{ConsumedCapacity, Detail, UnitKind, read_units},
+    throttle::{Claim, Use, claim},
     values::ItemOut,
 };
 
@@ -75,6 +76,13 @@ pub(super) async fn read_at_once(
     if distinct.len() < keys.len() {
         return Err(Error::validation("Transaction request cannot include multiple operations on one item"));
     }
+    let mut claims: Vec<Option<Claim>> = Vec::new();
+    for (place, (table, _)) in keys.iter().enumerate() {
+        let claim = claim(table, None, Use::Read, TRANSACTED * read_units(0, true));
+        app.admit(claim.as_slice()).map_err(|error| throttled(&error, place, keys.len()))?;
+        claims.push(claim);
+    }
+    let tables: Vec<Arc<Table>> = keys.iter().map(|(table, _)| table.clone()).collect();
     room.reserve(ITEM_ROOM_BYTES).await?;
     let snapshot = app.store.snapshot(keys);
     if !snapshot.has_tables() {
@@ -92,7 +100,9 @@ pub(super) async fn read_at_once(
         if bytes > Transaction::SIZE_MAX {
             return Err(Error::validation("Aggregate size of items in the transaction exceeds 4 MB"));
         }
-        units.push(2.0 * read_units(size, true));
+        let used = TRANSACTED * read_units(size, true);
+        app.settle(claims[at].as_slice(), &tables[at], &used.into(), Use::Read);
+        units.push(used);
         let json = shown(item, filter.as_ref(), projection.as_ref())?;
         json_bytes += json.as_ref().map_or(0, |json| json.get().len());
         responses.push(Response { item: json });

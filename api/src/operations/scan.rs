@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use item::{expression::Kind, key::SLOTS};
 
-use super::index_read::{self, Asked, IndexRead};
+use super::index_read::{self, Asked, IndexRead, MeteredRead};
 use super::page::{Answer, Showing, Told, check_select, naming, page_limit, page_room};
 use crate::{
     App, Error,
@@ -110,9 +110,11 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
         )));
     }
     let limit = page_limit(request.limit);
+    let metered = MeteredRead::admit(app, &table, read.as_ref(), showing.told.consistent)?;
     room.reserve(page_room(limit)).await?;
     let page = app.store.scan(target, slots, after.as_ref(), limit).await?;
-    showing.answer(&table, schema, page)
+    let usage = metered.settle(app, &page);
+    showing.answer(&table, schema, page, usage)
 }
 
 /// The slots of a segment; all if there are no segments. With more segments than slots some are empty.

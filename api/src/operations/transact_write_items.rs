@@ -95,7 +95,7 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
         let request = digest(actions.iter().map(|(verb, asked)| asked.describe(*verb)));
         Token { name, request: request.to_vec().into() }
     });
-    let prepare = |(verb, asked)| prepare(app, verb, asked, capacity != Detail::None);
+    let prepare = |(verb, asked)| prepare(app, verb, asked);
     let actions = actions.into_iter().map(prepare).collect::<Result<Vec<_>, _>>()?;
     let collections = match request.return_metrics.as_deref() {
         Some("SIZE") => changed(&actions),
@@ -114,7 +114,7 @@ fn changed(actions: &[Prepared]) -> Vec<(String, Arc<Table>, Key)> {
 }
 
 /// Prepares one action, or says what is wrong with the whole request.
-fn prepare(app: &App, verb: Verb, asked: Asked, counts: bool) -> Result<Prepared, Error> {
+fn prepare(app: &App, verb: Verb, asked: Asked) -> Result<Prepared, Error> {
     let given_name = asked.table_name.clone().unwrap_or_default();
     let name = validate::table_name(asked.table_name)?;
     let old_on_failure = asked.return_on_failure.as_deref() == Some("ALL_OLD");
@@ -146,10 +146,10 @@ fn prepare(app: &App, verb: Verb, asked: Asked, counts: bool) -> Result<Prepared
     let action = match (verb, update) {
         (Verb::Put, _) => Action::Put(given),
         (Verb::Delete, _) => Action::Remove,
-        (Verb::Update, Some(update)) => Action::Update { update, return_new: counts },
+        (Verb::Update, Some(update)) => Action::Update { update, return_new: false },
         (Verb::Check | Verb::Update, _) => Action::Check,
     };
-    let return_old = old_on_failure || counts;
+    let return_old = old_on_failure;
     let write = key.map(|key| Write { table, key, action, condition, return_old, actor: Actor::User });
     Ok(Prepared { given_name, write, old_on_failure, size, inserts: false })
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use item::{
-    Actor, Item,
+    Actor,
     expression::{AttributeUpdate, Kind, Update},
 };
 use serde::Serialize;
@@ -13,7 +13,7 @@ use super::conditional::{Asked, check_condition};
 use crate::{
     App, Error,
     budget::Room,
-    capacity::{ConsumedCapacity, write_units},
+    capacity::ConsumedCapacity,
     expressions::{Expressions, Names, Values, check_scalar_keys},
     item_collection::ItemCollectionMetrics,
     json::request,
@@ -107,10 +107,7 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
     let action = Action::Update { update: update.clone(), return_new: asked.needs_new() };
     let (written_table, written_key) = (table.clone(), key.clone());
     let write = Write { table, key, action, condition, return_old: asked.needs_old(), actor: Actor::User };
-    let written = asked.write(app, write, room).await?;
-    let size = |item: &Option<Item>| item.as_ref().map_or(0, Item::size);
-    let consumed_capacity =
-        asked.capacity.consumed(&given_name, write_units(size(&written.old).max(size(&written.new))));
+    let (written, consumed_capacity) = asked.write(app, &given_name, write, room).await?;
     let item_collection_metrics = asked.collection(app, &written_table, &written_key)?;
     let attributes = asked.attributes(written, &update);
     Ok(Answer { attributes, consumed_capacity, item_collection_metrics })

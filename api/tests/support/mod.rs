@@ -50,7 +50,8 @@ pub(crate) fn app_on(disk: Arc<dyn Disk>, settings: store::Config, config: Confi
     let ingest = Ingest::new(store.clone(), ingest::Config::default()).unwrap();
     let streams = Streams::new(&store);
     let (keys, origins) = (api::Keys::new(store.clone(), None), api::Origins::default());
-    App { store, streams, ingest, compactor, keys, origins, metrics, facts: Facts::default(), config }
+    let (facts, throttle) = (Facts::default(), api::Throttle::default());
+    App { store, streams, ingest, compactor, keys, origins, metrics, facts, config, throttle }
 }
 
 /// A service over a new store.

@@ -74,3 +74,70 @@ fn keys_are_checked() {
     assert_eq!(Table { sort_key_is_time: true, ..table.clone() }.check(), Err(TableError::TimeIsNoNumber));
     assert!(table.is_key("client") && table.is_key("id") && !table.is_key("reason"));
 }
+
+/// A table with an index, as it was encoded before there were settings and further key attributes.
+#[test]
+fn what_was_encoded_before_there_were_settings_is_read() {
+    let parts: [&[u8]; 5] = [
+        b"\xe8\x07\x03abc\x01\x21",
+        b"\x02pk\x01\x02sk\x02\x05",
+        b"\x01\xe9\x07\x03idx\x01\x05",
+        b"\x01g\x01\x01h\x02\x03",
+        b"\x07\x08",
+    ];
+    let bytes = Bytes::from(parts.concat());
+    let mut offset = 0;
+    let table = Table::decode(&bytes, &mut offset).unwrap();
+    assert_eq!((offset, table.created_at_us, table.settings.clone()), (bytes.len(), 5, TableSettings::default()));
+    let index = table.index("idx").unwrap();
+    assert_eq!((index.id, index.billing), (TableId(1001), Billing::Provisioned { read_units: 7, write_units: 8 }));
+    assert_eq!((&index.throughput, index.further_keys.is_empty()), (&Throughput::default(), true));
+    assert_eq!(encoded(&table), bytes);
+}
+
+#[test]
+fn a_change_of_capacity_is_noted() {
+    let units = |units| Billing::Provisioned { read_units: units, write_units: units };
+    let index = Index {
+        id: TableId(1001),
+        name: "by-g".to_owned(),
+        kind: IndexKind::Global,
+        partition_key: KeyAttribute::new("g", KeyType::S),
+        sort_key: None,
+        further_keys: FurtherKeys::default(),
+        projection: Projection::All,
+        status: IndexStatus::Active,
+        billing: Billing::OnDemand,
+        throughput: Throughput::default(),
+    };
+    let mut table = Table {
+        id: TableId(1000),
+        name: "readings".to_owned(),
+        created_at_us: 1,
+        billing: Billing::OnDemand,
+        indexes: vec![index],
+        ..system::retained()
+    };
+    assert_eq!(table.on_demand_since_us(), Some(1));
+    let of_index = |billing| ThroughputChange { billing: Some(billing), ..ThroughputChange::default() };
+    let bounded = ThroughputChange { read_units_max: Some(Some(9)), ..ThroughputChange::default() };
+    table.change_capacity(&CapacityChange { table: bounded, ..CapacityChange::default() }, 2);
+    assert_eq!(table.settings.throughput.read_units_max, Some(9));
+    let provisioned = CapacityChange {
+        class: Some(TableClass::InfrequentAccess),
+        table: of_index(units(5)),
+        indexes: [("by-g".to_owned(), of_index(units(6)))].into(),
+    };
+    table.change_capacity(&provisioned, 3);
+    assert_eq!((table.billing, table.indexes[0].billing), (units(5), units(6)));
+    assert_eq!(table.on_demand_since_us(), Some(1), "it was, since it was made");
+    assert_eq!(table.settings.throughput, Throughput::default(), "bounds are of the other mode");
+    assert_eq!(table.settings.class_changed_at_us, Some(3));
+    let on_demand = CapacityChange { table: of_index(Billing::OnDemand), ..CapacityChange::default() };
+    table.change_capacity(&on_demand, 4);
+    assert_eq!((table.billing, table.indexes[0].billing), (Billing::OnDemand, Billing::OnDemand));
+    assert_eq!(table.on_demand_since_us(), Some(4));
+    table.change_capacity(&on_demand, 5);
+    assert_eq!(table.on_demand_since_us(), Some(4), "nothing has changed");
+    assert_eq!(table.check(), Ok(()));
+}

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::{number, substitutions};
 use crate::{
-    Key, KeyAttribute, KeyType, Number, Table, TableId, Value,
+    FurtherKeys, Key, KeyAttribute, KeyType, Number, Table, TableId, Value,
     arbitrary::{key_types, key_values},
     expression::KeyCondition,
     table::Billing,
@@ -107,6 +107,41 @@ proptest! {
         let mut other = super::item(&[("device_id", "d10".into())]);
         other.insert("ts", v.clone());
         prop_assert!(!holds(&condition, &Key::of_item(&table, &other).unwrap()));
+    }
+
+    /// The same ranges, of the second sort attribute of an index whose partition key has two.
+    #[test]
+    fn a_range_follows_what_the_sort_attributes_before_it_equal(
+        (sort_type, values) in key_types().prop_flat_map(|sort| (Just(sort), prop::collection::vec(key_values(sort), 3))),
+        (text, model) in prop::sample::select(MODELS.to_vec()),
+    ) {
+        let hall = vec![KeyAttribute::new("hall", KeyType::N)];
+        let table = Table {
+            sort_key: Some(KeyAttribute::new("bay", KeyType::S)),
+            further_keys: FurtherKeys { partition: hall, sort: vec![KeyAttribute::new("ts", sort_type)] },
+            item_key: vec![KeyAttribute::new("id", KeyType::S)],
+            ..table(None)
+        };
+        let [a, v, w] = &values[..] else { unreachable!() };
+        let (v, w) = if text.contains("BETWEEN") && cmp(v, w).is_gt() { (w, v) } else { (v, w) };
+        if text.starts_with("begins_with") && sort_type == KeyType::N {
+            return Ok(());
+        }
+        let whole = format!("{text} AND hall = :h AND bay = :b");
+        let given = [
+            (":d", "d1".into()), (":v", v.clone()), (":w", w.clone()), (":h", number(7)), (":b", "b".into()),
+        ];
+        let condition = KeyCondition::parse(&whole, &table, &mut substitutions(&[("#t", "ts")], &given));
+        let condition = condition.map_err(|error| TestCaseError::fail(error.0))?;
+        for (sort, hall, bay, id) in [(a, 7, "b", "x"), (v, 7, "b", "\0"), (w, 7, "b2", "x"), (v, 70, "b", "x")] {
+            let attributes = [
+                ("device_id", "d1".into()), ("hall", number(hall)), ("bay", bay.into()), ("ts", sort.clone()),
+                ("id", id.into()),
+            ];
+            let key = Key::of_item(&table, &super::item(&attributes)).unwrap();
+            let expected = hall == 7 && bay == "b" && model(sort, v, w);
+            prop_assert_eq!(holds(&condition, &key), expected, "{} of {:?}", whole, attributes);
+        }
     }
 }
 
