@@ -2,6 +2,7 @@
 //!
 //! Each `run` takes a typed request and answers a typed answer or an error; it knows no HTTP.
 
+mod batch_execute_statement;
 mod batch_get_item;
 mod batch_write_item;
 mod change_item;
@@ -14,6 +15,8 @@ mod describe_limits;
 mod describe_stream;
 mod describe_table;
 mod describe_time_to_live;
+mod execute_statement;
+mod execute_transaction;
 mod get_item;
 mod get_records;
 mod get_shard_iterator;
@@ -24,10 +27,13 @@ mod key_schema;
 mod list_streams;
 mod list_tables;
 mod list_tags_of_resource;
+mod next_token;
 mod page;
 mod query;
 mod read_at_once;
 mod scan;
+mod select;
+mod statement;
 mod stream_arn;
 mod stream_record;
 mod table_description;
@@ -63,6 +69,7 @@ pub(crate) fn known(target: &str) -> Option<&'static str> {
 
 /// Operations of DynamoDB that are served.
 const SERVED: &[&str] = &[
+    "BatchExecuteStatement",
     "BatchGetItem",
     "BatchWriteItem",
     "CreateTable",
@@ -72,6 +79,8 @@ const SERVED: &[&str] = &[
     "DescribeLimits",
     "DescribeTable",
     "DescribeTimeToLive",
+    "ExecuteStatement",
+    "ExecuteTransaction",
     "GetItem",
     "ListTables",
     "ListTagsOfResource",
@@ -97,6 +106,7 @@ pub(crate) async fn run(
     room: &mut Room<'_>,
 ) -> Result<Vec<u8>, Error> {
     match operation {
+        "BatchExecuteStatement" => answer(batch_execute_statement::run(app, json::parse(body)?, room).await?),
         "BatchGetItem" => answer(batch_get_item::run(app, json::parse(body)?, room).await?),
         "BatchWriteItem" => answer(batch_write_item::run(app, json::parse(body)?).await?),
         "CreateTable" => answer(create_table::run(app, json::parse(body)?).await?),
@@ -107,6 +117,8 @@ pub(crate) async fn run(
         "DescribeStream" => answer(describe_stream::run(app, json::parse(body)?).await?),
         "DescribeTable" => answer(describe_table::run(app, json::parse(body)?)?),
         "DescribeTimeToLive" => answer(describe_time_to_live::run(app, json::parse(body)?)?),
+        "ExecuteStatement" => answer(execute_statement::run(app, json::parse(body)?, room).await?),
+        "ExecuteTransaction" => answer(execute_transaction::run(app, json::parse(body)?, room).await?),
         "GetItem" => answer(get_item::run(app, json::parse(body)?, room).await?),
         "GetRecords" => answer(get_records::run(app, json::parse(body)?, room).await?),
         "GetShardIterator" => answer(get_shard_iterator::run(app, json::parse(body)?).await?),

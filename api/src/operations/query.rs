@@ -126,7 +126,7 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
 }
 
 /// A page can only start where the key condition holds.
-fn check_start(after: &Key, condition: &KeyCondition) -> Result<(), Error> {
+pub(super) fn check_start(after: &Key, condition: &KeyCondition) -> Result<(), Error> {
     if after.partition != condition.partition {
         return Err(Error::validation(
             "The provided starting key is outside query boundaries based on provided conditions",
