@@ -69,7 +69,14 @@ fn parsed_bytes(json: &[u8]) -> usize {
     // In pieces that a byte can count, which is many bytes at a time.
     let of_piece = |piece: &[u8], wanted: u8| piece.iter().map(|byte| u8::from(*byte == wanted)).sum::<u8>();
     let count = |wanted: u8| json.chunks(255).map(|piece| usize::from(of_piece(piece, wanted))).sum::<usize>();
-    json.len() + VALUE_BYTES * count(b',') + MAP_BYTES * count(b'{')
+    let (mut values, mut maps) = (count(b','), count(b'{'));
+    if json.contains(&b'\\') {
+        // The texts of statements are parsed too, and may have these as escapes.
+        let escaped = |wanted: &[u8; 6]| json.windows(6).filter(|escape| escape.eq_ignore_ascii_case(wanted)).count();
+        values += escaped(b"\\u002c");
+        maps += escaped(b"\\u007b");
+    }
+    json.len() + VALUE_BYTES * values + MAP_BYTES * maps
 }
 
 #[derive(Clone, Copy)]
@@ -127,4 +134,17 @@ fn inflate(compressed: &[u8], bytes_max: usize) -> Result<Bytes, Error> {
         return Err(Error::BodyTooLarge { bytes_max });
     }
     Ok(bytes.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_statement_becomes_is_counted_also_where_it_is_escaped() {
+        let plain = parsed_bytes(br#"{"Statement":"INSERT INTO t VALUE {'a':[{},{}]}"}"#);
+        let escaped = parsed_bytes(br#"{"Statement":"INSERT INTO t VALUE \u007b'a':[\u007B}\u002C{}]}"}"#);
+        assert!(plain > 4 * MAP_BYTES + VALUE_BYTES);
+        assert_eq!(escaped, plain + 3 * 5, "an escape is five bytes longer, and else the same");
+    }
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::{
     cancellation::{self, Reason},
+    partiql::StatementError,
     values::{Fault, ItemOut},
 };
 
@@ -326,6 +327,12 @@ impl From<UpdateError> for Error {
             ),
             UpdateError::Unfit(error) => error.into(),
         }
+    }
+}
+
+impl From<StatementError> for Error {
+    fn from(error: StatementError) -> Error {
+        Error::Validation(error.to_string())
     }
 }
 

@@ -24,6 +24,7 @@ mod metrics;
 mod observe;
 mod operations;
 mod parameters;
+mod partiql;
 pub mod process;
 mod router;
 mod rows;

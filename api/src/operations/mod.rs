@@ -2,6 +2,7 @@
 //!
 //! Each `run` takes a typed request and answers a typed answer or an error; it knows no HTTP.
 
+mod batch_execute_statement;
 mod batch_get_item;
 mod batch_write_item;
 mod capacity_change;
@@ -14,6 +15,8 @@ mod describe_endpoints;
 mod describe_limits;
 mod describe_stream;
 mod describe_table;
+mod execute_statement;
+mod execute_transaction;
 mod get_item;
 mod get_records;
 mod get_shard_iterator;
@@ -24,10 +27,13 @@ mod key_schema;
 mod list_streams;
 mod list_tables;
 mod metered;
+mod next_token;
 mod page;
 mod query;
 mod read_at_once;
 mod scan;
+mod select;
+mod statement;
 mod stream_arn;
 mod stream_record;
 mod table_description;
@@ -66,6 +72,7 @@ pub(crate) fn known(target: &str) -> Option<&'static str> {
 
 /// Operations of DynamoDB that are served.
 const SERVED: &[&str] = &[
+    "BatchExecuteStatement",
     "BatchGetItem",
     "BatchWriteItem",
     "CreateTable",
@@ -75,6 +82,8 @@ const SERVED: &[&str] = &[
     "DescribeLimits",
     "DescribeTable",
     "DescribeTimeToLive",
+    "ExecuteStatement",
+    "ExecuteTransaction",
     "GetItem",
     "ListTables",
     "ListTagsOfResource",
@@ -113,6 +122,7 @@ pub(crate) async fn run(
     room: &mut Room<'_>,
 ) -> Result<Vec<u8>, Error> {
     match operation {
+        "BatchExecuteStatement" => answer(batch_execute_statement::run(app, json::parse(body)?, room).await?),
         "BatchGetItem" => answer(batch_get_item::run(app, json::parse(body)?, room).await?),
         "BatchWriteItem" => answer(batch_write_item::run(app, json::parse(body)?).await?),
         "CreateTable" => answer(create_table::run(app, json::parse(body)?).await?),
@@ -123,6 +133,8 @@ pub(crate) async fn run(
         "DescribeStream" => answer(describe_stream::run(app, json::parse(body)?).await?),
         "DescribeTable" => answer(describe_table::run(app, json::parse(body)?)?),
         "DescribeTimeToLive" => answer(time_to_live::describe(app, json::parse(body)?)?),
+        "ExecuteStatement" => answer(execute_statement::run(app, json::parse(body)?, room).await?),
+        "ExecuteTransaction" => answer(execute_transaction::run(app, json::parse(body)?, room).await?),
         "GetItem" => answer(get_item::run(app, json::parse(body)?, room).await?),
         "GetRecords" => answer(get_records::run(app, json::parse(body)?, room).await?),
         "GetShardIterator" => answer(get_shard_iterator::run(app, json::parse(body)?).await?),

@@ -69,6 +69,11 @@ impl Told {
         let capacity = Detail::of(return_capacity.map(String::as_str));
         Told { given_name, capacity, consistent: consistent.unwrap_or(false) }
     }
+
+    /// For a read whose words were taken before its table was known.
+    pub(crate) fn new(given_name: String, capacity: Detail, consistent: bool) -> Told {
+        Told { given_name, capacity, consistent }
+    }
 }
 
 impl Showing {

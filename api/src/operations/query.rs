@@ -144,7 +144,7 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
 }
 
 /// A page can only start where the key condition holds.
-fn check_start(after: &Key, condition: &KeyCondition) -> Result<(), Error> {
+pub(super) fn check_start(after: &Key, condition: &KeyCondition) -> Result<(), Error> {
     let is_range = !condition.from.is_empty() || condition.until.is_some();
     if after.partition != condition.partition && !is_range {
         return Err(Error::validation(
