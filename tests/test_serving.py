@@ -25,9 +25,9 @@ def test_memory_durability_warns_at_every_start(make_server):
 
 def test_help_promises_only_what_works():
     told = thalweg("--help").stdout
-    for command in ["serve", "demo", "import", "tail", "compact", "verify", "status", "config", "quarantine"]:
+    for command in ["serve", "demo", "import", "tail", "compact", "verify", "status", "config", "key", "quarantine"]:
         assert f"  {command} " in told
-    for later in ["sql", "backup", "restore", "route", "user", "key", "--pg"]:
+    for later in ["sql", "backup", "restore", "route", "user", "--pg"]:
         assert f"  {later} " not in told
 
 
