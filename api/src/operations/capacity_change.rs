@@ -108,7 +108,8 @@ fn billing(table: &Table, mode: Option<&str>, throughput: Option<&Throughput>) -
     }
 }
 
-fn not_on_demand() -> Error {
+/// What is said of provisioned units where the mode is on-demand.
+pub(crate) fn not_on_demand() -> Error {
     Error::parameter(
         "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST",
     )

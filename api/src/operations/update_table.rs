@@ -247,6 +247,17 @@ fn index_change(
         }
         // Its capacity is that of the mode which the table is to have.
         let billing: Billing = capacity.table.billing.unwrap_or(table.billing);
+        // UpdateTable has other words for this than CreateTable.
+        match (billing, definition.throughput.is_some()) {
+            (Billing::OnDemand, true) => return Err(capacity_change::not_on_demand()),
+            (Billing::Provisioned { .. }, false) => {
+                return Err(Error::parameter(format_args!(
+                    "Both ReadCapacityUnits and WriteCapacityUnits must be specified for index: {}",
+                    definition.name.as_deref().unwrap_or_default()
+                )));
+            }
+            _ => {}
+        }
         let mut with_index = Table { billing, ..table.clone() };
         let undefined = |_: &[_]| Error::validation("Invalid KeySchema: Some index key attribute have no definition");
         let index = definition.to_index(IndexKind::Global, &with_index, attributes, undefined)?;
