@@ -140,12 +140,12 @@ pub(crate) fn values(given: WireItem) -> Result<Item, Error> {
 
 /// The key of an item to be stored.
 pub(crate) fn item_key(table: &Table, item: &Item) -> Result<Key, Error> {
-    Key::of_item(table, item).map_err(|error| no_item_key(error))
+    Key::of_item(table, item).map_err(no_item_key)
 }
 
 /// The key of an encoded item to be stored.
 pub(crate) fn encoded_item_key(table: &Table, item: &EncodedItem) -> Result<Key, Error> {
-    Key::of_encoded(table, item).map_err(|error| no_item_key(error))
+    Key::of_encoded(table, item).map_err(no_item_key)
 }
 
 /// The key of an item to be stored by a batch, which says less of what is wrong with it.
