@@ -113,6 +113,8 @@ async fn every_entrance_knows_every_principal() {
     ];
     let key = r#"{"TableName":"plant-1","Key":{"pk":{"S":"a"},"n":{"N":"1"}}}"#;
     let item = r#"{"TableName":"plant-1","Item":{"pk":{"S":"a"},"n":{"N":"1"}}}"#;
+    let select = r#"{"Statement":"SELECT * FROM \"plant-1\" WHERE pk = 'a' AND n = 1"}"#;
+    let insert = r#"{"Statement":"INSERT INTO \"plant-1\" VALUE {'pk': 'b', 'n': 1}"}"#;
     let table = r#"{"TableName":"plant-1"}"#;
     let resource = r#"{"ResourceArn":"arn:aws:dynamodb:us-east-1:000000000000:table/plant-1"}"#;
     let query =
@@ -147,6 +149,12 @@ async fn every_entrance_knows_every_principal() {
         ("", "DeleteItem", key, "????- +-+-+"),
         ("", "Query", query, "????+ --+-+"),
         ("", "Scan", table, "????+ --+-+"),
+        ("", "ExecuteStatement", select, "????+ --+-+"),
+        ("", "ExecuteStatement", insert, "????- +-+-+"),
+        ("", "BatchExecuteStatement", &format!(r#"{{"Statements":[{select}]}}"#), "????+ --+-+"),
+        ("", "ExecuteTransaction", &format!(r#"{{"TransactStatements":[{insert}]}}"#), "????- +-+-+"),
+        ("", "TagResource", resource, "????- --+-+"),
+        ("", "UpdateTimeToLive", table, "????- --+-+"),
         ("", "BatchGetItem", batch_get, "????+ --+-+"),
         ("", "BatchWriteItem", batch_write, "????- +-+-+"),
         ("", "TransactGetItems", &get, "????+ --+-+"),

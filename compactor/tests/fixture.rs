@@ -77,6 +77,11 @@ fn what_format_1_wrote_is_still_written_to() {
     assert!(sound.problems.is_empty(), "{:?}", sound.problems);
 }
 
+/// Is it a system table that there was not yet when the fixture was made?
+fn is_newer(table: &Table) -> bool {
+    table.id.is_system() && table.id > item::table::system::TOKENS
+}
+
 /// The same writes mean the same today.
 #[test]
 fn the_fixture_can_be_made_again() {
@@ -354,7 +359,7 @@ impl Stepped {
         }
         let catalog = self.store.catalog();
         let mut targets: BTreeMap<String, (&Arc<Table>, Option<&Index>)> = BTreeMap::new();
-        for table in catalog.tables() {
+        for table in catalog.tables().filter(|table| !is_newer(table) || self.store.approximate_size(table).0 > 0) {
             targets.insert(table.name.clone(), (table, None));
             for index in &table.indexes {
                 targets.insert(format!("{}/{}", table.name, index.name), (table, Some(index)));

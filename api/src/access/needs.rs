@@ -14,6 +14,7 @@ use crate::{
     expressions::{Expressions, Names, Values},
     json::{self, Members, request},
     operations,
+    partiql::{self, Statement},
     validate::{self, Violations},
     values::{WireEncoded, WireItem, WireValue},
 };
@@ -112,6 +113,22 @@ request! {
 }
 
 request! {
+    /// A PartiQL statement.
+    struct OfStatement {
+        statement: String = "Statement",
+        parameters: Vec<WireValue> = "Parameters",
+    }
+}
+
+request! {
+    /// Some of them.
+    struct OfStatements {
+        statements: Vec<OfStatement> = "Statements",
+        transacted: Vec<OfStatement> = "TransactStatements",
+    }
+}
+
+request! {
     /// An operation on a stream.
     struct OfStream { stream_arn: String = "StreamArn", }
 }
@@ -199,6 +216,11 @@ pub(crate) fn needs(app: &App, operation: &str, body: &[u8]) -> Result<Vec<Acces
             }
             Ok(all)
         }
+        "ExecuteStatement" => Ok(vec![of_statement(json::parse(body)?)?]),
+        "BatchExecuteStatement" | "ExecuteTransaction" => {
+            let OfStatements { statements, transacted } = json::parse(body)?;
+            statements.into_iter().chain(transacted).flatten().map(of_statement).collect()
+        }
         "DescribeTable" | "DescribeTimeToLive" | "DescribeContinuousBackups" => {
             one(named(json::parse::<OfTable>(body)?.table_name)?, Scope::Any)
         }
@@ -226,6 +248,20 @@ pub(crate) fn needs(app: &App, operation: &str, body: &[u8]) -> Result<Vec<Acces
         }
         _ => one(Scope::Every, Scope::Every),
     }
+}
+
+/// What a PartiQL statement asks for, of all devices.
+fn of_statement(given: OfStatement) -> Result<Access, Error> {
+    let parameters = given.parameters.into_iter().flatten().map(|WireValue(value)| value);
+    let parameters = parameters.collect::<Result<Vec<_>, _>>()?;
+    let statement = partiql::parse(&given.statement.unwrap_or_default(), parameters)?;
+    let action = match &statement {
+        Statement::Select(_) | Statement::Exists(_) => "dynamodb:PartiQLSelect",
+        Statement::Insert(_) => "dynamodb:PartiQLInsert",
+        Statement::Update(_) => "dynamodb:PartiQLUpdate",
+        Statement::Delete(_) => "dynamodb:PartiQLDelete",
+    };
+    Ok(Access::table(action, &validate::table_name(Some(statement.table().to_owned()))?))
 }
 
 /// A table that must be there, by the name that a request gives it.

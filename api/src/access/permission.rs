@@ -13,6 +13,7 @@ const READ: &[&str] = &[
     "dynamodb:Describe*",
     "dynamodb:Get*",
     "dynamodb:List*",
+    "dynamodb:PartiQLSelect",
     "dynamodb:Query",
     "dynamodb:Scan",
     "thalweg:Follow",
@@ -22,6 +23,9 @@ const WRITE: &[&str] = &[
     "dynamodb:BatchWriteItem",
     "dynamodb:ConditionCheckItem",
     "dynamodb:DeleteItem",
+    "dynamodb:PartiQLDelete",
+    "dynamodb:PartiQLInsert",
+    "dynamodb:PartiQLUpdate",
     "dynamodb:PutItem",
     "dynamodb:UpdateItem",
     "thalweg:Ingest",
@@ -29,6 +33,10 @@ const WRITE: &[&str] = &[
 /// Actions beside the operations of DynamoDB.
 const OTHERS: &[&str] = &[
     "dynamodb:ConditionCheckItem",
+    "dynamodb:PartiQLDelete",
+    "dynamodb:PartiQLInsert",
+    "dynamodb:PartiQLSelect",
+    "dynamodb:PartiQLUpdate",
     "thalweg:Compact",
     "thalweg:Follow",
     "thalweg:Ingest",

@@ -151,7 +151,7 @@ fn tagged_table(app: &App, arn: Option<String>) -> Result<Arc<Table>, Error> {
     let name = validate::table_name(Some(arn.clone()))?;
     super::described_table(app, &name).map_err(|_| match is_own_arn(&arn) {
         true => Error::NotFound(format!("Requested resource not found: ResourcArn: {arn} not found")),
-        false => Error::AccessDenied(format!("User is not authorized to access this resource: {arn}")),
+        false => Error::NotAuthorized(format!("User is not authorized to access this resource: {arn}")),
     })
 }
 

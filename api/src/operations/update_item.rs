@@ -103,6 +103,7 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
     let key = validate::request_key(&table, &given)?;
     update.check_key(&table)?;
     check_scalar_keys(&table, &update.nested_attributes())?;
+    update.check_index_keys(&table)?;
     check_condition(&table, condition.as_deref())?;
     let action = Action::Update { update: update.clone(), return_new: asked.needs_new() };
     let (written_table, written_key) = (table.clone(), key.clone());

@@ -84,13 +84,17 @@ fn broken_rules_are_told_in_dynamodbs_words() {
 }
 
 #[test]
-fn values_nest_32_levels_and_no_deeper() {
+fn values_nest_32_levels_with_their_item_and_no_deeper() {
     for (open, close) in [(r#"{"L":["#, "]}"), (r#"{"M":{"a":"#, "}}")] {
         let nested = |levels: usize| format!(r#"{}{{"S":"x"}}{}"#, open.repeat(levels), close.repeat(levels));
-        assert!(value(&nested(32)).is_ok());
-        assert_eq!(fault(&nested(33)), "Nesting Levels have exceeded supported limits");
-        assert_eq!(fault(&nested(40)), "Nesting Levels have exceeded supported limits");
-        assert_eq!(fault(&nested(100_000)), "Nesting Levels have exceeded supported limits");
+        assert!(value(&nested(31)).is_ok());
+        for levels in [32, 40, 100_000] {
+            assert_eq!(
+                fault(&nested(levels)),
+                "Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported \
+                 limit"
+            );
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use item::Value;
 use super::{BOM, Document, Fields, Findings, Malformed, literal, without_trailing};
 
 /// Levels of maps and lists that an attribute may have, as in DynamoDB.
-const DEPTH_MAX: usize = 32;
+const DEPTH_MAX: usize = Value::DEPTH_MAX;
 
 /// The longest attribute name in bytes.
 const NAME_BYTES_MAX: usize = 65_535;

@@ -7,7 +7,7 @@ mod resolve;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{ExpressionError, Kind, Path, Projection, Substitutions, lex::Tokens};
-use crate::{Item, ItemError, NumberError, Table, Value};
+use crate::{Item, ItemError, KeyError, NumberError, Table, Value};
 
 use resolve::Action;
 pub use resolve::{Change, Term};
@@ -126,6 +126,28 @@ impl Update {
         let is_changed = |name: &&String| self.actions.iter().any(|action| action.path.attribute() == *name);
         let mut keys = table.partition_attributes().chain(table.sort_attributes()).map(|key| &key.name);
         keys.find(is_changed).map_or(Ok(()), |name| Err(UpdateError::Key { name: name.clone() }))
+    }
+
+    /// Refuses to give an attribute another type than it has in the key of an index of `table`: what is given is known
+    /// without an item.
+    pub fn check_index_keys(&self, table: &Table) -> Result<(), ItemError> {
+        for (index, key) in table.user_indexes().flat_map(|index| index.key_attributes().map(move |key| (index, key))) {
+            if let Some(value) = self.given(&key.name).filter(|value| value.type_name() != key.key_type.name()) {
+                let (name, actual) = (key.name.clone(), value.type_name());
+                let error = KeyError::WrongType { name, expected: key.key_type, actual };
+                return Err(ItemError::IndexKey { index: index.name.clone(), error });
+            }
+        }
+        Ok(())
+    }
+
+    /// The value that the top-level attribute is given as it stands.
+    fn given(&self, attribute: &str) -> Option<&Value> {
+        let path = Path::new(attribute.to_owned(), Vec::new());
+        match &self.actions.iter().find(|action| action.path == path)?.change {
+            Change::Set(Term::Value(value)) | Change::Add(value) => Some(value),
+            _ => None,
+        }
     }
 
     /// The parts of `item`, as it was, that it sets or removes.

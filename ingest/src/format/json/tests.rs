@@ -90,10 +90,10 @@ fn escapes() {
 #[test]
 fn nesting_is_bounded_without_recursion() {
     let nested = |depth: usize| format!("{{\"a\":{}1{}}}", "[".repeat(depth), "]".repeat(depth));
-    let (document, findings) = decoded(nested(32).as_bytes());
+    let (document, findings) = decoded(nested(Value::DEPTH_MAX).as_bytes());
     assert!(matches!(document, Ok(Document::Object(fields)) if !fields["a"].depth_exceeds(Value::DEPTH_MAX)));
     assert_eq!(findings.bad_count, 0);
-    let (document, findings) = decoded(nested(33).as_bytes());
+    let (document, findings) = decoded(nested(Value::DEPTH_MAX + 1).as_bytes());
     assert_eq!(document, Ok(Document::Object(Fields::new())));
     assert_eq!(findings.bad_count, 1);
     let (document, _) = decoded(nested(500_000).as_bytes());
