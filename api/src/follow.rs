@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use crate::{
-    Error, Service,
+    Error, Keys, Service,
     access::AccessKey,
     metrics,
     operations::StreamRecord,
@@ -39,6 +39,7 @@ struct Following {
     shutdown: watch::Receiver<bool>,
     /// Whose key it is, and when that ends by itself.
     key: Option<(Arc<AccessKey>, Option<Instant>)>,
+    keys: Keys,
     /// Counts against the bound of all followers.
     _place: OwnedSemaphorePermit,
     _counted: Counted,
@@ -87,7 +88,8 @@ pub(crate) async fn answer(
         let left = |until_us: u64| Duration::from_micros(until_us.saturating_sub(service.now_us()));
         (Arc::clone(key), key.until_us.map(|until_us| Instant::now() + left(until_us)))
     });
-    let following = Following { follower, shutdown, key, _place: place, _counted: Counted::new() };
+    let keys = service.app.keys.clone();
+    let following = Following { follower, shutdown, key, keys, _place: place, _counted: Counted::new() };
     let lines = stream::unfold(Some(following), |following| async {
         let mut following = following?;
         let (lines, ended) = following.next().await?;
@@ -104,7 +106,7 @@ impl Following {
         let followed = tokio::select! {
             followed = self.follower.next() => followed,
             _ = self.shutdown.wait_for(|stop| *stop) => return None,
-            () = ended(&self.key) => return None,
+            () = ended(&self.key, &self.keys) => return None,
         };
         match followed {
             Ok(records) => Some((lines(records?), false)),
@@ -117,9 +119,9 @@ impl Following {
     }
 }
 
-/// Returns when the key is good no longer.
-async fn ended(key: &Option<(Arc<AccessKey>, Option<Instant>)>) {
-    let Some((key, until)) = key else { return std::future::pending().await };
+/// Returns when the key is good no longer, or, without one, when one is needed.
+async fn ended(key: &Option<(Arc<AccessKey>, Option<Instant>)>, keys: &Keys) {
+    let Some((key, until)) = key else { return keys.closed().await };
     let mut revoked = key.revoked();
     let over = async {
         match until {

@@ -105,7 +105,7 @@ impl Service {
         }
         let caller = match self.caller(head, checking) {
             // Whether it lives is anyone's to know.
-            _ if path[0] == "health" => Caller::ANYONE,
+            _ if path[0] == "health" => Caller::Anyone,
             Ok(caller) => caller,
             Err(error) => return Answered::plain(operation, wire::failure(&error)),
         };
@@ -140,8 +140,9 @@ impl Service {
     }
 
     /// Who asks; the signature is not yet checked.
-    fn caller<'r>(&self, head: &'r Parts, checking: bool) -> Result<Caller<'r>, Error> {
-        if checking { Caller::of(&self.app.keys, head, self.now_us()) } else { Ok(Caller::ANYONE) }
+    fn caller<'r>(&'r self, head: &'r Parts, checking: bool) -> Result<Caller<'r>, Error> {
+        let keys = &self.app.keys;
+        if checking { Caller::of(keys, head, self.now_us()) } else { Ok(Caller::Unsigned(keys)) }
     }
 
     /// The routes beside the DynamoDB protocol, for who may.
@@ -166,9 +167,11 @@ impl Service {
             },
             ["admin", "status"] => admin::status(self).await,
             ["admin", "compact"] => admin::compact(self, query).await,
-            ["admin", "keys"] if head.method == Method::POST => admin::keys::create(self, body).await,
+            ["admin", "keys"] if head.method == Method::POST => {
+                admin::keys::create(self, caller.key().cloned(), body).await
+            }
             ["admin", "keys"] => admin::keys::list(self),
-            ["admin", "keys", name, "revoke"] => admin::keys::revoke(self, name).await,
+            ["admin", "keys", name, "revoke"] => admin::keys::revoke(self, caller.key().cloned(), name).await,
             ["admin", "quarantine"] => admin::quarantine(self, query).await,
             ["admin", "quarantine", "replay"] => admin::replay(self, None).await,
             ["admin", "quarantine", id, "replay"] => admin::replay(self, Some(id)).await,
@@ -224,7 +227,7 @@ impl Service {
             let read = async {
                 // Of what nobody may have signed no more is read than must be.
                 if !checking {
-                    json::check(&body::read(self, &Caller::ANYONE, &head.headers, body).await?.bytes)?;
+                    json::check(&body::read(self, &Caller::Anyone, &head.headers, body).await?.bytes)?;
                 }
                 Err(operations::unknown(target))
             };

@@ -3,12 +3,20 @@
 
 mod support;
 
+use std::convert::Infallible;
+
 use api::{Credentials, Payload};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper::{Request, Response, body::Body, header};
+use futures::{StreamExt, stream};
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::{
+    Request, Response,
+    body::{Body, Frame},
+    header,
+};
 use serde_json::{Value, json};
 use support::{Answer, Served, operation_request, signed};
+use tokio::sync::oneshot;
 
 const TABLE: &str = r#"{"TableName":"plant-1","AttributeDefinitions":[{"AttributeName":"pk","AttributeType":"S"},
     {"AttributeName":"n","AttributeType":"N"},{"AttributeName":"kin","AttributeType":"S"}],
@@ -353,4 +361,47 @@ async fn a_signature_is_of_the_body_as_it_came() {
         let told = String::from_utf8_lossy(&answer.body).into_owned();
         assert!(told.contains(expected), "{told}");
     }
+}
+
+/// The request with a body that comes only when the other side says so.
+fn slow(request: Request<Full<Bytes>>, body: &'static str) -> (oneshot::Sender<()>, Request<Slow>) {
+    let (go, wait) = oneshot::channel::<()>();
+    let pieces = stream::once(async move {
+        wait.await.unwrap();
+        Ok::<_, Infallible>(Frame::data(Bytes::from(body)))
+    });
+    (go, request.map(|_| StreamBody::new(pieces.boxed())))
+}
+
+type Slow = StreamBody<stream::BoxStream<'static, Result<Frame<Bytes>, Infallible>>>;
+
+#[tokio::test]
+async fn who_came_in_time_and_speaks_too_late_is_not_let_in() {
+    let served = support::serve();
+    let local = || request("POST", "/admin/keys", "");
+    let mut unsigned = local();
+    unsigned.headers_mut().insert("host", "localhost".parse().unwrap());
+    let (go, unsigned) = slow(unsigned, "{}");
+    let mut followed = request("GET", "/streams/plant-1", "");
+    followed.headers_mut().insert("host", "localhost".parse().unwrap());
+    assert_eq!(served.call("CreateTable", TABLE).await.status, 200);
+    let followed = served.service.handle(followed).await;
+    let late = async {
+        let admin = create(&served, None, &json!({})).await;
+        go.send(()).unwrap();
+        admin
+    };
+    // Polled first, so that it is let in before there is a key.
+    let (answer, admin) = tokio::join!(served.service.handle(unsigned), late);
+    assert_eq!(outcome(answer).await, '?', "it came without a key before there was one");
+    assert!(followed.into_body().collect().await.unwrap().to_bytes().is_empty(), "and so did who followed");
+
+    let thief = create(&served, Some(&admin), &json!({})).await;
+    let (go, theirs) = slow(signed(local(), b"{}", &thief), "{}");
+    let late = async {
+        assert_eq!(revoke(&served, &admin, &thief.access_key).await.status, 200);
+        go.send(()).unwrap();
+    };
+    let (answer, ()) = tokio::join!(served.service.handle(theirs), late);
+    assert_eq!(outcome(answer).await, '?', "its key is revoked when all of it is here");
 }

@@ -10,7 +10,8 @@ use proptest::option;
 use proptest::prelude::*;
 
 use crate::table::{
-    Billing, Decreases, Projection, Stream, StreamView, TableClass, TableSettings, Throughput, WarmThroughput,
+    Billing, Decreases, EndedStream, Projection, Stream, StreamView, TableClass, TableSettings, Throughput,
+    WarmThroughput,
 };
 use crate::{
     Actor, Change, Event, FurtherKeys, Image, Index, IndexKind, IndexStatus, Item, Key, KeyAttribute, KeyType, Number,
@@ -159,9 +160,19 @@ fn throughputs() -> impl Strategy<Value = Throughput> {
 fn settings() -> impl Strategy<Value = TableSettings> {
     let class = option::of(prop_oneof![Just(TableClass::Standard), Just(TableClass::InfrequentAccess)]);
     let time = || option::of(any::<u64>());
-    (class, time(), time(), throughputs()).prop_map(|(class, class_changed_at_us, on_demand_since_us, throughput)| {
-        TableSettings { class, class_changed_at_us, on_demand_since_us, throughput }
-    })
+    let stream = any::<(u64, u64)>().prop_map(|(enabled_at_us, ended_at_us)| EndedStream {
+        stream: Stream { view: StreamView::NewImage, enabled_at_us },
+        ended_at_us,
+    });
+    (class, time(), time(), throughputs(), vec(stream, 0..3)).prop_map(
+        |(class, class_changed_at_us, on_demand_since_us, throughput, ended_streams)| TableSettings {
+            class,
+            class_changed_at_us,
+            on_demand_since_us,
+            throughput,
+            ended_streams,
+        },
+    )
 }
 
 /// Indexes by name, keyed by some of `is` (S), `in` (N) and `ib` (B). The local ones still need their table's partition key.

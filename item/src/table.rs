@@ -29,7 +29,7 @@ pub mod system;
 
 pub use index::{EXPIRY_INDEX, Index, IndexKind, IndexStatus, Projection};
 pub use settings::{
-    CapacityChange, Decreases, TableClass, TableSettings, Throughput, ThroughputChange, WarmThroughput,
+    CapacityChange, Decreases, EndedStream, TableClass, TableSettings, Throughput, ThroughputChange, WarmThroughput,
 };
 
 /// A table's number. Never reused; a name is never a path.
@@ -389,8 +389,7 @@ impl Table {
         put_varint(u128::from(flags), out);
         std::iter::once(&self.partition_key).chain(&self.sort_key).for_each(|attribute| attribute.encode(out));
         if let Some(stream) = &self.stream {
-            out.push(stream.view as u8);
-            put_varint(u128::from(stream.enabled_at_us), out);
+            stream.encode(out);
         }
         put_varint(u128::from(self.created_at_us), out);
         self.billing.encode(out);
@@ -524,6 +523,11 @@ impl Billing {
 }
 
 impl Stream {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.push(self.view as u8);
+        put_varint(u128::from(self.enabled_at_us), out);
+    }
+
     fn read(reader: &mut Reader<'_>) -> Result<Stream, CodecError> {
         let start = reader.offset();
         let view = match reader.byte("a stream view")? {

@@ -54,7 +54,7 @@ impl Server {
         connector.set_nodelay(true);
         Ok(Server {
             address,
-            credentials: credentials(),
+            credentials: credentials(is_loopback(uri.host().unwrap_or_default())),
             client: Client::builder(TokioExecutor::new()).build(connector),
         })
     }
@@ -126,8 +126,15 @@ impl Server {
     }
 }
 
-/// What to sign with: what the environment says, else the key that a server leaves for its own user.
-fn credentials() -> Option<Credentials> {
+/// Is it this machine that is asked?
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// What to sign with: what the environment says, else, `here`, the key that a server leaves for its own user. A server
+/// elsewhere could use what that key has signed against the one here.
+fn credentials(here: bool) -> Option<Credentials> {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let pair = |access: &str, secret: &str, session: Option<&str>| {
         let (access_key, secret_key) = (variable(access)?, variable(secret)?);
@@ -136,7 +143,7 @@ fn credentials() -> Option<Credentials> {
     let ours = pair("THALWEG_ACCESS_KEY", "THALWEG_SECRET_KEY", None);
     let of_aws = || pair("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", Some("AWS_SESSION_TOKEN"));
     let data_dir = || variable("THALWEG_DATA_DIR").unwrap_or_else(|| "./thalweg-data".to_owned());
-    ours.or_else(of_aws).or_else(|| owner::read(data_dir().as_ref()))
+    ours.or_else(of_aws).or_else(|| if here { owner::read(data_dir().as_ref()) } else { None })
 }
 
 /// `text` as one segment of a path, or one value of a query.

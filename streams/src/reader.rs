@@ -86,16 +86,18 @@ impl Reader {
         self.source.applied.clone()
     }
 
-    /// Streams that are on, of one table or of all users' tables, after `after` (exclusive), at most `limit`.
+    /// Streams that are on, or were not long ago, of one table or of all users' tables, after `after` (exclusive), at most `limit`.
     pub fn list(&self, table: Option<&str>, after: Option<&StreamName>, limit: usize) -> StreamPage {
-        let catalog = (self.source.catalog)();
-        let mut streams: Vec<StreamName> = catalog
-            .user_tables()
-            .filter(|of| table.is_none_or(|table| of.name == table))
-            .filter_map(|table| Some(StreamName::new(table, table.stream.as_ref()?)))
-            .filter(|name| after.is_none_or(|after| name > after))
-            .take(limit.saturating_add(1))
-            .collect();
+        let (catalog, now_us) = ((self.source.catalog)(), self.source.clock.now_us());
+        let of_table = |table: &Arc<Table>| {
+            let ended = table.settings.ended_streams.iter().filter(|ended| ended.is_listed(now_us));
+            let all = ended.map(|ended| &ended.stream).chain(&table.stream);
+            all.map(|stream| StreamName::new(table, stream)).collect::<Vec<_>>()
+        };
+        let tables = catalog.user_tables().filter(|of| table.is_none_or(|table| of.name == table));
+        let mut streams: Vec<StreamName> = tables.flat_map(of_table).collect();
+        streams.retain(|name| after.is_none_or(|after| name > after));
+        streams.sort();
         let has_more = streams.len() > limit;
         streams.truncate(limit);
         let last = if has_more { streams.last().cloned() } else { None };

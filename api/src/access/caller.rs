@@ -8,31 +8,42 @@ use super::{Access, AccessKey, Keys};
 use crate::{App, Error, signature::Claim};
 
 /// Who sends a request, as far as that is looked at.
-pub(crate) struct Caller<'r>(Option<Signed<'r>>);
+pub(crate) enum Caller<'r> {
+    /// Whoever asks for what is open to all.
+    Anyone,
+    /// Who came unsigned, because there were no keys.
+    Unsigned(&'r Keys),
+    /// Who says to have signed.
+    Signed(Signed<'r>),
+}
 
 /// A request that says that it is signed.
-struct Signed<'r> {
+pub(crate) struct Signed<'r> {
     head: &'r Parts,
     claim: Claim,
     key: Arc<AccessKey>,
 }
 
 impl<'r> Caller<'r> {
-    /// Anyone on this machine: there are no keys.
-    pub(crate) const ANYONE: Caller<'static> = Caller(None);
-
     /// Reads the claim of a request that must be signed, and finds its key.
     pub(crate) fn of(keys: &Keys, head: &'r Parts, now_us: u64) -> Result<Caller<'r>, Error> {
         let claim = Claim::of(head, now_us)?;
         let key = keys.get(&claim.access_key).ok_or(Error::UnknownKey)?;
-        Ok(Caller(Some(Signed { head, claim, key })))
+        Ok(Caller::Signed(Signed { head, claim, key }))
     }
 
-    /// Refuses a signature that is not of this request and this body, which is as it came.
+    /// Refuses a signature that is not of this request and this body, which is as it came; and, now that all of it is here,
+    /// who may not ask any more: a request can take long to arrive.
     pub(crate) fn verify(&self, body: &[u8], now_us: u64) -> Result<(), Error> {
-        let Some(Signed { head, claim, key }) = &self.0 else { return Ok(()) };
-        key.verify(claim, head, body)?;
-        key.check_session(claim, now_us)
+        match self {
+            Caller::Anyone => Ok(()),
+            Caller::Unsigned(keys) => keys.check(None),
+            Caller::Signed(Signed { head, claim, key }) => {
+                key.verify(claim, head, body)?;
+                key.check_session(claim, now_us)?;
+                key.check_good()
+            }
+        }
     }
 
     /// Refuses one thing that the key does not allow.
@@ -52,6 +63,6 @@ impl<'r> Caller<'r> {
 
     /// The key, if there is one.
     pub(crate) fn key(&self) -> Option<&Arc<AccessKey>> {
-        self.0.as_ref().map(|signed| &signed.key)
+        if let Caller::Signed(Signed { key, .. }) = self { Some(key) } else { None }
     }
 }

@@ -94,6 +94,11 @@ impl AccessKey {
         self.revoked.send_replace(true);
     }
 
+    /// Refuses a key that was revoked.
+    pub(super) fn check_good(&self) -> Result<(), Error> {
+        if *self.revoked.borrow() { Err(Error::UnknownKey) } else { Ok(()) }
+    }
+
     /// Tells when it is revoked.
     pub(crate) fn revoked(&self) -> watch::Receiver<bool> {
         self.revoked.subscribe()

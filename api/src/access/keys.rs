@@ -1,15 +1,12 @@
 //! All access keys: items of a system table, and a picture of them in memory that every request looks at.
 //!
 //! Only this process writes them, so a change counts from the moment at which it is answered. The picture is loaded when it
-//! is first needed; until that works nobody is let in. When the last key is revoked a row stays, so that the server does
-//! not open again.
+//! is first needed; until that works nobody is let in. With the first key a row is made that stays when the last key is
+//! revoked, so that the server does not open again.
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -19,7 +16,7 @@ use store::{
     PageLimit, Patience, Store,
     write::{Action, Write},
 };
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::{Mutex, OnceCell, watch};
 
 use super::{AccessKey, Permission};
 use crate::{Credentials, Error};
@@ -33,7 +30,7 @@ const NAME_PREFIX: &str = "THAL";
 /// Sessions may last as long as AWS's do: 15 minutes to 36 hours.
 const SESSION_S: std::ops::RangeInclusive<u64> = 900..=36 * 3600;
 
-/// The row that stays when the last key goes.
+/// The row that says that there was a key.
 const THERE_WAS_ONE: &str = "-";
 /// `kind` of the rows that are access keys.
 const KIND: &str = "key";
@@ -48,7 +45,7 @@ struct Inner {
     owner: Option<Arc<AccessKey>>,
     loaded: OnceCell<()>,
     /// Was a key ever made?
-    checking: AtomicBool,
+    checking: watch::Sender<bool>,
     keys: RwLock<BTreeMap<String, Arc<AccessKey>>>,
     /// Held while a key is made or revoked.
     change: Mutex<()>,
@@ -77,7 +74,7 @@ impl Keys {
             store,
             owner,
             loaded: OnceCell::new(),
-            checking: AtomicBool::new(false),
+            checking: watch::Sender::new(false),
             keys: RwLock::default(),
             change: Mutex::new(()),
         }))
@@ -92,7 +89,22 @@ impl Keys {
     /// Must requests be signed? So it is once a key was made.
     pub async fn checking(&self) -> Result<bool, Error> {
         self.0.loaded.get_or_try_init(|| self.load()).await?;
-        Ok(self.0.checking.load(Ordering::Acquire))
+        Ok(*self.0.checking.borrow())
+    }
+
+    /// Refuses whoever may not ask any more: `by` was revoked, or who was let in without a key is not let in now.
+    pub(crate) fn check(&self, by: Option<&AccessKey>) -> Result<(), Error> {
+        match by {
+            Some(key) => key.check_good(),
+            None if *self.0.checking.borrow() => Err(Error::MissingAuthentication),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns when requests must be signed.
+    pub(crate) async fn closed(&self) {
+        // The sender lives as long as this.
+        let _ = self.0.checking.subscribe().wait_for(|checking| *checking).await;
     }
 
     /// The key of that name, if it may be used.
@@ -100,7 +112,8 @@ impl Keys {
         if let Some(owner) = self.0.owner.as_ref().filter(|owner| owner.credentials.access_key == access_key) {
             return Some(Arc::clone(owner));
         }
-        self.0.keys.read().unwrap_or_else(PoisonError::into_inner).get(access_key).cloned()
+        let keys = self.0.keys.read().unwrap_or_else(PoisonError::into_inner);
+        keys.get(access_key).filter(|key| key.check_good().is_ok()).cloned()
     }
 
     /// All keys, by name.
@@ -108,8 +121,13 @@ impl Keys {
         self.0.keys.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    /// Makes a key; from now on requests must be signed.
-    pub(crate) async fn create(&self, wanted: Wanted, patience: Patience) -> Result<Arc<AccessKey>, Error> {
+    /// Makes a key, as `by` asks; from now on requests must be signed.
+    pub(crate) async fn create(
+        &self,
+        by: Option<Arc<AccessKey>>,
+        wanted: Wanted,
+        patience: Patience,
+    ) -> Result<Arc<AccessKey>, Error> {
         if wanted.permissions.is_empty() || wanted.permissions.len() > PERMISSIONS_MAX {
             return Err(Error::Validation(format!("a key has from 1 to {PERMISSIONS_MAX} permissions")));
         }
@@ -127,25 +145,33 @@ impl Keys {
         let keys = self.clone();
         finish(async move {
             let _alone = keys.0.change.lock().await;
+            keys.check(by.as_deref())?;
             keys.forget_ended(now_us, patience).await?;
             if keys.list().len() >= KEYS_MAX {
                 return Err(Error::Validation(format!("there are {KEYS_MAX} keys already: revoke some first")));
             }
             let item = row(&key);
-            keys.write(&key.credentials.access_key, Action::Put(item), patience).await?;
+            let was_one = (THERE_WAS_ONE, Action::Put(marker(THERE_WAS_ONE)));
+            keys.write(vec![(&key.credentials.access_key, Action::Put(item)), was_one], patience).await?;
             keys.edit(|all| _ = all.insert(key.credentials.access_key.clone(), Arc::clone(&key)));
-            keys.0.checking.store(true, Ordering::Release);
+            keys.0.checking.send_replace(true);
             tracing::info!(access_key = key.credentials.access_key, "an access key was made");
             Ok(key)
         })
         .await
     }
 
-    /// Ends a key.
-    pub(crate) async fn revoke(&self, access_key: &str, patience: Patience) -> Result<(), Error> {
+    /// Ends a key, as `by` asks.
+    pub(crate) async fn revoke(
+        &self,
+        by: Option<Arc<AccessKey>>,
+        access_key: &str,
+        patience: Patience,
+    ) -> Result<(), Error> {
         let (keys, access_key) = (self.clone(), access_key.to_owned());
         finish(async move {
             let _alone = keys.0.change.lock().await;
+            keys.check(by.as_deref())?;
             let key = keys.0.keys.read().unwrap_or_else(PoisonError::into_inner).get(&access_key).cloned();
             let key = key.ok_or_else(|| Error::NotFound(format!("there is no access key {access_key}")))?;
             keys.remove(&key, patience).await?;
@@ -163,20 +189,13 @@ impl Keys {
         Ok(())
     }
 
-    /// Ends a key in the store and in memory. Should the store not say that it has, nobody can use the key all the same.
+    /// Ends a key: at once for requests, and in the store. Should that fail it is still listed, to be revoked again.
     async fn remove(&self, key: &AccessKey, patience: Patience) -> Result<(), Error> {
         let name = &key.credentials.access_key;
-        let is_last = self.list().len() == 1;
-        let written = async {
-            if is_last {
-                self.write(THERE_WAS_ONE, Action::Put(marker(THERE_WAS_ONE)), patience).await?;
-            }
-            self.write(name, Action::Remove, patience).await
-        };
-        let written = written.await;
-        self.edit(|all| _ = all.remove(name));
         key.revoke();
-        written
+        self.write(vec![(name, Action::Remove)], patience).await?;
+        self.edit(|all| _ = all.remove(name));
+        Ok(())
     }
 
     async fn load(&self) -> Result<(), Error> {
@@ -186,7 +205,7 @@ impl Keys {
             let page = self.0.store.scan(&table, 0..SLOTS, after.as_ref(), PageLimit::default()).await?;
             for item in page.items.iter().filter(|item| text(item, "kind") == Some(KIND)) {
                 // Also a row that says no more than that there was a key.
-                self.0.checking.store(true, Ordering::Release);
+                self.0.checking.send_replace(true);
                 if let Some(key) = key_of(item) {
                     self.edit(|all| _ = all.insert(key.credentials.access_key.clone(), Arc::new(key)));
                 }
@@ -202,11 +221,13 @@ impl Keys {
         edit(&mut self.0.keys.write().unwrap_or_else(PoisonError::into_inner));
     }
 
-    async fn write(&self, name: &str, action: Action, patience: Patience) -> Result<(), Error> {
+    async fn write(&self, rows: Vec<(&str, Action)>, patience: Patience) -> Result<(), Error> {
         let table = self.table();
-        let key = Key::of_item(&table, &marker(name)).expect("names of keys are short and not empty");
-        let write = Write { table, key, action, condition: None, return_old: false, actor: Actor::System };
-        for answer in self.0.store.write_within(vec![write], patience).await? {
+        let write = |(name, action)| {
+            let key = Key::of_item(&table, &marker(name)).expect("names of keys are short and not empty");
+            Write { table: table.clone(), key, action, condition: None, return_old: false, actor: Actor::System }
+        };
+        for answer in self.0.store.write_within(rows.into_iter().map(write).collect(), patience).await? {
             answer?;
         }
         Ok(())
@@ -275,7 +296,11 @@ fn key_of(item: &Item) -> Option<AccessKey> {
         Some(Permission { action: member("action")?, table: member("table")?, device: member("device")? })
     };
     let permissions = permissions.iter().map(permission).collect::<Option<Vec<_>>>()?;
-    Some(AccessKey::new(credentials, number("until_us"), permissions, number("created_at_us")?))
+    let until_us = number("until_us");
+    if credentials.session_token.is_some() != until_us.is_some() {
+        return None;
+    }
+    Some(AccessKey::new(credentials, until_us, permissions, number("created_at_us")?))
 }
 
 fn text<'i>(item: &'i Item, name: &str) -> Option<&'i str> {

@@ -1,5 +1,7 @@
 //! `/admin/keys`: access keys are made, listed and revoked.
 
+use std::sync::Arc;
+
 use hyper::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -26,13 +28,13 @@ fn all() -> Vec<Permission> {
 
 /// `POST /admin/keys` with `{"permissions": [{"action", "table", "device"}], "session_seconds"}`: a new key, whose secret is
 /// told this once. Without permissions it may do everything.
-pub(crate) async fn create(service: &Service, body: &[u8]) -> Response<Payload> {
+pub(crate) async fn create(service: &Service, by: Option<Arc<AccessKey>>, body: &[u8]) -> Response<Payload> {
     let result = async {
         let body = if body.is_empty() { b"{}" } else { body };
         let request: Request = serde_json::from_slice(body).map_err(|error| Error::Validation(error.to_string()))?;
         let session_s = request.session_seconds.map(session_seconds).transpose()?;
         let wanted = Wanted { permissions: request.permissions, session_s };
-        let key = service.app.keys.create(wanted, service.app.config.patience).await?;
+        let key = service.app.keys.create(by, wanted, service.app.config.patience).await?;
         let credentials = &key.credentials;
         let mut told = json!({ "access_key": credentials.access_key, "secret_key": credentials.secret_key });
         if let (Some(token), Some(until_us)) = (&credentials.session_token, key.until_us) {
@@ -51,10 +53,10 @@ pub(crate) fn list(service: &Service) -> Response<Payload> {
 }
 
 /// `POST /admin/keys/<access key>/revoke`: nobody can use it any more.
-pub(crate) async fn revoke(service: &Service, access_key: &str) -> Response<Payload> {
+pub(crate) async fn revoke(service: &Service, by: Option<Arc<AccessKey>>, access_key: &str) -> Response<Payload> {
     let result = async {
         let access_key = parameters::decode(access_key).map_err(Error::Validation)?;
-        service.app.keys.revoke(&access_key, service.app.config.patience).await?;
+        service.app.keys.revoke(by, &access_key, service.app.config.patience).await?;
         Ok(json!({ "revoked": access_key }))
     };
     super::answer(result.await)

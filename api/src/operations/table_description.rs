@@ -134,7 +134,8 @@ impl TableDescription {
         let mode = if table.billing == Billing::OnDemand { "PAY_PER_REQUEST" } else { "PROVISIONED" };
         let settings = &table.settings;
         let indexes = |kind| IndexDescription::all(app, table, kind);
-        let stream = table.stream.as_ref().map(|stream| StreamName::new(table, stream));
+        let ended = settings.ended_streams.last().map(|ended| &ended.stream);
+        let stream = table.stream.as_ref().or(ended).map(|stream| StreamName::new(table, stream));
         TableDescription {
             attribute_definitions: definitions(table),
             table_name: table.name.clone(),

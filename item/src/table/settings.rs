@@ -1,21 +1,22 @@
-//! What is set and known of a table's capacity beside its mode.
+//! What is set and known of a table beside its keys, indexes and stream: capacity, class, streams that it had.
 //!
 //! ```text
 //! settings    flags: varint, not 0 | changed_at_us: varint, if flag 4 | on_demand_since_us: varint, if flag 8
 //!             | throughput, if flag 16
+//!             | count: varint, not 0, count x (stream view: 1 byte, enabled_at_us: varint, ended_at_us: varint), if flag 32
 //! throughput  flags: varint, not 0 | read units: varint, if flag 1 | write units: varint, if flag 2
 //!             | warm read units: varint, warm write units: varint, if flag 4 | increased_at_us: varint, if flag 8
 //!             | decreased_at_us: varint, decreases: varint, if flag 16
 //!
 //! settings flags    1 a class was chosen | 2 infrequent access | 4 the class was changed | 8 on-demand since then
-//!                   | 16 throughput
+//!                   | 16 throughput | 32 streams that ended
 //! throughput flags  1 most reads on demand | 2 most writes on demand | 4 warm | 8 increased | 16 decreased
 //! ```
 //! Flags are persisted: never renumber.
 
 use std::collections::BTreeMap;
 
-use super::{Billing, Index, IndexKind, Table};
+use super::{Billing, Index, IndexKind, Stream, Table};
 use crate::codec::{CodecError, Reader, put_varint};
 
 /// Microseconds of a day. Decreases are counted by days of UTC.
@@ -41,6 +42,29 @@ pub struct TableSettings {
     pub on_demand_since_us: Option<u64>,
     /// Of the table itself, without its indexes.
     pub throughput: Throughput,
+    /// Streams that were disabled not long ago, the last one last.
+    pub ended_streams: Vec<EndedStream>,
+}
+
+/// A stream that was disabled. It can still be read while the log is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndedStream {
+    /// As it was.
+    pub stream: Stream,
+    /// When it was disabled, microseconds since 1970.
+    pub ended_at_us: u64,
+}
+
+impl EndedStream {
+    /// A disabled stream is listed for a day, as in DynamoDB.
+    pub const LISTED_US: u64 = DAY_US;
+    /// Of those disabled within a day, the last ones are known.
+    const KNOWN_MAX: usize = 100;
+
+    /// Is it still listed?
+    pub fn is_listed(&self, now_us: u64) -> bool {
+        now_us.saturating_sub(self.ended_at_us) < EndedStream::LISTED_US
+    }
 }
 
 /// What is set and known of the throughput of a table or of a global index.
@@ -121,6 +145,23 @@ impl Table {
     pub fn on_demand_since_us(&self) -> Option<u64> {
         let since_creation = (self.billing == Billing::OnDemand).then_some(self.created_at_us);
         self.settings.on_demand_since_us.or(since_creation)
+    }
+
+    /// Turns the stream on, as one that begins now, or off.
+    pub fn change_stream(&mut self, stream: Option<Stream>, now_us: u64) {
+        let ended = &mut self.settings.ended_streams;
+        ended.extend(self.stream.take().map(|stream| EndedStream { stream, ended_at_us: now_us }));
+        // The last one is told of the table until another takes its place.
+        let last = ended.len().saturating_sub(1);
+        let mut place = 0;
+        ended.retain(|ended| {
+            place += 1;
+            place > last || ended.is_listed(now_us)
+        });
+        ended.drain(..ended.len().saturating_sub(EndedStream::KNOWN_MAX));
+        // Labels are told by the millisecond, and no two may be the same.
+        let after_last = ended.last().map_or(0, |ended| ended.stream.enabled_at_us + 1000);
+        self.stream = stream.map(|stream| Stream { enabled_at_us: now_us.max(after_last), ..stream });
     }
 
     /// Changes the capacity of the table and its indexes.
@@ -225,12 +266,20 @@ impl TableSettings {
             | flag(self.class == Some(TableClass::InfrequentAccess), 2)
             | flag(self.class_changed_at_us.is_some(), 4)
             | flag(self.on_demand_since_us.is_some(), 8)
-            | flag(self.throughput != Throughput::default(), 16);
+            | flag(self.throughput != Throughput::default(), 16)
+            | flag(!self.ended_streams.is_empty(), 32);
         put_varint(u128::from(flags), out);
         let times = [self.class_changed_at_us, self.on_demand_since_us];
         times.into_iter().flatten().for_each(|time| put_varint(u128::from(time), out));
         if flags & 16 != 0 {
             self.throughput.encode(out);
+        }
+        if !self.ended_streams.is_empty() {
+            put_varint(self.ended_streams.len() as u128, out);
+            for EndedStream { stream, ended_at_us } in &self.ended_streams {
+                stream.encode(out);
+                put_varint(u128::from(*ended_at_us), out);
+            }
         }
     }
 
@@ -243,14 +292,28 @@ impl TableSettings {
             3 => Some(TableClass::InfrequentAccess),
             _ => return reader.error(start, "a known table class"),
         };
-        if flags == 0 || flags > 31 {
+        if flags == 0 || flags > 63 {
             return reader.error(start, "known settings flags");
         }
         let class_changed_at_us = if flags & 4 != 0 { Some(reader.number("a time")?) } else { None };
         let on_demand_since_us = if flags & 8 != 0 { Some(reader.number("a time")?) } else { None };
         let throughput = if flags & 16 != 0 { Throughput::read(reader)? } else { Throughput::default() };
-        Ok(TableSettings { class, class_changed_at_us, on_demand_since_us, throughput })
+        let ended_streams = if flags & 32 != 0 { read_ended_streams(reader)? } else { Vec::new() };
+        Ok(TableSettings { class, class_changed_at_us, on_demand_since_us, throughput, ended_streams })
     }
+}
+
+fn read_ended_streams(reader: &mut Reader<'_>) -> Result<Vec<EndedStream>, CodecError> {
+    let start = reader.offset();
+    let count: usize = reader.number("a count")?;
+    if count == 0 {
+        return reader.error(start, "streams");
+    }
+    let mut ended = Vec::new();
+    for _ in 0..count {
+        ended.push(EndedStream { stream: Stream::read(reader)?, ended_at_us: reader.number("a time")? });
+    }
+    Ok(ended)
 }
 
 #[cfg(test)]

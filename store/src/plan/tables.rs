@@ -55,12 +55,7 @@ impl Planner {
                 self.catalog.remove(table.id);
                 Ok((table, Some(Change::DeleteTable)))
             }
-            TableWrite::SetStream(name, stream) => self.alter(&name, |table| {
-                table.stream = stream.map(|mut stream| {
-                    stream.enabled_at_us = now_us;
-                    stream
-                });
-            }),
+            TableWrite::SetStream(name, stream) => self.alter(&name, |table| table.change_stream(stream, now_us)),
             TableWrite::SetDeletionProtection(name, protected) => {
                 self.alter(&name, |table| table.deletion_protection = protected)
             }

@@ -1,7 +1,9 @@
 //! A table's settings in the manifest's text.
 
-use item::table::{Decreases, TableClass, TableSettings, Throughput, WarmThroughput};
+use item::table::{Decreases, EndedStream, TableClass, TableSettings, Throughput, WarmThroughput};
 use serde::{Deserialize, Serialize};
+
+use super::table::StreamForm;
 
 #[derive(Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct SettingsForm {
@@ -13,6 +15,14 @@ pub(super) struct SettingsForm {
     on_demand_since_us: Option<u64>,
     #[serde(default, skip_serializing_if = "ThroughputForm::is_default")]
     throughput: ThroughputForm,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    ended_streams: Vec<EndedStreamForm>,
+}
+
+#[derive(PartialEq, Serialize, Deserialize)]
+struct EndedStreamForm {
+    stream: StreamForm,
+    ended_at_us: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -70,6 +80,7 @@ impl From<&TableSettings> for SettingsForm {
             class_changed_at_us: settings.class_changed_at_us,
             on_demand_since_us: settings.on_demand_since_us,
             throughput: (&settings.throughput).into(),
+            ended_streams: settings.ended_streams.iter().map(EndedStreamForm::from).collect(),
         }
     }
 }
@@ -84,7 +95,20 @@ impl From<SettingsForm> for TableSettings {
             class_changed_at_us: form.class_changed_at_us,
             on_demand_since_us: form.on_demand_since_us,
             throughput: form.throughput.into(),
+            ended_streams: form.ended_streams.into_iter().map(EndedStream::from).collect(),
         }
+    }
+}
+
+impl From<&EndedStream> for EndedStreamForm {
+    fn from(ended: &EndedStream) -> Self {
+        EndedStreamForm { stream: (&ended.stream).into(), ended_at_us: ended.ended_at_us }
+    }
+}
+
+impl From<EndedStreamForm> for EndedStream {
+    fn from(form: EndedStreamForm) -> Self {
+        EndedStream { stream: form.stream.into(), ended_at_us: form.ended_at_us }
     }
 }
 

@@ -41,13 +41,13 @@ enum KeyTypeForm {
     B,
 }
 
-#[derive(Serialize, Deserialize)]
-struct StreamForm {
+#[derive(PartialEq, Serialize, Deserialize)]
+pub(super) struct StreamForm {
     view: StreamViewForm,
     enabled_at_us: u64,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 enum StreamViewForm {
     KeysOnly,
