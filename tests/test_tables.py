@@ -225,3 +225,28 @@ def test_a_provisioned_table_gives_what_is_provisioned(server):
     given = sum(read("small") for _ in iter(lambda: time.monotonic() < began + 5, False))
     spent = time.monotonic() - began
     assert given == pytest.approx(rate * spent, rel=0.05)
+
+
+def test_what_is_refused_takes_no_units_from_others(server):
+    client = boto3.client("dynamodb", **server.sdk(), config=Config(retries={"total_max_attempts": 1}))
+    for name in ("idle", "other"):
+        client.create_table(
+            TableName=name,
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+            ProvisionedThroughput={"ReadCapacityUnits": 1, "WriteCapacityUnits": 1},
+        )
+    put = {"Put": {"TableName": "idle", "Item": {"pk": {"S": "a"}}}}
+    get = {"Get": {"TableName": "idle", "Key": {"pk": {"S": "a"}}}}
+    # More than the burst of 300 units would let through.
+    for _ in range(400):
+        for refused in (
+            lambda: client.transact_write_items(TransactItems=[put, put]),
+            lambda: client.transact_get_items(TransactItems=[get, get]),
+            lambda: client.execute_statement(Statement="SELECT * FROM idle WHERE pk = 1"),
+        ):
+            with pytest.raises(ClientError) as error:
+                refused()
+            assert error.value.response["Error"]["Code"] == "ValidationException"
+    client.put_item(TableName="idle", Item={"pk": {"S": "a"}})
+    assert client.get_item(TableName="idle", Key={"pk": {"S": "a"}})["Item"] == {"pk": {"S": "a"}}

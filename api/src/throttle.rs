@@ -13,6 +13,7 @@ use std::{
 };
 
 use item::{Index, Table, TableId, table::Billing};
+use store::env::Clock;
 
 use crate::{App, Error, capacity::Usage};
 
@@ -134,27 +135,62 @@ fn claims(table: &Table, usage: &Usage, used: Use) -> Vec<Claim> {
     claims
 }
 
-impl App {
-    /// Lets a request through that will use at least `claims`; refused, it has used nothing.
-    pub(crate) fn admit(&self, claims: &[Claim]) -> Result<(), Error> {
-        if claims.is_empty() {
-            return Ok(());
-        }
-        let now_us = self.store.clock().now_us();
+/// What a request was let through for. Given back when this is dropped: what was let through and then failed used nothing.
+#[derive(Default)]
+pub(crate) struct Admitted(Option<Taken>);
+
+struct Taken {
+    throttle: Throttle,
+    clock: Arc<dyn Clock>,
+    claims: Vec<Claim>,
+}
+
+impl Taken {
+    /// Gives back what was claimed and takes what was used.
+    fn settle(&self, used: &[Claim]) {
+        let now_us = self.clock.now_us();
         let mut buckets = self.throttle.0.lock().unwrap_or_else(PoisonError::into_inner);
-        buckets.admit(claims, now_us).map_err(|refused| Error::ThroughputExceeded { index: refused.is_index })
+        buckets.charge(&self.claims, -1.0, now_us);
+        buckets.charge(used, 1.0, now_us);
+    }
+}
+
+impl Admitted {
+    /// The request has used `usage` of the table.
+    pub(crate) fn settle(mut self, table: &Table, usage: &Usage, used: Use) {
+        if let Some(taken) = self.0.take() {
+            taken.settle(&claims(table, usage, used));
+        }
     }
 
-    /// A request that was let through for `admitted` has used `usage` of the table.
-    pub(crate) fn settle(&self, admitted: &[Claim], table: &Table, usage: &Usage, used: Use) {
-        if !is_throttled(table) {
-            return;
+    /// The request has used what it claimed.
+    pub(crate) fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        if let Some(taken) = &self.0 {
+            taken.settle(&[]);
         }
-        let claims = claims(table, usage, used);
-        let now_us = self.store.clock().now_us();
+    }
+}
+
+impl App {
+    /// Lets a request through that will use at least `claims` of `table`; refused, it has used nothing. On demand nothing is
+    /// counted.
+    pub(crate) fn admit(&self, table: &Table, claims: impl IntoIterator<Item = Claim>) -> Result<Admitted, Error> {
+        if !is_throttled(table) {
+            return Ok(Admitted::default());
+        }
+        let claims: Vec<Claim> = claims.into_iter().collect();
+        let clock = Arc::clone(self.store.clock());
         let mut buckets = self.throttle.0.lock().unwrap_or_else(PoisonError::into_inner);
-        buckets.charge(admitted, -1.0, now_us);
-        buckets.charge(&claims, 1.0, now_us);
+        let admitted = buckets.admit(&claims, clock.now_us());
+        admitted.map_err(|refused| Error::ThroughputExceeded { index: refused.is_index })?;
+        drop(buckets);
+        Ok(Admitted(Some(Taken { throttle: self.throttle.clone(), clock, claims })))
     }
 }
 

@@ -98,13 +98,17 @@ impl Expirer {
         let catalog = self.store.catalog();
         let expiring: BTreeSet<TableId> = catalog.tables().filter_map(|table| Some(table.expiry()?.id)).collect();
         self.done.retain(|(index, _), _| expiring.contains(index));
-        let mut removed = 0;
+        let (mut removed, mut failure) = (0, None);
         for table in catalog.tables().filter(|table| table.expiry().is_some()) {
             for shard in (0..self.store.shards()).map(ShardId) {
-                removed += self.sweep_shard(table, shard, now_s).await?;
+                match self.sweep_shard(table, shard, now_s).await {
+                    Ok(of_shard) => removed += of_shard,
+                    // One that cannot be read does not keep the others.
+                    Err(error) => failure = failure.or(Some(error)),
+                }
             }
         }
-        Ok(removed)
+        failure.map_or(Ok(removed), Err)
     }
 
     async fn sweep_shard(&mut self, table: &Arc<Table>, shard: ShardId, now_s: u64) -> Result<u64, Error> {

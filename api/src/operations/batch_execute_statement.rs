@@ -148,14 +148,16 @@ async fn run_reads(
         };
         // Once each item by itself, once all together, and room for the next one.
         room.grow(2 * json_bytes + ITEM_ROOM_BYTES)?;
-        let claimed = claim(&table, None, Use::Read, read_units(0, consistent));
-        if let Err(error) = app.admit(claimed.as_slice()) {
-            answer.responses.push(Response::failed(Some(table.name.clone()), error));
-            continue;
-        }
+        let admitted = match app.admit(&table, claim(&table, None, Use::Read, read_units(0, consistent))) {
+            Ok(admitted) => admitted,
+            Err(error) => {
+                answer.responses.push(Response::failed(Some(table.name.clone()), error));
+                continue;
+            }
+        };
         let item = app.store.get(&table, &key).await?;
         let usage = Usage::from(read_units(item.as_ref().map_or(0, item::Item::size), consistent));
-        app.settle(claimed.as_slice(), &table, &usage, Use::Read);
+        admitted.settle(&table, &usage, Use::Read);
         answer.consume(capacity, &given_name, usage);
         let item = shown(item, filter.as_ref(), projection.as_ref())?;
         json_bytes += item.as_ref().map_or(0, |json| json.get().len());
@@ -184,10 +186,6 @@ async fn run_writes(
         }));
     }
     check_distinct(writes.iter().map(|write| (write.table.id, &write.key)))?;
-    let telling = told.iter().flatten().filter(|(_, telling)| telling.tells_items()).count();
-    if telling > 0 {
-        room.reserve(telling * ITEM_ROOM_BYTES).await?;
-    }
     // Those for which there are no units fail alone.
     let mut admitted = Vec::new();
     let mut metered = Vec::new();
@@ -200,12 +198,14 @@ async fn run_writes(
             Err(error) => *told = Err(error),
         }
     }
+    let telling = told.iter().flatten().filter(|(_, telling)| telling.tells_items()).count();
+    let returned = admitted.iter().filter(|write| write.return_old).count().max(telling);
+    if returned > 0 {
+        room.reserve(returned * ITEM_ROOM_BYTES).await?;
+    }
     let answers = match admitted.is_empty() {
         true => Vec::new(),
-        false => {
-            let answers = app.store.write_within(admitted, app.config.patience).await;
-            answers.inspect_err(|_| metered.iter().flatten().for_each(|metered: &Metered| metered.release(app)))?
-        }
+        false => app.store.write_within(admitted, app.config.patience).await?,
     };
     let mut answers = answers.into_iter().zip(metered);
     let mut answer = Answer::new(capacity);
@@ -220,7 +220,7 @@ async fn run_writes(
         let next = answers.next().ok_or_else(|| Error::Internal("the store answered too little".into()))?;
         let (written, metered) = next;
         if let Some(metered) = metered {
-            let usage = metered.settle(app, written.as_ref());
+            let usage = metered.settle(written.as_ref());
             if written.is_ok() {
                 answer.consume(capacity, &telling.given_name, usage);
             }

@@ -118,16 +118,16 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
                 continue;
             }
             let claim = claim(&read.table, None, Use::Read, read_units(0, consistent));
-            if app.admit(claim.as_slice()).is_err() {
+            let Ok(admitted) = app.admit(&read.table, claim) else {
                 unprocessed.push(ItemOut(given.clone()));
                 throttled = true;
                 continue;
-            }
+            };
             let item = app.store.get(&read.table, key).await?;
             let size = item.as_ref().map_or(0, Item::size);
             bytes += size;
             let used = read_units(size, consistent);
-            app.settle(claim.as_slice(), &read.table, &used.into(), Use::Read);
+            admitted.settle(&read.table, &used.into(), Use::Read);
             units += used;
             processed = true;
             let Some(item) = item else { continue };

@@ -155,15 +155,9 @@ pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
         _ => Vec::new(),
     };
     let mut units: Vec<(Arc<str>, Usage)> = Vec::new();
-    let answers = match app.store.write_within(admitted, app.config.patience).await {
-        Ok(answers) => answers,
-        Err(error) => {
-            counted.iter().filter_map(|(_, metered)| metered.as_ref()).for_each(|metered| metered.release(app));
-            return Err(error.into());
-        }
-    };
+    let answers = app.store.write_within(admitted, app.config.patience).await?;
     for (answer, (given_name, metered)) in answers.into_iter().zip(counted) {
-        let usage = metered.map(|metered| metered.settle(app, answer.as_ref()));
+        let usage = metered.map(|metered| metered.settle(answer.as_ref()));
         answer?;
         match (usage, units.last_mut()) {
             (None, _) => {}

@@ -59,39 +59,34 @@ pub(super) async fn commit(
     if returned > 0 {
         room.reserve(returned * ITEM_ROOM_BYTES).await?;
     }
-    let release = || metered.iter().flatten().for_each(|metered| metered.release(app));
-    let transacted = app.store.transact_within(transaction, app.config.patience).await.inspect_err(|_| release())?;
-    let (kind, units): (UnitKind, Vec<Usage>) = match transacted {
-        Transacted::Written(written) => {
-            let settle = |(metered, written): (&Option<Metered>, _)| {
-                metered.as_ref().map_or_else(Usage::default, |metered| metered.settle(app, Ok(written)))
-            };
-            (UnitKind::Write, metered.iter().zip(&written).map(settle).collect())
-        }
-        Transacted::Repeated => {
-            release();
-            let read = |told: &Told| Usage::from(TRANSACTED * read_units(told.size, true));
-            (UnitKind::Read, told.iter().map(read).collect())
-        }
-        Transacted::Cancelled(rejections) => {
-            // What was prepared is paid for: of an action that nothing was against, what it claimed.
-            for (metered, rejection) in metered.iter().zip(&rejections) {
-                if let (Some(metered), Some(rejection)) = (metered, rejection) {
-                    metered.settle(app, Err(rejection));
-                }
+    let (kind, units): (UnitKind, Vec<Usage>) =
+        match app.store.transact_within(transaction, app.config.patience).await? {
+            Transacted::Written(written) => {
+                let settle = |(metered, written): (Option<Metered>, _)| {
+                    metered.map_or_else(Usage::default, |metered| metered.settle(Ok(written)))
+                };
+                (UnitKind::Write, metered.into_iter().zip(&written).map(settle).collect())
             }
-            let reasons = rejections.into_iter().zip(&told).map(|(rejection, told)| reason(rejection, told));
-            return Err(Error::TransactionCancelled(reasons.collect::<Result<_, _>>()?));
-        }
-        Transacted::TokenReused => {
-            release();
-            return Err(Error::TokenReused);
-        }
-        Transacted::TooLarge => {
-            release();
-            return Err(Error::validation("Aggregate size of items in the transaction exceeds 4 MB"));
-        }
-    };
+            Transacted::Repeated => {
+                let read = |told: &Told| Usage::from(TRANSACTED * read_units(told.size, true));
+                (UnitKind::Read, told.iter().map(read).collect())
+            }
+            Transacted::Cancelled(rejections) => {
+                for (metered, rejection) in metered.into_iter().zip(&rejections) {
+                    match (metered, rejection) {
+                        (Some(metered), Some(rejection)) => _ = metered.settle(Err(rejection)),
+                        (Some(metered), None) => metered.keep(),
+                        (None, _) => {}
+                    }
+                }
+                let reasons = rejections.into_iter().zip(&told).map(|(rejection, told)| reason(rejection, told));
+                return Err(Error::TransactionCancelled(reasons.collect::<Result<_, _>>()?));
+            }
+            Transacted::TokenReused => return Err(Error::TokenReused),
+            Transacted::TooLarge => {
+                return Err(Error::validation("Aggregate size of items in the transaction exceeds 4 MB"));
+            }
+        };
     let names = told.iter().map(|told| told.given_name.as_str());
     Ok(capacity.transacted(names.zip(units), kind))
 }

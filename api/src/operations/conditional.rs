@@ -96,19 +96,13 @@ impl Asked {
         mut write: Write,
         room: &mut Room<'_>,
     ) -> Result<(Written, Option<ConsumedCapacity>), Error> {
-        if self.wanted() != "NONE" || self.old_on_failure {
+        let metered = Metered::admit(app, &mut write, self.capacity, 1.0)?;
+        if self.wanted() != "NONE" || write.return_old {
             room.reserve(ITEM_ROOM_BYTES).await?;
         }
-        let metered = Metered::admit(app, &mut write, self.capacity, 1.0)?;
-        let answers = match app.store.write_within(vec![write], app.config.patience).await {
-            Ok(answers) => answers,
-            Err(error) => {
-                metered.iter().for_each(|metered| metered.release(app));
-                return Err(error.into());
-            }
-        };
+        let answers = app.store.write_within(vec![write], app.config.patience).await?;
         let answer = answers.into_iter().next().ok_or_else(|| Error::Internal("the store answered nothing".into()))?;
-        let usage = metered.map(|metered| metered.settle(app, answer.as_ref()));
+        let usage = metered.map(|metered| metered.settle(answer.as_ref()));
         let written = answer.map_err(|rejection| match rejection {
             Rejection::ConditionFailed { old } => Error::ConditionFailed(old.filter(|_| self.old_on_failure)),
             other => other.into(),

@@ -82,14 +82,13 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
 
 async fn write(app: &App, statement: WriteStatement, capacity: Detail, room: &mut Room<'_>) -> Result<Answer, Error> {
     let (mut write, telling) = statement.split()?;
-    if telling.tells_items() {
+    let metered = Metered::admit(app, &mut write, capacity, 1.0)?;
+    if telling.tells_items() || write.return_old {
         room.reserve(ITEM_ROOM_BYTES).await?;
     }
-    let metered = Metered::admit(app, &mut write, capacity, 1.0)?;
-    let answers = app.store.write_within(vec![write], app.config.patience).await;
-    let answers = answers.inspect_err(|_| metered.iter().for_each(|metered| metered.release(app)))?;
+    let answers = app.store.write_within(vec![write], app.config.patience).await?;
     let answer = answers.into_iter().next().ok_or_else(|| Error::Internal("the store answered nothing".into()))?;
-    let usage = metered.map(|metered| metered.settle(app, answer.as_ref()));
+    let usage = metered.map(|metered| metered.settle(answer.as_ref()));
     let written = answer.map_err(|rejection| telling.refusal(rejection))?;
     Ok(Answer {
         items: telling.returned(written).map(ItemOut).into_iter().collect(),

@@ -62,12 +62,11 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
     }
     let key = validate::request_key(&table, &given)?;
     let consistent = request.consistent.unwrap_or(false);
-    let claim = claim(&table, None, Use::Read, read_units(0, consistent));
-    app.admit(claim.as_slice())?;
+    let admitted = app.admit(&table, claim(&table, None, Use::Read, read_units(0, consistent)))?;
     room.reserve(ITEM_ROOM_BYTES).await?;
     let item = app.store.get(&table, &key).await?;
     let usage = Usage::from(read_units(item.as_ref().map_or(0, item::Item::size), consistent));
-    app.settle(claim.as_slice(), &table, &usage, Use::Read);
+    admitted.settle(&table, &usage, Use::Read);
     let item = match projection {
         Some(projection) => item.map(|item| projection.apply(&item)),
         None => item,

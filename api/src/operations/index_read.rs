@@ -12,7 +12,7 @@ use store::{Page, Target};
 use crate::{
     App, Error,
     capacity::{Usage, read_units},
-    throttle::{Claim, Use, claim},
+    throttle::{Admitted, Use, claim},
 };
 
 /// An index that is read, and what of the items.
@@ -80,7 +80,7 @@ pub(crate) struct MeteredRead<'a> {
     table: &'a Table,
     read: Option<&'a IndexRead>,
     consistent: bool,
-    admitted: Option<Claim>,
+    admitted: Admitted,
 }
 
 impl<'a> MeteredRead<'a> {
@@ -91,13 +91,13 @@ impl<'a> MeteredRead<'a> {
         read: Option<&'a IndexRead>,
         consistent: bool,
     ) -> Result<MeteredRead<'a>, Error> {
-        let admitted = claim(table, read.map(|read| &read.index), Use::Read, read_units(0, consistent));
-        app.admit(admitted.as_slice())?;
+        let claim = claim(table, read.map(|read| &read.index), Use::Read, read_units(0, consistent));
+        let admitted = app.admit(table, claim)?;
         Ok(MeteredRead { table, read, consistent, admitted })
     }
 
     /// What the page used. An item that is read whole for the sake of its entry is a read of its own.
-    pub(crate) fn settle(&self, app: &App, page: &Page) -> Usage {
+    pub(crate) fn settle(self, page: &Page) -> Usage {
         let index = self.read.map(|read| &read.index);
         let usage = match self.read.filter(|read| read.whole) {
             None => Usage::of_page(index, page.bytes, self.consistent),
@@ -108,7 +108,7 @@ impl<'a> MeteredRead<'a> {
                 usage
             }
         };
-        app.settle(self.admitted.as_slice(), self.table, &usage, Use::Read);
+        self.admitted.settle(self.table, &usage, Use::Read);
         usage
     }
 }

@@ -10,21 +10,20 @@ use crate::{
     App, Error,
     cancellation::throttled,
     capacity::{Detail, Usage, write_units},
-    throttle::{Claim, Use, claim, is_throttled},
+    throttle::{Admitted, Claim, Use, claim, is_throttled},
 };
 
 /// A transaction prepares each write and then does it.
 pub(crate) const TRANSACTED: f64 = 2.0;
 
 /// A write that is counted.
-#[derive(Debug)]
 pub(crate) struct Metered {
     table: Arc<Table>,
     key: Key,
     change: Change,
     /// How many units one of the table, and of its local indexes, counts.
     factor: f64,
-    admitted: Vec<Claim>,
+    admitted: Admitted,
 }
 
 /// What becomes of the item, as far as it is known before.
@@ -46,8 +45,7 @@ impl Metered {
             return Ok(None);
         }
         let mut metered = Metered::of(write, factor);
-        metered.claim(write);
-        app.admit(&metered.admitted)?;
+        metered.admitted = app.admit(&write.table, metered.claims(write))?;
         metered.observe(write);
         Ok(Some(metered))
     }
@@ -59,10 +57,7 @@ impl Metered {
         for (place, write) in writes.iter_mut().enumerate() {
             match Metered::admit(app, write, detail, TRANSACTED) {
                 Ok(metered) => all.push(metered),
-                Err(error) => {
-                    all.iter().flatten().for_each(|metered| metered.release(app));
-                    return Err(throttled(&error, place, actions));
-                }
+                Err(error) => return Err(throttled(&error, place, actions)),
             }
         }
         Ok(all)
@@ -77,17 +72,15 @@ impl Metered {
             Action::Remove => Change::Remove,
             Action::Check => Change::Check,
         };
-        Metered { table: write.table.clone(), key: write.key.clone(), change, factor, admitted: Vec::new() }
+        Metered { table: write.table.clone(), key: write.key.clone(), change, factor, admitted: Admitted::default() }
     }
 
     /// What the write will use at least. Whether an index that is out of units has an entry of the old item is not known yet,
     /// so a write that may remove one waits for it too.
-    fn claim(&mut self, write: &Write) {
-        if !is_throttled(&self.table) {
-            return;
-        }
+    fn claims(&self, write: &Write) -> Vec<Claim> {
+        let mut claims = Vec::new();
         let size = if let Change::Put(size, _) = self.change { size } else { 0 };
-        self.admitted.extend(claim(&self.table, None, Use::Write, self.factor * write_units(size)));
+        claims.extend(claim(&self.table, None, Use::Write, self.factor * write_units(size)));
         let has = |index: &Index, get: &dyn Fn(&str) -> bool| index.key_attributes().all(|key| get(&key.name));
         for index in self.table.user_indexes() {
             let units = match &write.action {
@@ -97,9 +90,10 @@ impl Metered {
                 Action::Put(_) | Action::Merge(_) | Action::PutEncoded(_) | Action::Check => continue,
             };
             if index.kind == item::IndexKind::Global {
-                self.admitted.extend(claim(&self.table, Some(index), Use::Write, units));
+                claims.extend(claim(&self.table, Some(index), Use::Write, units));
             }
         }
+        claims
     }
 
     /// Has the answer tell what the units depend on.
@@ -111,7 +105,7 @@ impl Metered {
     }
 
     /// What it used, now that it was answered: a condition that does not hold is not free.
-    pub(crate) fn settle(&self, app: &App, answer: Result<&Written, &Rejection>) -> Usage {
+    pub(crate) fn settle(self, answer: Result<&Written, &Rejection>) -> Usage {
         let size = |item: Option<&Item>| item.map_or(0, Item::size);
         let usage = match answer {
             Ok(written) => {
@@ -130,12 +124,12 @@ impl Metered {
             Err(Rejection::ConditionFailed { old }) => Usage::from(self.factor * write_units(size(old.as_ref()))),
             Err(_) => Usage::default(),
         };
-        app.settle(&self.admitted, &self.table, &usage, Use::Write);
+        self.admitted.settle(&self.table, &usage, Use::Write);
         usage
     }
 
-    /// It was not answered, or nothing was written for a reason that is not its own.
-    pub(crate) fn release(&self, app: &App) {
-        app.settle(&self.admitted, &self.table, &Usage::default(), Use::Write);
+    /// It would have been done, had nothing been against others of its transaction: what was prepared is paid for.
+    pub(crate) fn keep(self) {
+        self.admitted.keep();
     }
 }

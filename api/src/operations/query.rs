@@ -139,7 +139,7 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
     let metered = MeteredRead::admit(app, &table, read.as_ref(), showing.told.consistent)?;
     room.reserve(page_room(limit)).await?;
     let page = app.store.query(target, &condition.partition, &range, direction, after.as_ref(), limit).await?;
-    let usage = metered.settle(app, &page);
+    let usage = metered.settle(&page);
     showing.answer(&table, schema, page, usage)
 }
 

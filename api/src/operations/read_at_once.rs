@@ -17,7 +17,7 @@ use crate::{
     budget::Room,
     cancellation::{Reason, throttled},
     capacity::{ConsumedCapacity, Detail, UnitKind, read_units},
-    throttle::{Claim, Use, claim},
+    throttle::{Use, claim},
     values::ItemOut,
 };
 
@@ -76,11 +76,10 @@ pub(super) async fn read_at_once(
     if distinct.len() < keys.len() {
         return Err(Error::validation("Transaction request cannot include multiple operations on one item"));
     }
-    let mut claims: Vec<Option<Claim>> = Vec::new();
+    let mut admitted = Vec::new();
     for (place, (table, _)) in keys.iter().enumerate() {
         let claim = claim(table, None, Use::Read, TRANSACTED * read_units(0, true));
-        app.admit(claim.as_slice()).map_err(|error| throttled(&error, place, keys.len()))?;
-        claims.push(claim);
+        admitted.push(app.admit(table, claim).map_err(|error| throttled(&error, place, keys.len()))?);
     }
     let tables: Vec<Arc<Table>> = keys.iter().map(|(table, _)| table.clone()).collect();
     room.reserve(ITEM_ROOM_BYTES).await?;
@@ -91,7 +90,7 @@ pub(super) async fn read_at_once(
     let mut responses = Vec::new();
     let mut units = Vec::new();
     let (mut bytes, mut json_bytes) = (0, 0);
-    for (at, (_, filter, projection)) in told.iter().enumerate() {
+    for (at, ((_, filter, projection), admitted)) in told.iter().zip(admitted).enumerate() {
         // Once each item by itself, once all together, and room for the next one.
         room.grow(2 * json_bytes + ITEM_ROOM_BYTES)?;
         let item = snapshot.item(at).await?;
@@ -101,7 +100,7 @@ pub(super) async fn read_at_once(
             return Err(Error::validation("Aggregate size of items in the transaction exceeds 4 MB"));
         }
         let used = TRANSACTED * read_units(size, true);
-        app.settle(claims[at].as_slice(), &tables[at], &used.into(), Use::Read);
+        admitted.settle(&tables[at], &used.into(), Use::Read);
         units.push(used);
         let json = shown(item, filter.as_ref(), projection.as_ref())?;
         json_bytes += json.as_ref().map_or(0, |json| json.get().len());

@@ -80,7 +80,7 @@ pub(super) async fn select(app: &App, select: Select, asked: Asked, room: &mut R
         }
         None => reading.everything(start, limit, room).await?,
     };
-    let usage = metered.settle(app, &page.read);
+    let usage = metered.settle(&page.read);
     let last_key = page.next.iter().find_map(|(_, key)| key.as_ref()).map(|key| key.to_item(schema)).transpose();
     let last_key = last_key.map_err(|error| Error::Internal(error.to_string()))?.map(ItemOut);
     let token = |(partition, after)| NextToken { statement: asked.statement, partition, after }.encode();
