@@ -228,7 +228,7 @@ def test_a_provisioned_table_gives_what_is_provisioned(server):
 
 
 def test_what_is_refused_takes_no_units_from_others(server):
-    client = boto3.client("dynamodb", **server.sdk(), config=Config(retries={"total_max_attempts": 1}))
+    client = boto3.client("dynamodb", **(server.sdk() | {"config": ONCE}))
     for name in ("idle", "other"):
         client.create_table(
             TableName=name,

@@ -34,6 +34,7 @@ mod socket;
 mod throttle;
 mod validate;
 mod values;
+mod watched;
 mod wire;
 
 pub use access::Keys;

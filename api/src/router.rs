@@ -1,9 +1,17 @@
 //! From a request to its answer: who may ask, which route, which operation.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use bytes::Bytes;
-use hyper::{Method, Request, Response, StatusCode, body::Body, header, http::request::Parts};
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::Body,
+    header::{self, HeaderValue},
+    http::request::Parts,
+};
 use store::Patience;
 use tokio::time::Instant;
 
@@ -13,6 +21,7 @@ use crate::{
     admin, body,
     budget::{Room, SMALL_ANSWER_BYTES},
     cors, follow, guard, json, observe, operations, parameters, rows,
+    watched::Watched,
     wire::{self, Payload, Wishes},
 };
 
@@ -30,13 +39,18 @@ impl Service {
     /// Answers one request.
     pub async fn handle<B>(&self, request: Request<B>) -> Response<Payload>
     where
-        B: Body<Data = Bytes>,
+        B: Body<Data = Bytes> + Unpin,
         B::Error: std::fmt::Display,
     {
         let began = Instant::now();
         let (head, body) = request.into_parts();
         let origin = self.app.origins.allowed(&head.headers);
-        let mut answered = self.admit(&head, body, origin.is_some()).await;
+        let ended = AtomicBool::new(body.is_end_stream());
+        let mut answered = self.admit(&head, Watched { body, ended: &ended }, origin.is_some()).await;
+        if !ended.load(Ordering::Relaxed) {
+            // What is left of the body is not read.
+            answered.response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         if let Some(origin) = origin {
             cors::allow(answered.response.headers_mut(), origin);
         }

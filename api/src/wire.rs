@@ -102,7 +102,6 @@ impl Wishes {
 
     /// The answer of an operation.
     pub(crate) fn answer(self, request_id: &str, result: Result<Vec<u8>, Error>) -> Response<Payload> {
-        let unread = matches!(result, Err(Error::BodyTooLarge { .. } | Error::BodyIncomplete(_)));
         let (status, body) = match result {
             Ok(body) => (200, body),
             Err(error) => (error.status(), error.body()),
@@ -115,10 +114,6 @@ impl Wishes {
         let headers = response.headers_mut();
         if encoded {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        }
-        if unread {
-            // What is left of the body is not read.
-            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }

@@ -175,6 +175,24 @@ async fn what_is_no_request_is_refused_and_the_server_goes_on() {
 }
 
 #[tokio::test]
+async fn a_connection_on_which_a_body_is_left_says_that_it_ends() {
+    let server = start(Config::default()).await;
+    let open = |head: String| head.replacen("connection: close\r\n", "", 1);
+    let sized = "content-length: 2000\r\n";
+    let foreign = post("ListTables", sized).replacen("x-amz-json-1.0", "x-other", 1);
+    let elsewhere = post("ListTables", sized).replacen("POST /", "POST /nowhere", 1);
+    for head in [foreign, elsewhere, post("ListTables", sized).replacen("localhost", "example.com", 1)] {
+        let answer = server.exchange(&open(head.clone()), &[b' '; 2000]).await;
+        assert!(answer.contains("connection: close\r\n"), "{head}: {answer}");
+    }
+    // What was read does not end it, whatever is wrong with it.
+    let two =
+        [open(post("Nothing", sized)), " ".repeat(1998), "{}".into(), post("ListTables", "content-length: 2\r\n")];
+    let answers = server.exchange(&two.concat(), b"{}").await;
+    assert!(answers.contains("HTTP/1.1 400") && answers.contains("HTTP/1.1 200"), "{answers}");
+}
+
+#[tokio::test]
 async fn other_hosts_and_origins_are_refused() {
     let server = start(Config::default()).await;
     for head in [
