@@ -30,5 +30,5 @@ for number in range(count):
     client.publish("sensors/example", json.dumps(reading), qos=1).wait_for_publish(timeout=30)
     print("stored", json.dumps(reading))
     time.sleep(0.01)
-client.disconnect()
 client.loop_stop()
+client.disconnect()

@@ -445,8 +445,11 @@ class Publisher:
         wait_for("every PUBACK", lambda: not self.pending, timeout)
 
     def close(self):
+        # Not `loop_stop`: the thread forgets itself as it ends, which may be between that method's two looks at it.
+        thread = self.client._thread
         self.client.disconnect()
-        self.client.loop_stop()
+        if thread is not None:
+            thread.join()
 
     def __enter__(self):
         return self.connect()
