@@ -148,12 +148,11 @@ impl Reader<'_> {
             (Direction::Backward, Some(after)) => range.until = range.until.min(Some(after.clone())),
         }
         let shards = self.view.shards();
-        let shards = match target.index.map(|index| index.kind) {
-            Some(IndexKind::Global | IndexKind::Expiry) => 0..shards,
-            Some(IndexKind::Local) | None => {
-                let ShardId(shard) = shard_of(item::key::slot(partition), shards);
-                shard..shard + 1
-            }
+        let shards = if target.is_global() {
+            0..shards
+        } else {
+            let ShardId(shard) = shard_of(item::key::slot(partition), shards);
+            shard..shard + 1
         };
         let mut page = Page::default();
         let rows = Merge::new(self.view, target.id(), shards, &range, direction, limit.block_rows());
@@ -161,7 +160,9 @@ impl Reader<'_> {
         Ok(page)
     }
 
-    /// One page of all items whose slot is in `slots`.
+    /// One page of all items whose slot is in `slots`: shard by shard, each in the order of its keys. A global index that
+    /// is read whole is in the order of its own keys, so that what has one partition key comes together, as it does from
+    /// DynamoDB.
     pub(crate) async fn scan(
         &self,
         target: Target<'_>,
@@ -174,6 +175,12 @@ impl Reader<'_> {
             return Ok(page);
         }
         let shards = self.view.shards();
+        if target.is_global() && slots == (0..SLOTS) {
+            let range = KeyRange { from: after.map(successor), until: None };
+            let rows = Merge::new(self.view, target.id(), 0..shards, &range, Direction::Forward, limit.block_rows());
+            self.fill(&mut page, target, rows, limit, None).await?;
+            return Ok(page);
+        }
         let after = after.map(|after| Ok((after, shard_of(target.slot(after)?, shards)))).transpose()?;
         let first = after.map_or(shard_of(Slot(slots.start), shards), |(_, shard)| shard);
         let last = shard_of(Slot((slots.end - 1).min(SLOTS - 1)), shards);
@@ -275,6 +282,11 @@ impl<'a> Target<'a> {
     /// The number of its rows.
     pub(crate) fn id(self) -> TableId {
         self.index.map_or(self.table.id, |index| index.id)
+    }
+
+    /// Entries with equal partition keys may lie in any shard.
+    fn is_global(self) -> bool {
+        self.index.is_some_and(|index| matches!(index.kind, IndexKind::Global | IndexKind::Expiry))
     }
 
     /// The slot of the item whose key, or whose entry's key, is `key`.

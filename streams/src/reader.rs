@@ -260,7 +260,8 @@ fn place(
         if next < first {
             return Err(Error::Trimmed { trim_point: begin.0 });
         }
-        if sequence >= end.max(first) {
+        // The number of the next event counts: it is what an empty shard says to begin with.
+        if sequence > end.max(first) {
             return Err(invalid());
         }
         let frame = log.log.find_sequence(shard, next)?.clamp(begin, log.end.max(begin));

@@ -215,8 +215,7 @@ impl Ordered {
 }
 
 fn index<'t>(table: &'t Table, name: &str) -> Result<&'t Index, Error> {
-    let absent = || Error::Validation(format!("The table does not have the specified index: {name}"));
-    table.index(name).ok_or_else(absent)
+    table.index(name).ok_or_else(|| Error::validation("The table does not have the specified index"))
 }
 
 /// Refuses to filter what is read by key on attributes that the index does not hold.

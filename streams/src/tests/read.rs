@@ -127,12 +127,14 @@ fn iterators_begin_where_they_say() {
         (at("000000000000000000005"), vec![4, 5]),
         (after("5"), vec![5]),
         (after("6"), vec![]),
+        (at("7"), vec![]),
+        (after("7"), vec![]),
         (IteratorStart::Latest, vec![]),
     ] {
         let begin = iterator(&world, &table, 0, start.clone()).unwrap();
         assert_eq!(times(&drain(&world.streams, begin, 2).0), expected, "{start:?}");
     }
-    for text in ["7", "", "x", "18446744073709551615", "18446744073709551616"] {
+    for text in ["8", "", "x", "18446744073709551615", "18446744073709551616"] {
         for start in [at(text), after(text)] {
             let refused = iterator(&world, &table, 0, start);
             assert!(matches!(refused, Err(Error::InvalidSequence { .. })), "{text}: {refused:?}");
@@ -143,10 +145,13 @@ fn iterators_begin_where_they_say() {
 
     let latest = iterator(&world, &table, 0, IteratorStart::Latest).unwrap();
     let last = iterator(&world, &table, 0, after("6")).unwrap();
+    let next = iterator(&world, &table, 0, at("7")).unwrap();
+    let after_next = iterator(&world, &table, 0, after("7")).unwrap();
     world.put_readings(&table, 0, 6..8);
-    for begin in [latest, last] {
+    for begin in [latest, last, next] {
         assert_eq!(times(&drain(&world.streams, begin, 10).0), [6, 7]);
     }
+    assert_eq!(times(&drain(&world.streams, after_next, 10).0), [7]);
 }
 
 #[test]
