@@ -5,6 +5,7 @@ With the reserve, which is the default, and without it, when only the disk says 
 
 import json
 import random
+import socket
 import threading
 import time
 import urllib.error
@@ -180,26 +181,92 @@ def test_the_reserve_is_left_and_used_for_removals(server, disk):
     disk.run(binary(), "verify", "--data-dir", server.data)
 
 
-@pytest.mark.parametrize("disk", ["tmpfs"], indirect=True)
-def test_publishers_wait_for_room(make_server, disk):
+@pytest.fixture
+def listening(make_server, disk):
+    """A server with MQTT whose disk `crowd` makes full at once."""
     disk.run("dd", "if=/dev/zero", f"of={disk.directory}/ballast", "bs=1M", "count=24", "status=none")
     # More than there is.
     server = make_server(CONFIG + f"[disk]\nreserve_bytes = {32 << 20}\n", prefix=disk.prefix)
     server.data = disk.directory / "data"
-    server.start()
+    return server.start()
+
+
+def crowd(server, disk):
+    disk.run("dd", "if=/dev/zero", f"of={disk.directory}/more", "bs=1M", "count=6", "status=none")
+    wait_for("the disk to be full", lambda: not ready(server)[0])
+
+
+def reading(number):
+    return {"ts": 1_700_000_000_000 + number, "n": number}
+
+
+@pytest.mark.parametrize("disk", ["tmpfs"], indirect=True)
+def test_publishers_wait_for_room(listening, disk):
+    server = listening
     with server.publisher() as publisher:
-        publisher.publish("d", {"ts": 1_700_000_000_000, "n": 1})
+        publisher.publish("d", reading(1))
         publisher.drain()
-        disk.run("dd", "if=/dev/zero", f"of={disk.directory}/more", "bs=1M", "count=6", "status=none")
-        wait_for("the disk to be full", lambda: not ready(server)[0])
+        crowd(server, disk)
         for number in range(2, 200):
-            publisher.publish("d", {"ts": 1_700_000_000_000 + number, "n": number})
+            publisher.publish("d", reading(number))
         wait_for("the messages", lambda: server.metric("thalweg_entrance_messages_total") > 1)
         assert len(publisher.ledger()) == 1 and not publisher.disconnects, "neither acknowledged nor sent away"
         disk.run("rm", disk.directory / "ballast")
         publisher.drain()
         assert not publisher.disconnects
     assert sorted(item["n"] for item in server.scan("readings")) == list(range(1, 200))
+
+
+@pytest.mark.parametrize("disk", ["tmpfs"], indirect=True)
+def test_a_publisher_that_left_a_full_disk_comes_back(listening, disk):
+    server = listening
+    with server.publisher() as publisher:
+        publisher.publish("d", reading(0))
+        publisher.drain()
+    crowd(server, disk)
+    messages = server.metric("thalweg_entrance_messages_total")
+    leaver = server.publisher("leaver", reconnect=False).connect()
+    # More than one batch: what follows waits behind the first.
+    for number in range(1, 100):
+        leaver.publish("d", reading(number))
+    wait_for("the messages", lambda: server.metric("thalweg_entrance_messages_total") > messages)
+    # Without a DISCONNECT, as when the network goes.
+    leaver.client.socket().shutdown(socket.SHUT_RDWR)
+    wait_for("the end of the connection", lambda: leaver.disconnects)
+    assert leaver.ledger() == [], "nothing was acknowledged that had no room"
+    again = server.publisher("leaver").connect()
+    disk.run("rm", disk.directory / "ballast")
+    for number in range(1, 100):
+        again.publish("d", reading(number))
+    again.drain()
+    assert not again.disconnects
+    again.close()
+    assert sorted(item["n"] for item in server.scan("readings")) == list(range(100)), "each once"
+
+
+@pytest.mark.parametrize("disk", ["tmpfs"], indirect=True)
+def test_a_server_that_stops_on_a_full_disk_keeps_what_it_acknowledged(listening, disk):
+    server = listening
+    publisher = server.publisher("stopped", reconnect=False).connect()
+    publisher.publish("d", reading(0), ledger=0)
+    publisher.drain()
+    crowd(server, disk)
+    for number in range(1, 100):
+        publisher.publish("d", reading(number), ledger=number)
+    wait_for("the messages", lambda: server.metric("thalweg_entrance_messages_total") > 1)
+    assert server.process.terminate() == 0
+    wait_for("the publisher to be sent away", lambda: publisher.disconnects)
+    acknowledged = set(publisher.ledger())
+    assert acknowledged == {0}
+    disk.run("rm", disk.directory / "ballast")
+    server.start()
+    stored = {int(item["n"]) for item in server.scan("readings")}
+    assert acknowledged <= stored
+    with server.publisher("stopped") as publisher:
+        for number in sorted(set(range(100)) - acknowledged):
+            publisher.publish("d", reading(number))
+        publisher.drain()
+    assert sorted(item["n"] for item in server.scan("readings")) == list(range(100))
 
 
 def test_stopped_and_started_again_with_more_room(server, disk):

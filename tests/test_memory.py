@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from harness import thalweg, wait_for
 
 LIMIT = 128 << 20
@@ -19,10 +20,19 @@ def test_what_is_configured_must_fit_the_limit(tmp_path):
     assert parts == 1 << 30, memory
 
 
-def test_a_load_of_many_devices_stays_within_the_limit(make_server):
-    server = make_server(f"memory_limit = {LIMIT}\n", mqtt=False).start()
-    load = ["--devices", 100_000, "--count", 4000, "--connections", 16, "--warm-up", 0.01]
-    told = json.loads(server.run("--json", "bench", "batch-write-item", *load, "--pid", server.process.pid).stdout)
+@pytest.mark.parametrize(
+    "load",
+    [
+        ["batch-write-item", "--devices", 100_000, "--count", 4000, "--connections", 16],
+        ["mqtt", "--devices", 100_000, "--count", 100_000, "--connections", 16, "--in-flight", 200],
+    ],
+    ids=["batches", "publishers"],
+)
+def test_a_load_of_many_devices_stays_within_the_limit(make_server, load):
+    server = make_server(f"memory_limit = {LIMIT}\n", mqtt="mqtt" in load).start()
+    addresses = ["--mqtt", f"127.0.0.1:{server.mqtt_port}"] if "mqtt" in load else []
+    command = ["--json", "bench", *load, *addresses, "--warm-up", 0.01, "--pid", server.process.pid]
+    told = json.loads(server.run(*command).stdout)
     assert told["failures"] == 0 and told["operations"] == 100_000, told
     # It was more than memory has room for: most of it is in files by now.
     wait_for("a flush", lambda: server.metric("thalweg_compactor_flushed_rows_total") > 50_000)
