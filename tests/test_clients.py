@@ -39,6 +39,41 @@ def test_javascript_sdk_version_3(server):
     assert found["events"] == {"INSERT": 100, "MODIFY": 1, "REMOVE": 1}
 
 
+def test_rust_sdk(server):
+    """What the client finds is what it was asked to do, with errors as the types that they are."""
+    result = subprocess.run(
+        [str(tools() / "rust-client" / "debug" / "sdk-client")],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        env=clean_environment()
+        | CREDENTIALS
+        | {"AWS_ENDPOINT_URL_DYNAMODB": server.url, "AWS_ENDPOINT_URL_DYNAMODB_STREAMS": server.url},
+    )
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout)
+    odd = list(range(1, 50, 2))
+    assert found["types"] is True
+    numbers = [number for number in odd if 10 <= number <= 40]
+    # 15 of them: two pages of 7 and one that ends the query.
+    assert found["paged"] == {"pages": 3, "numbers": numbers, "last": 39, "counted": 15, "scanned": 51}
+    assert found["updated"] == {
+        "customer": 'S("even")', "number": 'N("2")', "visits": 'N("1")', "tags": 'Ss(["new"])',
+    }  # fmt: skip
+    assert found["refused"] == {
+        "condition": ["The conditional request failed", 4],
+        "absent": "Requested resource not found",
+        "invalid": "ValidationException",
+    }
+    # The second of two transactions with one token is the first again.
+    assert found["transacted"] == {"reasons": ["None", "ConditionalCheckFailed"], "visits": [1, 1]}
+    assert found["statements"] == {"numbers": [number for number in odd if number > 40], "codes": [None, "DuplicateItem"]}
+    assert found["expiry"] == ["ENABLED", "until"]
+    assert found["events"] == {
+        "INSERT": 53, "MODIFY": 4, "REMOVE by dynamodb.amazonaws.com": 1,
+    }  # fmt: skip
+
+
 @pytest.fixture
 def admin(server, tmp_path):
     """`dynamodb-admin` on a free port, for the server."""
