@@ -13,6 +13,7 @@ use ingest::Ingest;
 use metrics_exporter_prometheus::PrometheusHandle;
 use store::Store;
 use streams::Streams;
+use tls::Certificate;
 use tokio::sync::{Semaphore, watch};
 
 use crate::{Config, Keys, Origins, budget::Budget, metrics::Meter, throttle::Throttle};
@@ -30,6 +31,8 @@ pub struct App {
     pub compactor: Compactor,
     /// Who may ask.
     pub keys: Keys,
+    /// What clients are shown; without one they are served without TLS.
+    pub certificate: Option<Certificate>,
     /// Which origins' pages may ask.
     pub origins: Origins,
     /// Renders the metrics.

@@ -21,6 +21,8 @@ pub struct Config {
     pub answers_bytes_max: usize,
     /// A request that gets no share of this memory for so long is refused, with a retryable error. Default 10 s.
     pub memory_timeout: Duration,
+    /// A TLS handshake must be done so long after the connection was made. Default 10 s.
+    pub handshake_timeout: Duration,
     /// A request's head must be whole this long after the answer before it, so this is also how long a connection may
     /// idle. Default 60 s.
     pub head_timeout: Duration,
@@ -48,6 +50,7 @@ impl Default for Config {
             parsed_bytes_max: 256 << 20,
             answers_bytes_max: 256 << 20,
             memory_timeout: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(60),

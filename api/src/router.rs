@@ -97,6 +97,7 @@ impl Service {
             ["ingest", _] => ("rows", POST),
             ["admin", "status"] => ("status", READ),
             ["admin", "compact"] => ("compact", POST),
+            ["admin", "reload"] => ("reload", POST),
             ["admin", "keys"] => ("keys", &[Method::GET, Method::HEAD, Method::POST][..]),
             ["admin", "keys", _, "revoke"] => ("keys", POST),
             ["admin", "quarantine"] => ("quarantine", READ),
@@ -134,6 +135,7 @@ impl Service {
                 ["metrics"] => Some(Access::server("thalweg:Metrics")),
                 ["admin", "status"] => Some(Access::server("thalweg:Status")),
                 ["admin", "compact"] => Some(Access::server("thalweg:Compact")),
+                ["admin", "reload"] => Some(Access::server("thalweg:Reload")),
                 ["admin", "quarantine", .., "replay"] => Some(Access::server("thalweg:Replay")),
                 ["admin", "quarantine", ..] => Some(Access::server("thalweg:Quarantine")),
                 _ => Some(Access::server("thalweg:Keys")),
@@ -181,6 +183,7 @@ impl Service {
             },
             ["admin", "status"] => admin::status(self).await,
             ["admin", "compact"] => admin::compact(self, query).await,
+            ["admin", "reload"] => admin::reload(self).await,
             ["admin", "keys"] if head.method == Method::POST => {
                 admin::keys::create(self, caller.key().cloned(), body).await
             }
