@@ -13,7 +13,8 @@ pub struct Config {
     pub followers_max: usize,
     /// A request body at most, before and after inflation. Default 16 MiB, DynamoDB's own limit.
     pub body_bytes_max: usize,
-    /// All request bodies held at once; more requests wait. Default 256 MiB.
+    /// All request bodies held at once; more requests wait. A quarter is for those of which it is not sure yet that who
+    /// sends them knows a key. Default 256 MiB.
     pub bodies_bytes_max: usize,
     /// What all request bodies become when they are parsed, held at once; more requests wait. Default 256 MiB.
     pub parsed_bytes_max: usize,

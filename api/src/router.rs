@@ -144,7 +144,7 @@ impl Service {
             if let Some(access) = access {
                 // The signature is of the body too, if there is one.
                 if caller.key().is_some() || matches!(path[..], ["admin", "keys"]) {
-                    given = Some(body::read(self, &caller, &head.headers, body).await?);
+                    given = Some(body::read(self, &caller, head, body).await?);
                 }
                 caller.require(&access)?;
             }
@@ -244,7 +244,7 @@ impl Service {
             let read = async {
                 // Of what nobody may have signed no more is read than must be.
                 if !checking {
-                    json::check(&body::read(self, &Caller::Anyone, &head.headers, body).await?.bytes)?;
+                    json::check(&body::read(self, &Caller::Anyone, head, body).await?.bytes)?;
                 }
                 Err(operations::unknown(target))
             };
@@ -254,7 +254,7 @@ impl Service {
         let mut room = Room::none(&self.answers);
         let result = async {
             let caller = self.caller(head, checking)?;
-            let body = body::read(self, &caller, &head.headers, body).await?;
+            let body = body::read(self, &caller, head, body).await?;
             self.meter.read(body.bytes.len());
             caller.require_operation(&self.app, operation, &body.bytes)?;
             operations::run(&self.app, operation, &body.bytes, host, &mut room).await

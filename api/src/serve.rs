@@ -20,8 +20,9 @@ use tokio::{
 };
 
 use crate::{
-    App, Config, Service, metrics,
-    rows::Client,
+    App, Config, Service,
+    client::Client,
+    metrics,
     socket::{Deadline, Socket},
     wire::{self, Payload},
 };
@@ -85,6 +86,7 @@ async fn connection(stream: TcpStream, _place: OwnedSemaphorePermit, service: Ar
     }
     ::metrics::gauge!(metrics::CONNECTIONS).increment(1);
     let client = stream.peer_addr().map_or_else(|_| "unknown".to_owned(), |address| address.ip().to_string());
+    let client = Client::at(&client);
     let mut conversation = Conversation { service, client, deadline: Deadline::default(), is_plain: false };
     let served = async {
         let Some(tls) = tls else {
@@ -120,7 +122,7 @@ async fn speaks_http(stream: &TcpStream) -> bool {
 /// What one client asks, and is answered.
 struct Conversation {
     service: Arc<Service>,
-    client: String,
+    client: Client,
     /// When it must have taken its present answer.
     deadline: Deadline,
     /// It is not inside TLS where it should be.
@@ -155,7 +157,7 @@ impl Conversation {
         if self.is_plain {
             return tls_wanted();
         }
-        request.extensions_mut().insert(Client(self.client.clone()));
+        request.extensions_mut().insert(self.client.clone());
         let response = self.service.handle(request).await;
         // An answer begins when the one before it is sent.
         let allowed = response.body().size_hint().exact().map(|bytes| allowed(&self.service.app.config, bytes));
