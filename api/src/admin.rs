@@ -43,6 +43,22 @@ pub(crate) async fn compact(service: &Service, query: Option<&str>) -> Response<
     answer(result.await)
 }
 
+/// `POST /admin/reload`: the certificate is read again.
+pub(crate) async fn reload(service: &Service) -> Response<Payload> {
+    let result = async {
+        let Some(certificate) = service.app.certificate.clone() else {
+            return Err(Error::Validation("there is nothing to read again: this server has no certificate".into()));
+        };
+        let file = certificate.files().certificate.display().to_string();
+        let read = tokio::task::spawn_blocking(move || certificate.reload()).await;
+        let read = read.map_err(|error| Error::Internal(error.to_string()))?;
+        let is_another = read.map_err(|error| Error::Validation(format!("the old certificate stays: {error}")))?;
+        tracing::info!(file, is_another, "the certificate was read again");
+        Ok(json!({ "certificate": file, "changed": is_another }))
+    };
+    answer(result.await)
+}
+
 /// `GET /admin/status`: what runs, how much there is, how far things are.
 pub(crate) async fn status(service: &Service) -> Response<Payload> {
     let result = async {
@@ -66,6 +82,7 @@ pub(crate) async fn status(service: &Service) -> Response<Payload> {
             "data_directory": facts.data_directory,
             "durability": facts.durability,
             "mqtt": facts.mqtt,
+            "tls": app.certificate.is_some(),
             "up_seconds": up_us / 1_000_000,
             "writes": match refused {
                 None => json!("taken"),

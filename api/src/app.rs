@@ -13,9 +13,10 @@ use ingest::Ingest;
 use metrics_exporter_prometheus::PrometheusHandle;
 use store::Store;
 use streams::Streams;
+use tls::Certificate;
 use tokio::sync::{Semaphore, watch};
 
-use crate::{Config, Keys, Origins, budget::Budget, metrics::Meter, throttle::Throttle};
+use crate::{Config, Keys, Origins, arriving::Arrivals, budget::Budget, metrics::Meter, throttle::Throttle};
 
 /// What the routes need.
 #[derive(Clone)]
@@ -30,6 +31,8 @@ pub struct App {
     pub compactor: Compactor,
     /// Who may ask.
     pub keys: Keys,
+    /// What clients are shown; without one they are served without TLS.
+    pub certificate: Option<Certificate>,
     /// Which origins' pages may ask.
     pub origins: Origins,
     /// Renders the metrics.
@@ -63,6 +66,8 @@ pub struct Service {
     pub(crate) shutdown: watch::Receiver<bool>,
     /// Bytes of request bodies.
     pub(crate) bodies: Budget,
+    /// Bytes of request bodies of which it is not known who sends them.
+    pub(crate) arrivals: Arrivals,
     /// What request bodies take when they are parsed.
     pub(crate) parsed: Budget,
     /// Answers until they are sent.
@@ -77,7 +82,8 @@ impl Service {
     /// A service for `app` that ends what it streams once `shutdown` turns true.
     pub fn new(app: App, shutdown: watch::Receiver<bool>) -> Service {
         let Config { bodies_bytes_max, parsed_bytes_max, answers_bytes_max, memory_timeout, .. } = app.config;
-        let bodies = Budget::new("requests", bodies_bytes_max, memory_timeout);
+        let arrivals = Arrivals::new(bodies_bytes_max / 4, memory_timeout);
+        let bodies = Budget::new("requests", bodies_bytes_max - bodies_bytes_max / 4, memory_timeout);
         let parsed = Budget::new("parsed requests", parsed_bytes_max, memory_timeout);
         let answers = Budget::new("answers", answers_bytes_max, memory_timeout);
         let followers = Arc::new(Semaphore::new(app.config.followers_max));
@@ -85,6 +91,7 @@ impl Service {
             app,
             shutdown,
             bodies,
+            arrivals,
             parsed,
             answers,
             followers,

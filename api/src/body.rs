@@ -5,9 +5,9 @@ use std::io::Read;
 use bytes::{Bytes, BytesMut};
 use flate2::read::MultiGzDecoder;
 use http_body_util::BodyExt;
-use hyper::{HeaderMap, body::Body, header};
+use hyper::{HeaderMap, body::Body, header, http::request::Parts};
 
-use crate::{Error, Service, access::Caller, budget::Share};
+use crate::{Error, Service, access::Caller, arriving::Arriving, budget::Share, client::Client};
 
 /// A whole request body. While it is held, it and what it becomes count against the bounds of all of them.
 pub(crate) struct WholeBody {
@@ -22,34 +22,49 @@ const VALUE_BYTES: usize = 96;
 /// three: `{"M":{"a":{"S":""}}}`.
 const MAP_BYTES: usize = 256;
 
-/// Reads a body, refuses it unless `caller` has signed it as it came, and inflates it.
-pub(crate) async fn read<B>(
-    service: &Service,
-    caller: &Caller<'_>,
-    headers: &HeaderMap,
-    body: B,
-) -> Result<WholeBody, Error>
+/// A body that announces no more than this is not counted while it arrives: the bound on connections bounds them too.
+const SMALL_BYTES: u64 = 16 << 10;
+
+/// Reads the body of `head`, refuses it unless `caller` has signed it as it came, and inflates it.
+pub(crate) async fn read<B>(service: &Service, caller: &Caller<'_>, head: &Parts, body: B) -> Result<WholeBody, Error>
 where
     B: Body<Data = Bytes>,
     B::Error: std::fmt::Display,
 {
     let config = &service.app.config;
     let bytes_max = config.body_bytes_max;
-    let encoding = Encoding::of(headers)?;
+    let encoding = Encoding::of(&head.headers)?;
     let size = body.size_hint();
     if size.lower() > bytes_max as u64 {
         return Err(Error::BodyTooLarge { bytes_max });
     }
-    // What may become larger than it says is admitted at its largest.
-    let bytes = match (encoding, size.exact()) {
-        (Encoding::Identity, Some(exact)) => exact as usize,
-        _ => bytes_max,
+    let late = |_| Error::BodyIncomplete("the request body did not arrive in time".into());
+    let client = Client::of(head);
+    let is_large = size.exact().is_none_or(|bytes| bytes > SMALL_BYTES);
+    let is_sure = caller.key().is_none() || client.is_some_and(Client::has_signed) || is_large && caller.is_sure();
+    let (bytes, mut share) = if is_sure {
+        // What may become larger than it says is admitted at its largest.
+        let bytes = match (encoding, size.exact()) {
+            (Encoding::Identity, Some(exact)) => exact as usize,
+            _ => bytes_max,
+        };
+        let share = service.bodies.take(bytes).await?;
+        let bytes = tokio::time::timeout(config.body_timeout, collect(body, bytes_max, None)).await.map_err(late)??;
+        caller.verify(&bytes, service.now_us())?;
+        (bytes, share)
+    } else {
+        let mut arriving = service.arrivals.begin();
+        let collected = collect(body, bytes_max, is_large.then_some(&mut arriving));
+        let bytes = tokio::time::timeout(config.body_timeout, collected).await.map_err(late)??;
+        caller.verify(&bytes, service.now_us())?;
+        let admitted = if encoding == Encoding::Identity { bytes.len() } else { bytes_max };
+        (bytes, service.bodies.take(admitted).await?)
     };
-    let mut share = service.bodies.take(bytes).await?;
-    let bytes = tokio::time::timeout(config.body_timeout, collect(body, bytes_max))
-        .await
-        .map_err(|_| Error::BodyIncomplete("the request body did not arrive in time".into()))??;
-    caller.verify(&bytes, service.now_us())?;
+    if caller.key().is_some()
+        && let Some(client) = client
+    {
+        client.signed();
+    }
     let bytes = match encoding {
         Encoding::Identity => bytes,
         Encoding::Gzip => inflate(&bytes, bytes_max)?,
@@ -79,7 +94,7 @@ fn parsed_bytes(json: &[u8]) -> usize {
     json.len() + VALUE_BYTES * values + MAP_BYTES * maps
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Encoding {
     Identity,
     Gzip,
@@ -99,7 +114,8 @@ impl Encoding {
     }
 }
 
-async fn collect<B>(body: B, bytes_max: usize) -> Result<Bytes, Error>
+/// All of a body; what has arrived of it is told `arriving`.
+async fn collect<B>(body: B, bytes_max: usize, mut arriving: Option<&mut Arriving<'_>>) -> Result<Bytes, Error>
 where
     B: Body<Data = Bytes>,
     B::Error: std::fmt::Display,
@@ -111,8 +127,12 @@ where
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| Error::BodyIncomplete(format!("the request body ended early: {error}")))?;
         let Ok(data) = frame.into_data() else { continue };
-        if only.len() + whole.len() + data.len() > bytes_max {
+        let bytes = only.len() + whole.len() + data.len();
+        if bytes > bytes_max {
             return Err(Error::BodyTooLarge { bytes_max });
+        }
+        if let Some(arriving) = &mut arriving {
+            arriving.grow(bytes).await?;
         }
         if only.is_empty() && whole.is_empty() {
             only = data;

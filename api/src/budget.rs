@@ -62,6 +62,12 @@ impl Budget {
         }
     }
 
+    /// A share of no bytes.
+    pub(crate) fn nothing(&self) -> Share {
+        let none = Arc::clone(&self.kib).try_acquire_many_owned(0);
+        Share(none.expect("none is always to be had of a semaphore that nobody closes"))
+    }
+
     /// Makes `share` one of `bytes`, if it is larger or there is room; answers whether it is.
     pub(crate) fn resize(&self, share: &mut Share, bytes: usize) -> bool {
         let (held, wanted) = (share.0.num_permits(), self.kib_of(bytes) as usize);

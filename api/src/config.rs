@@ -13,7 +13,8 @@ pub struct Config {
     pub followers_max: usize,
     /// A request body at most, before and after inflation. Default 16 MiB, DynamoDB's own limit.
     pub body_bytes_max: usize,
-    /// All request bodies held at once; more requests wait. Default 256 MiB.
+    /// All request bodies held at once; more requests wait. A quarter is for those of which it is not sure yet that who
+    /// sends them knows a key. Default 256 MiB.
     pub bodies_bytes_max: usize,
     /// What all request bodies become when they are parsed, held at once; more requests wait. Default 256 MiB.
     pub parsed_bytes_max: usize,
@@ -21,6 +22,8 @@ pub struct Config {
     pub answers_bytes_max: usize,
     /// A request that gets no share of this memory for so long is refused, with a retryable error. Default 10 s.
     pub memory_timeout: Duration,
+    /// A TLS handshake must be done so long after the connection was made. Default 10 s.
+    pub handshake_timeout: Duration,
     /// A request's head must be whole this long after the answer before it, so this is also how long a connection may
     /// idle. Default 60 s.
     pub head_timeout: Duration,
@@ -48,6 +51,7 @@ impl Default for Config {
             parsed_bytes_max: 256 << 20,
             answers_bytes_max: 256 << 20,
             memory_timeout: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(60),

@@ -7,10 +7,12 @@
 mod access;
 mod admin;
 mod app;
+mod arriving;
 mod body;
 mod budget;
 mod cancellation;
 mod capacity;
+mod client;
 mod config;
 mod cors;
 mod error;

@@ -97,6 +97,7 @@ impl Service {
             ["ingest", _] => ("rows", POST),
             ["admin", "status"] => ("status", READ),
             ["admin", "compact"] => ("compact", POST),
+            ["admin", "reload"] => ("reload", POST),
             ["admin", "keys"] => ("keys", &[Method::GET, Method::HEAD, Method::POST][..]),
             ["admin", "keys", _, "revoke"] => ("keys", POST),
             ["admin", "quarantine"] => ("quarantine", READ),
@@ -134,6 +135,7 @@ impl Service {
                 ["metrics"] => Some(Access::server("thalweg:Metrics")),
                 ["admin", "status"] => Some(Access::server("thalweg:Status")),
                 ["admin", "compact"] => Some(Access::server("thalweg:Compact")),
+                ["admin", "reload"] => Some(Access::server("thalweg:Reload")),
                 ["admin", "quarantine", .., "replay"] => Some(Access::server("thalweg:Replay")),
                 ["admin", "quarantine", ..] => Some(Access::server("thalweg:Quarantine")),
                 _ => Some(Access::server("thalweg:Keys")),
@@ -142,7 +144,7 @@ impl Service {
             if let Some(access) = access {
                 // The signature is of the body too, if there is one.
                 if caller.key().is_some() || matches!(path[..], ["admin", "keys"]) {
-                    given = Some(body::read(self, &caller, &head.headers, body).await?);
+                    given = Some(body::read(self, &caller, head, body).await?);
                 }
                 caller.require(&access)?;
             }
@@ -181,6 +183,7 @@ impl Service {
             },
             ["admin", "status"] => admin::status(self).await,
             ["admin", "compact"] => admin::compact(self, query).await,
+            ["admin", "reload"] => admin::reload(self).await,
             ["admin", "keys"] if head.method == Method::POST => {
                 admin::keys::create(self, caller.key().cloned(), body).await
             }
@@ -241,7 +244,7 @@ impl Service {
             let read = async {
                 // Of what nobody may have signed no more is read than must be.
                 if !checking {
-                    json::check(&body::read(self, &Caller::Anyone, &head.headers, body).await?.bytes)?;
+                    json::check(&body::read(self, &Caller::Anyone, head, body).await?.bytes)?;
                 }
                 Err(operations::unknown(target))
             };
@@ -251,7 +254,7 @@ impl Service {
         let mut room = Room::none(&self.answers);
         let result = async {
             let caller = self.caller(head, checking)?;
-            let body = body::read(self, &caller, &head.headers, body).await?;
+            let body = body::read(self, &caller, head, body).await?;
             self.meter.read(body.bytes.len());
             caller.require_operation(&self.app, operation, &body.bytes)?;
             operations::run(&self.app, operation, &body.bytes, host, &mut room).await

@@ -13,7 +13,9 @@ use ingest::{Entrance, Row, RowDevice, Rows};
 use crate::{
     Error, Service,
     access::{Access, Caller},
-    body, parameters,
+    body,
+    client::Client,
+    parameters,
     wire::{self, Payload},
 };
 
@@ -33,12 +35,12 @@ where
     B::Error: std::fmt::Display,
 {
     let result = async {
-        let body = body::read(service, caller, &head.headers, body).await?;
+        let body = body::read(service, caller, head, body).await?;
         let table = parameters::decode(table).map_err(Error::Validation)?;
         caller.require(&Access::table("thalweg:Ingest", &table))?;
         let rows = Arc::new(mapping(&table, head.uri.query())?);
         let batch = split(&body.bytes)?;
-        let client = head.extensions.get::<Client>().map_or("http", |Client(address)| address);
+        let client = Client::of(head).map_or("http", |client| &client.address);
         Ok(service.app.ingest.rows(Entrance::Http, client, &rows, batch).await?)
     };
     match result.await {
@@ -54,10 +56,6 @@ where
         Err(error) => wire::failure(&error),
     }
 }
-
-/// Who sends a request: the address of its connection's other end, without the port.
-#[derive(Clone, Debug)]
-pub(crate) struct Client(pub(crate) String);
 
 /// How the rows become items.
 fn mapping(table: &str, query: Option<&str>) -> Result<Rows, Error> {

@@ -3,13 +3,16 @@
 use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
 
 use hyper::{
-    Request,
+    Request, Response, StatusCode,
     body::{Body, Incoming},
+    header::{self, HeaderValue},
     server::conn::http1,
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tls::Acceptor;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
@@ -17,20 +20,25 @@ use tokio::{
 };
 
 use crate::{
-    App, Config, Service, metrics,
-    rows::Client,
+    App, Config, Service,
+    client::Client,
+    metrics,
     socket::{Deadline, Socket},
+    wire::{self, Payload},
 };
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A connection buffers this much of what it reads; a request's head must fit.
 const BUFFER_BYTES_MAX: usize = 128 << 10;
 /// How long to leave the listener alone after it failed, for example for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves `app` on `listener` until `shutdown` turns true (or its sender is gone); then takes no more connections,
+/// Serves `app` on `listener`, inside TLS if it has a certificate, until `shutdown` turns true (or its sender is gone); then takes no more connections,
 /// lets requests under way end within [`Config::drain_timeout`](crate::Config::drain_timeout), and returns.
 pub async fn serve(listener: TcpListener, app: App, mut shutdown: watch::Receiver<bool>) {
     let config = app.config;
+    let tls = app.certificate.as_ref().map(|shown| Acceptor::new(shown, &["http/1.1"], config.handshake_timeout));
     let service = Arc::new(Service::new(app, shutdown.clone()));
     let places = Arc::new(Semaphore::new(config.connections_max));
     let mut connections = JoinSet::new();
@@ -41,7 +49,7 @@ pub async fn serve(listener: TcpListener, app: App, mut shutdown: watch::Receive
         };
         while connections.try_join_next().is_some() {}
         match accepted {
-            Ok((stream, place)) => _ = connections.spawn(connection(stream, place, Arc::clone(&service))),
+            Ok((stream, place)) => _ = connections.spawn(connection(stream, place, Arc::clone(&service), tls.clone())),
             Err(error) => {
                 tracing::warn!(%error, "could not accept a connection");
                 pause().await;
@@ -70,7 +78,7 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<(
 }
 
 /// Serves one connection to its end, or to the end of its request when the server stops.
-async fn connection(stream: TcpStream, _place: OwnedSemaphorePermit, service: Arc<Service>) {
+async fn connection(stream: TcpStream, _place: OwnedSemaphorePermit, service: Arc<Service>, tls: Option<Acceptor>) {
     let config = service.app.config;
     let mut shutdown = service.shutdown.clone();
     if let Err(error) = stream.set_nodelay(true) {
@@ -78,36 +86,92 @@ async fn connection(stream: TcpStream, _place: OwnedSemaphorePermit, service: Ar
     }
     ::metrics::gauge!(metrics::CONNECTIONS).increment(1);
     let client = stream.peer_addr().map_or_else(|_| "unknown".to_owned(), |address| address.ip().to_string());
-    let deadline = Deadline::default();
-    let handler = service_fn(|mut request: Request<Incoming>| {
-        let (service, deadline) = (Arc::clone(&service), deadline.clone());
-        request.extensions_mut().insert(Client(client.clone()));
-        async move {
-            let response = service.handle(request).await;
-            // An answer begins when the one before it is sent.
-            let allowed = response.body().size_hint().exact().map(|bytes| allowed(&config, bytes));
-            deadline.set(allowed.map(|allowed| Instant::now() + allowed));
-            Ok::<_, Infallible>(response)
+    let client = Client::at(&client);
+    let mut conversation = Conversation { service, client, deadline: Deadline::default(), is_plain: false };
+    let served = async {
+        let Some(tls) = tls else {
+            let socket = Socket::new(stream, config.write_timeout, conversation.deadline.clone());
+            return conversation.serve(socket).await;
+        };
+        conversation.is_plain = tokio::select! {
+            begun = tokio::time::timeout(config.handshake_timeout, speaks_http(&stream)) => begun?,
+            () = stopped(&mut shutdown) => return Ok(()),
+        };
+        let socket = Socket::new(stream, config.write_timeout, conversation.deadline.clone());
+        if conversation.is_plain {
+            return conversation.serve(socket).await;
         }
-    });
-    let mut connection = pin!(
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(config.head_timeout)
-            .max_buf_size(BUFFER_BYTES_MAX)
-            .serve_connection(TokioIo::new(Socket::new(stream, config.write_timeout, deadline.clone())), handler)
-    );
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        () = stopped(&mut shutdown) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
+        let secured = tokio::select! {
+            secured = tls.accept(socket) => secured?,
+            () = stopped(&mut shutdown) => return Ok(()),
+        };
+        conversation.serve(secured).await
     };
-    if let Err(error) = result {
+    if let Err(error) = served.await {
         tracing::debug!(%error, "a connection ended early");
     }
     ::metrics::gauge!(metrics::CONNECTIONS).decrement(1);
+}
+
+/// Does the client begin as HTTP does, with the letters of a method? TLS begins with 22.
+async fn speaks_http(stream: &TcpStream) -> bool {
+    let mut first = [0];
+    matches!(stream.peek(&mut first).await, Ok(1)) && first[0].is_ascii_alphabetic()
+}
+
+/// What one client asks, and is answered.
+struct Conversation {
+    service: Arc<Service>,
+    client: Client,
+    /// When it must have taken its present answer.
+    deadline: Deadline,
+    /// It is not inside TLS where it should be.
+    is_plain: bool,
+}
+
+impl Conversation {
+    /// Serves the client on `stream`.
+    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<(), BoxError> {
+        let mut shutdown = self.service.shutdown.clone();
+        let config = self.service.app.config;
+        let handler =
+            service_fn(|request: Request<Incoming>| async { Ok::<_, Infallible>(self.answer(request).await) });
+        let mut connection = pin!(
+            http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(config.head_timeout)
+                .max_buf_size(BUFFER_BYTES_MAX)
+                .serve_connection(TokioIo::new(stream), handler)
+        );
+        tokio::select! {
+            result = connection.as_mut() => result?,
+            () = stopped(&mut shutdown) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn answer(&self, mut request: Request<Incoming>) -> Response<Payload> {
+        if self.is_plain {
+            return tls_wanted();
+        }
+        request.extensions_mut().insert(self.client.clone());
+        let response = self.service.handle(request).await;
+        // An answer begins when the one before it is sent.
+        let allowed = response.body().size_hint().exact().map(|bytes| allowed(&self.service.app.config, bytes));
+        self.deadline.set(allowed.map(|allowed| Instant::now() + allowed));
+        response
+    }
+}
+
+/// What is said to who speaks HTTP where TLS is spoken.
+fn tls_wanted() -> Response<Payload> {
+    let mut response =
+        wire::refusal(StatusCode::BAD_REQUEST, "this address speaks TLS: ask by https:// instead of http://");
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 /// How long a client may take over an answer of `bytes`.

@@ -13,6 +13,7 @@ mod time;
 use hyper::{HeaderMap, Method, Uri, header::HeaderValue};
 use ring::hmac;
 
+pub(crate) use canonical::{Payload, content_hash};
 pub(crate) use claim::{Claim, Scope};
 
 /// The only algorithm.
@@ -68,7 +69,7 @@ impl Credentials {
             headers.keys().map(|name| name.as_str()).filter(is_signed).map(str::to_owned).collect();
         signed.sort_unstable();
         let request = canonical::Request { method, path: uri.path(), query: uri.query(), headers, signed: &signed };
-        let to_sign = canonical::string_to_sign(&request, body, &time, &scope);
+        let to_sign = canonical::string_to_sign(&request, Payload::Whole(body), &time, &scope);
         let signature = hmac::sign(&signing_key(&self.secret_key, &scope), to_sign.as_bytes());
         let authorization = format!(
             "{ALGORITHM} Credential={}/{scope}, SignedHeaders={}, Signature={}",

@@ -3,17 +3,23 @@
 
 mod support;
 
-use std::convert::Infallible;
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
-use api::{Credentials, Payload};
+use api::{Config, Credentials, Payload};
 use bytes::Bytes;
-use futures::{StreamExt, stream};
+use futures::{FutureExt, StreamExt, stream};
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::{
     Request, Response,
-    body::{Body, Frame},
+    body::{Body, Frame, SizeHint},
     header,
 };
+use ring::digest;
 use serde_json::{Value, json};
 use support::{Answer, Served, operation_request, signed};
 use tokio::sync::oneshot;
@@ -144,6 +150,7 @@ async fn every_entrance_knows_every_principal() {
         ("POST", "/ingest/plant-1?device_id=d&time=t", rows, "????- +---+"),
         ("GET", "/admin/status", "", "????- ----+"),
         ("POST", "/admin/compact", "", "????- ----+"),
+        ("POST", "/admin/reload", "", "????- ----+"),
         ("GET", "/admin/quarantine", "", "????- ----+"),
         ("GET", "/admin/quarantine/1", "", "????- ----+"),
         ("POST", "/admin/quarantine/replay", "", "????- ----+"),
@@ -404,4 +411,65 @@ async fn who_came_in_time_and_speaks_too_late_is_not_let_in() {
     };
     let (answer, ()) = tokio::join!(served.service.handle(theirs), late);
     assert_eq!(outcome(answer).await, '?', "its key is revoked when all of it is here");
+}
+
+/// A body that announces its size, brings `first`, and then nothing.
+struct Announced {
+    bytes: u64,
+    first: Option<Bytes>,
+}
+
+impl Body for Announced {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        self.first.take().map_or(Poll::Pending, |first| Poll::Ready(Some(Ok(Frame::data(first)))))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.bytes)
+    }
+}
+
+/// Whoever knew the name of a key, which is no secret, could announce large bodies and send none of them: the memory for
+/// bodies was given by what was announced, before the signature could be looked at, and nobody else got any.
+#[tokio::test]
+async fn who_only_announces_bodies_takes_nothing_from_others() {
+    let config = Config { bodies_bytes_max: 4 << 20, memory_timeout: Duration::from_millis(200), ..Config::default() };
+    let served = support::serve_with(config);
+    let admin = create(&served, None, &json!({})).await;
+    let stranger = Credentials { secret_key: "guessed".into(), ..admin.clone() };
+    let large = format!("{{{}}}", " ".repeat(2 << 20));
+    let announce = |first: Option<Bytes>| {
+        let request = signed(operation_request("ListTables", "{}".to_owned()), b"{}", &stranger);
+        Box::pin(served.service.handle(request.map(|_| Announced { bytes: 3 << 20, first })))
+    };
+    let mut waiting: Vec<_> = (0..50).map(|_| announce(None)).collect();
+    for request in &mut waiting {
+        assert!(request.as_mut().now_or_never().is_none());
+    }
+    let answer = call(&served, &admin, "ListTables", &large).await;
+    assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+
+    // Those who send a lot share a quarter, and only a body whose hash is signed passes them by.
+    let mut sending: Vec<_> = (0..2).map(|_| announce(Some(Bytes::from(vec![b' '; 1 << 20])))).collect();
+    for request in &mut sending {
+        assert!(request.as_mut().now_or_never().is_none());
+    }
+    let answer = call(&served, &admin, "ListTables", &large).await;
+    assert!(String::from_utf8_lossy(&answer.body).contains("ThrottlingException"), "{}", answer.status);
+    let mut request = operation_request("ListTables", large.clone());
+    let hash = digest::digest(&digest::SHA256, large.as_bytes());
+    let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    request.headers_mut().insert("x-amz-content-sha256", hash.parse().unwrap());
+    let answer = served.send(signed(request, large.as_bytes(), &admin)).await;
+    assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+    assert_eq!(call(&served, &admin, "ListTables", "{}").await.status, 200, "small ones wait for nobody");
+
+    drop((waiting, sending));
+    assert_eq!(call(&served, &admin, "ListTables", &large).await.status, 200);
 }

@@ -99,47 +99,62 @@ impl Expirer {
         let expiring: BTreeSet<TableId> = catalog.tables().filter_map(|table| Some(table.expiry()?.id)).collect();
         self.done.retain(|(index, _), _| expiring.contains(index));
         let (mut removed, mut failure) = (0, None);
-        for table in catalog.tables().filter(|table| table.expiry().is_some()) {
-            for shard in (0..self.store.shards()).map(ShardId) {
-                match self.sweep_shard(table, shard, now_s).await {
-                    Ok(of_shard) => removed += of_shard,
+        let expiring = catalog.tables().filter(|table| table.expiry().is_some());
+        let shards = 0..self.store.shards();
+        let mut left: Vec<_> =
+            expiring.flat_map(|table| shards.clone().map(move |shard| (table, ShardId(shard)))).collect();
+        // They take turns, so that one of which much expires at once does not delay the others.
+        while !left.is_empty() {
+            let mut unfinished = Vec::new();
+            for (table, shard) in left {
+                match self.sweep_some(table, shard, now_s).await {
+                    Ok(swept) => {
+                        removed += swept.removed;
+                        unfinished.extend((!swept.is_last).then_some((table, shard)));
+                    }
                     // One that cannot be read does not keep the others.
                     Err(error) => failure = failure.or(Some(error)),
                 }
             }
+            left = unfinished;
         }
         failure.map_or(Ok(removed), Err)
     }
 
-    async fn sweep_shard(&mut self, table: &Arc<Table>, shard: ShardId, now_s: u64) -> Result<u64, Error> {
-        let Some(index) = table.expiry() else { return Ok(0) };
+    /// Removes the next items of a shard of a table that have expired, so many at most.
+    async fn sweep_some(&mut self, table: &Arc<Table>, shard: ShardId, now_s: u64) -> Result<Swept, Error> {
+        let nothing = Swept { removed: 0, is_last: true };
+        let Some(index) = table.expiry() else { return Ok(nothing) };
         let at = |seconds: u64| {
             let number = Value::Number(Number::from(seconds));
             key::encode_partition_attribute(&index.partition_key, &number).expect("every number can be a key")
         };
         let end = at(now_s);
         let start = || Key { partition: at(now_s.saturating_sub(OLDEST_S)), sort: Default::default() };
+        let after = self.done.get(&(index.id, shard)).cloned().unwrap_or_else(start);
+        let rows = self.store.rows(index.id, shard, &after, BATCH).await?;
+        let expired: Vec<Row> = rows.into_iter().take_while(|row| row.key.partition <= end).collect();
+        let Some(last) = expired.last().map(|row| row.key.clone()) else { return Ok(nothing) };
+        let is_last = expired.len() < BATCH;
+        let writes = expired.iter().filter_map(|row| removal(table, row).transpose());
+        let writes = writes.collect::<Result<Vec<Write>, Error>>()?;
         let mut removed = 0;
-        loop {
-            let after = self.done.get(&(index.id, shard)).cloned().unwrap_or_else(start);
-            let rows = self.store.rows(index.id, shard, &after, BATCH).await?;
-            let is_last = rows.len() < BATCH;
-            let expired: Vec<Row> = rows.into_iter().take_while(|row| row.key.partition <= end).collect();
-            let Some(last) = expired.last().map(|row| row.key.clone()) else { return Ok(removed) };
-            let is_last = is_last || expired.len() < BATCH;
-            let writes = expired.iter().filter_map(|row| removal(table, row).transpose());
-            let writes = writes.collect::<Result<Vec<Write>, Error>>()?;
-            if !writes.is_empty() {
-                let answers = self.store.write(writes).await?;
-                // Whatever was refused has another time by now, or is gone with its table.
-                removed += answers.iter().flatten().filter(|written| written.sequence.is_some()).count() as u64;
-            }
-            self.done.insert((index.id, shard), last);
-            if is_last {
-                return Ok(removed);
-            }
+        if !writes.is_empty() {
+            let answers = self.store.write(writes).await?;
+            // Whatever was refused has another time by now, or is gone with its table.
+            removed = answers.iter().flatten().filter(|written| written.sequence.is_some()).count() as u64;
         }
+        self.done.insert((index.id, shard), last);
+        Ok(Swept { removed, is_last })
     }
+}
+
+/// What a turn came to.
+struct Swept {
+    /// Items that were removed.
+    removed: u64,
+    /// Is nothing left of the shard that has expired?
+    is_last: bool,
 }
 
 /// What removes the item of an entry, if it still expires when the entry says; none if the entry is gone.

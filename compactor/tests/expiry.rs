@@ -136,6 +136,37 @@ async fn each_expiry_is_told_once_as_the_service_s_own() {
     database.close().await;
 }
 
+/// All that had expired of one table was removed before the next one had its turn, however long that took.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_of_which_much_expires_does_not_delay_another() {
+    let root = tempfile::tempdir().unwrap();
+    let database = Database::open(root.path());
+    let mut tables = Vec::new();
+    for (name, items) in [("large", 3000), ("small", 10)] {
+        database.create(name).await;
+        let change = TableWrite::SetExpiry(name.to_owned(), Some("expires".to_owned()));
+        let table = database.store.change_table(change).await.unwrap().unwrap();
+        let expired = (0..items).map(|at| expiring(at, 0, number(&START_S.to_string()))).collect();
+        database.put(&table, expired).await;
+        tables.push(table.id);
+    }
+    assert_eq!(Expirer::new(database.store.clone()).sweep(START_S).await.unwrap(), 3010);
+    let mut removed = Vec::new();
+    let log = database.store.log();
+    let mut next = log.trim_point();
+    while next < log.tail() {
+        for frame in log.read(next, 1 << 20).unwrap() {
+            next = frame.number.next();
+            let events = Event::decode_all(&frame.body).unwrap().into_iter();
+            removed.extend(events.filter(|event| event.actor == Actor::Ttl).map(|event| event.table));
+        }
+    }
+    assert_eq!(removed.len(), 3010);
+    let last = removed.iter().rposition(|table| *table == tables[1]).unwrap();
+    assert!(last < 500, "{last}");
+    database.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_time_to_live_nothing_expires() {
     let root = tempfile::tempdir().unwrap();

@@ -44,6 +44,8 @@ pub(crate) enum Command {
     /// What runs, how much, how far behind.
     #[command(after_help = STATUS_TERMS)]
     Status(ServerArguments),
+    /// Let a running server read its certificate again; so does SIGHUP.
+    Reload(ServerArguments),
     /// The configuration.
     Config {
         #[command(subcommand)]
@@ -88,8 +90,17 @@ AWS_SESSION_TOKEN. Without them they use the key that a running server leaves fo
 
 /// The process's arguments. Flags of `serve` without a command are flags of `serve`.
 pub(crate) fn arguments(mut arguments: Vec<OsString>) -> Vec<OsString> {
-    const OF_SERVE: [&str; 7] =
-        ["--config", "--cors-origin", "--data-dir", "--http", "--mqtt", "--log-format", "--memory-limit"];
+    const OF_SERVE: [&str; 9] = [
+        "--config",
+        "--cors-origin",
+        "--data-dir",
+        "--http",
+        "--mqtt",
+        "--log-format",
+        "--memory-limit",
+        "--tls-certificate",
+        "--tls-key",
+    ];
     let first = (1..arguments.len()).find(|place| arguments[*place] != "--json");
     let is_of_serve = |argument: &OsString| {
         let text = argument.to_string_lossy();
@@ -107,8 +118,11 @@ pub(crate) fn arguments(mut arguments: Vec<OsString>) -> Vec<OsString> {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ServerArguments {
     /// Address of the running server's HTTP listener.
-    #[arg(long, env = "THALWEG_HTTP", default_value = "127.0.0.1:8000", value_name = "ADDRESS")]
+    #[arg(long, env = "THALWEG_HTTP", default_value = "127.0.0.1:8000", value_name = "[https://]ADDRESS")]
     pub(crate) http: String,
+    /// PEM file of the authorities that its certificate may be of [default: AWS_CA_BUNDLE, else those of the system]
+    #[arg(long, env = "THALWEG_CA", value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
 }
 
 #[derive(Args, Clone, Debug, Default)]
@@ -128,6 +142,12 @@ pub(crate) struct ServeArguments {
     /// Origins whose pages may ask, separated by commas, such as https://example.com; `*` for all [default: none]
     #[arg(long, env = "THALWEG_CORS_ORIGIN", value_name = "ORIGINS", value_delimiter = ',')]
     pub(crate) cors_origin: Option<Vec<String>>,
+    /// Certificate to serve TLS with, HTTP and MQTT: a PEM file with the chain to its authority [default: no TLS]
+    #[arg(long, env = "THALWEG_TLS_CERTIFICATE", value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_certificate: Option<PathBuf>,
+    /// Its private key: a PEM file
+    #[arg(long, env = "THALWEG_TLS_KEY", value_name = "FILE", requires = "tls_certificate")]
+    pub(crate) tls_key: Option<PathBuf>,
     /// How lines of the log look, which goes to standard error [default: text]
     #[arg(long, env = "THALWEG_LOG_FORMAT", value_name = "FORMAT")]
     pub(crate) log_format: Option<LogFormat>,

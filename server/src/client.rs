@@ -1,12 +1,18 @@
-//! The commands' way to a running server: HTTP on loopback.
+//! The commands' way to a running server: HTTP, inside TLS where its address begins with `https://`.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::VecDeque,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context, anyhow, bail};
 use api::Credentials;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{Method, Request, StatusCode, Uri, body::Incoming, header};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
@@ -14,11 +20,14 @@ use hyper_util::{
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use store::env::{Clock, OsClock};
+use tls::ClientConfig;
 
-use crate::owner;
+use crate::{cli::ServerArguments, owner};
 
 /// A line of a followed stream may be so long; an item is at most 400 KB, and JSON at most six times its text, twice.
 const LINE_BYTES_MAX: usize = 16 << 20;
+
+const TRUST: &str = "--ca FILE or THALWEG_CA name the authority of its certificate";
 
 /// Everything but what needs no escape in a path or a query.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -27,8 +36,11 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
     address: String,
+    host: String,
     credentials: Option<Credentials>,
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    /// Set if it is asked inside TLS.
+    tls: Option<Arc<ClientConfig>>,
 }
 
 /// The server answered, but not with what was asked for.
@@ -42,26 +54,67 @@ pub(crate) struct Refused {
 }
 
 impl Server {
-    /// The server at `address`: `host:port`, with or without `http://`.
-    pub(crate) fn new(address: &str) -> anyhow::Result<Server> {
-        let address = address.trim_end_matches('/').trim_start_matches("http://").to_owned();
+    /// The server that a command is told to ask.
+    pub(crate) fn of(arguments: &ServerArguments) -> anyhow::Result<Server> {
+        Server::new(&arguments.http, arguments.ca.as_deref())
+    }
+
+    /// The server at `address`: `host:port`, perhaps after `http://`, or after `https://`. Then its certificate must be of an
+    /// authority in the PEM file `ca`, by default `AWS_CA_BUNDLE`, else of one that the system trusts.
+    pub(crate) fn new(address: &str, ca: Option<&Path>) -> anyhow::Result<Server> {
+        let (address, is_secured) = match address.strip_prefix("https://") {
+            Some(rest) => (rest, true),
+            None => (address.strip_prefix("http://").unwrap_or(address), false),
+        };
+        let address = address.trim_end_matches('/').to_owned();
         let uri: Uri = format!("http://{address}/").parse().with_context(|| format!("--http {address}"))?;
         if uri.port_u16().is_none() {
             bail!("--http {address}: a host and a port are needed, such as 127.0.0.1:8000");
         }
+        let host = uri.host().unwrap_or_default();
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(Duration::from_secs(5)));
         connector.set_nodelay(true);
+        connector.enforce_http(false);
+        let tls = if is_secured { Some(trusted(ca)?) } else { None };
+        let config = tls.clone().unwrap_or_else(tls::trusting_nobody);
+        let builder = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1();
         Ok(Server {
+            host: host.trim_matches(['[', ']']).to_owned(),
+            credentials: credentials(is_loopback(host)),
+            client: Client::builder(TokioExecutor::new()).build(builder.wrap_connector(connector)),
+            tls: tls.map(Arc::new),
             address,
-            credentials: credentials(is_loopback(uri.host().unwrap_or_default())),
-            client: Client::builder(TokioExecutor::new()).build(connector),
         })
     }
 
     /// `host:port`.
     pub(crate) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// The name or address of its machine.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The address as it is to be given to others: with a scheme if it is asked inside TLS.
+    pub(crate) fn url(&self) -> String {
+        format!("{}://{}", self.scheme(), self.address)
+    }
+
+    /// How it is trusted, if it is asked inside TLS.
+    pub(crate) fn tls(&self) -> Option<Arc<ClientConfig>> {
+        self.tls.clone()
+    }
+
+    /// Is it asked inside TLS?
+    pub(crate) fn is_secured(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    fn scheme(&self) -> &'static str {
+        if self.is_secured() { "https" } else { "http" }
     }
 
     /// Asks for a JSON answer.
@@ -91,7 +144,7 @@ impl Server {
     }
 
     fn uri(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        format!("{}{path}", self.url())
     }
 
     /// Signs the request if there is something to sign it with.
@@ -108,7 +161,9 @@ impl Server {
     async fn send(&self, request: Request<Bytes>) -> anyhow::Result<Incoming> {
         let request = self.signed(request)?;
         let response = self.client.request(request).await.map_err(|error| {
-            if error.is_connect() {
+            if let Some(failure) = tls::failure(&error) {
+                anyhow!("the server at {} cannot be trusted: {failure}; {TRUST}", self.url())
+            } else if error.is_connect() {
                 anyhow!(error).context(format!(
                     "no thalweg server answers at {}: start one with `thalweg serve`, or name its address with --http",
                     self.address
@@ -124,6 +179,12 @@ impl Server {
         let body = response.into_body().collect().await.context("the server's refusal")?.to_bytes();
         Err(Refused { status, message: message_of(&body) }.into())
     }
+}
+
+/// Whom to believe.
+fn trusted(ca: Option<&Path>) -> anyhow::Result<ClientConfig> {
+    let of_aws = std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()).map(PathBuf::from);
+    tls::trusted(ca.or(of_aws.as_deref())).with_context(|| format!("certificate authorities: {TRUST}"))
 }
 
 /// Is it this machine that is asked?
@@ -222,7 +283,8 @@ mod tests {
 
     #[test]
     fn an_address_needs_a_port() {
-        assert!(Server::new("localhost").is_err());
-        assert_eq!(Server::new("http://127.0.0.1:8000/").unwrap().address(), "127.0.0.1:8000");
+        assert!(Server::new("localhost", None).is_err());
+        let server = Server::new("http://127.0.0.1:8000/", None).unwrap();
+        assert_eq!((server.address(), server.url().as_str()), ("127.0.0.1:8000", "http://127.0.0.1:8000"));
     }
 }

@@ -8,6 +8,7 @@ mod import;
 mod key;
 mod metrics;
 mod quarantine;
+mod reload;
 mod serve;
 mod status;
 mod tail;
@@ -46,6 +47,7 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<()> 
         Command::Tail(arguments) => tail::run(&arguments).await,
         Command::Compact(arguments) => compact::run(&arguments, output).await,
         Command::Status(arguments) => status::run(&arguments, output).await,
+        Command::Reload(arguments) => reload::run(&arguments, output).await,
         Command::Config { command: ConfigCommand::Check(arguments) } => config_check::run(&arguments, output),
         Command::Metrics => metrics::run(output),
         Command::Key { command } => key::run(command, output).await,

@@ -20,7 +20,14 @@ use store::{
     env::{Clock, OsClock, OsDisk},
 };
 use streams::Streams;
-use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::MissedTickBehavior};
+use tls::{Acceptor, Certificate};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+    task::JoinSet,
+    time::MissedTickBehavior,
+};
 
 use crate::{
     config::{CacheSizes, Config},
@@ -33,6 +40,8 @@ pub(crate) struct Running {
     pub(crate) http: SocketAddr,
     /// Where MQTT is served, if it is.
     pub(crate) mqtt: Option<SocketAddr>,
+    /// Are both served inside TLS?
+    pub(crate) is_secured: bool,
     /// The data directory, absolute.
     pub(crate) data_dir: PathBuf,
     store: Store,
@@ -44,6 +53,8 @@ pub(crate) struct Running {
     background: Part,
 }
 
+/// A TLS handshake with a device must be done so long after the connection was made.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a part may drain; there are three, one after the other. Long enough for every sync under way, short enough that a
 /// full disk does not keep the process from ending.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
@@ -117,6 +128,12 @@ impl Running {
         if !checking && !config.http.ip().is_loopback() {
             return Err(no_keys(&config));
         }
+        if config.certificate.is_none() && !config.http.ip().is_loopback() {
+            tracing::warn!(
+                http = %config.http,
+                "without TLS requests are signed but not secret: who is between can read them, and their answers; see [tls]"
+            );
+        }
 
         // Both addresses before anything is taken from anyone: a port that is taken is the most common mistake.
         let (http_listener, http) = listen("http", config.http).await?;
@@ -140,7 +157,8 @@ impl Running {
         let limits = config.ingest.settings.limits;
         if let Some((listener, _)) = mqtt_listener {
             let stop = entrances.stop.subscribe();
-            entrances.tasks.spawn(ingest::mqtt::listener::serve(listener, ingest.clone(), limits, stop));
+            let tls = config.certificate.as_ref().map(|shown| Acceptor::new(shown, &[], HANDSHAKE_TIMEOUT));
+            entrances.tasks.spawn(ingest::mqtt::listener::serve(listener, ingest.clone(), limits, tls, stop));
         }
         for source in &config.ingest.sources {
             let (source, ingest, stop) = (source.clone(), ingest.clone(), entrances.stop.subscribe());
@@ -158,6 +176,12 @@ impl Running {
             mqtt: mqtt.map(|address| address.to_string()),
             started_at_us,
         };
+        let is_secured = config.certificate.is_some();
+        if let Some(certificate) = config.certificate.clone() {
+            let hangups = signal(SignalKind::hangup()).context("listening for signals")?;
+            background.tasks.spawn(reload_at_hangups(certificate, hangups, background.stop.subscribe()));
+        }
+        let certificate = config.certificate.clone();
         let (origins, config) = (config.origins.clone(), config.memory.requests());
         let app = api::App {
             store: store.clone(),
@@ -165,6 +189,7 @@ impl Running {
             ingest,
             compactor,
             keys,
+            certificate,
             origins,
             metrics,
             facts,
@@ -172,7 +197,7 @@ impl Running {
             throttle: api::Throttle::default(),
         };
         api.tasks.spawn(api::serve(http_listener, app, api.stop.subscribe()));
-        Ok(Running { http, mqtt, data_dir, store, entrances, api, background })
+        Ok(Running { http, mqtt, is_secured, data_dir, store, entrances, api, background })
     }
 
     /// Returns if a part does not work any more, so that the process can end instead of looking alive.
@@ -204,6 +229,23 @@ fn no_keys(config: &Config) -> anyhow::Error {
          exists; to make one:\n  thalweg serve --data-dir {data_dir} --http {local}\n  thalweg key create --http \
          {local}\nthen stop the server, and start it again with --http {address}"
     )
+}
+
+/// Reads the certificate again at each SIGHUP, until told to stop. What cannot be used changes nothing.
+async fn reload_at_hangups(certificate: Certificate, mut hangups: Signal, mut stop: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            _ = hangups.recv() => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        let reloaded = certificate.clone();
+        let file = certificate.files().certificate.display().to_string();
+        match tokio::task::spawn_blocking(move || reloaded.reload()).await {
+            Ok(Ok(is_another)) => tracing::info!(file, is_another, "the certificate was read again"),
+            Ok(Err(error)) => tracing::error!(%error, "the old certificate stays: the new one cannot be used"),
+            Err(error) => tracing::error!(%error, "the old certificate stays: reading the new one failed"),
+        }
+    }
 }
 
 /// How often the disk is asked how much room is left: in that time no more is written than the reserve.

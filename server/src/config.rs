@@ -28,6 +28,8 @@ pub(crate) struct Config {
     pub(crate) http: SocketAddr,
     /// The MQTT listener; none if off. Default `127.0.0.1:1883`.
     pub(crate) mqtt: Option<SocketAddr>,
+    /// What clients are shown; none to serve without TLS. Default none.
+    pub(crate) certificate: Option<tls::Certificate>,
     /// Origins whose pages may ask. Default none.
     pub(crate) origins: api::Origins,
     /// How lines of the log look. Default: as text.
@@ -63,6 +65,7 @@ pub(crate) struct Told {
     data_dir: PathBuf,
     http: String,
     mqtt: String,
+    tls: Option<TlsSection>,
     cors_origin: Vec<String>,
     log_format: LogFormat,
     durability: Durability,
@@ -84,6 +87,7 @@ struct File {
     data_dir: Option<PathBuf>,
     http: Option<HttpAddress>,
     mqtt: Option<MqttAddress>,
+    tls: Option<TlsSection>,
     cors_origin: Vec<String>,
     log_format: LogFormat,
     durability: Durability,
@@ -105,6 +109,35 @@ enum Durability {
     #[default]
     Fsync,
     Memory,
+}
+
+/// `[tls]`: with it HTTP and MQTT are served inside TLS only.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TlsSection {
+    /// PEM file: the certificate, then those between it and its authority.
+    certificate: PathBuf,
+    /// PEM file: its private key.
+    key: PathBuf,
+}
+
+impl TlsSection {
+    /// What flags say, else what the file says, with absolute paths.
+    fn of(arguments: &ServeArguments, file: Option<TlsSection>) -> anyhow::Result<Option<TlsSection>> {
+        let given = match (&arguments.tls_certificate, &arguments.tls_key) {
+            (Some(certificate), Some(key)) => Some(TlsSection { certificate: certificate.clone(), key: key.clone() }),
+            (None, None) => file,
+            _ => bail!("tls: a certificate and its key are needed, both"),
+        };
+        let absolute = |path: &Path| std::path::absolute(path).with_context(|| format!("tls: {}", path.display()));
+        let Some(TlsSection { certificate, key }) = given else { return Ok(None) };
+        Ok(Some(TlsSection { certificate: absolute(&certificate)?, key: absolute(&key)? }))
+    }
+
+    fn read(&self) -> anyhow::Result<tls::Certificate> {
+        let TlsSection { certificate, key } = self.clone();
+        tls::Certificate::read(tls::Files { certificate, key }).context("tls")
+    }
 }
 
 /// `[store]`.
@@ -210,6 +243,8 @@ impl Config {
         if let Some(mqtt) = mqtt {
             refuse_mqtt_other_than_loopback(mqtt)?;
         }
+        let tls = TlsSection::of(arguments, file.tls)?;
+        let certificate = tls.as_ref().map(TlsSection::read).transpose()?;
         let cors_origin = arguments.cors_origin.clone().unwrap_or(file.cors_origin);
         let origins = api::Origins::new(cors_origin.clone()).context("cors_origin")?;
         let ingest = ingest::Config {
@@ -237,6 +272,7 @@ impl Config {
             data_dir: data_dir.clone(),
             http: http.to_string(),
             mqtt: mqtt.map_or_else(|| "off".to_owned(), |address| address.to_string()),
+            tls,
             cors_origin,
             log_format,
             durability: file.durability,
@@ -256,6 +292,7 @@ impl Config {
             data_dir,
             http,
             mqtt,
+            certificate,
             origins,
             log_format,
             store: store::Config {
@@ -518,6 +555,20 @@ mod tests {
     fn other_than_loopback_is_refused_and_told_why() {
         let error = format!("{:#}", load("mqtt = \"0.0.0.0:1883\"").unwrap_err());
         assert!(error.contains("0.0.0.0:1883") && error.contains("loopback") && error.contains("users"), "{error}");
+    }
+
+    #[test]
+    fn a_certificate_goes_with_its_key() {
+        for (text, told) in [
+            ("[tls]\ncertificate = \"c.pem\"", "missing field `key`"),
+            ("[tls]\ncertificate = \"/nowhere/c.pem\"\nkey = \"/nowhere/k.pem\"", "tls: /nowhere/c.pem"),
+            ("[tls]\ncert = \"c.pem\"", "unknown field `cert`"),
+        ] {
+            let error = format!("{:#}", load(text).unwrap_err());
+            assert!(error.contains(told), "{error}");
+        }
+        let flags = ServeArguments { tls_key: Some("k.pem".into()), ..ServeArguments::default() };
+        assert!(format!("{:#}", Config::load(&flags).unwrap_err()).contains("both"));
     }
 
     #[test]

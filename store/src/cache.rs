@@ -133,7 +133,7 @@ impl Cache {
         if config.ssd_bytes == 0 {
             return builder.build().await.map(hybrid).map_err(failed);
         }
-        std::fs::create_dir_all(&config.directory).map_err(Error::io("create directory", path.as_str()))?;
+        crate::env::make_dirs(&config.directory).map_err(Error::io("create directory", path.as_str()))?;
         let device = FsDeviceBuilder::new(&config.directory).with_capacity(config.ssd_bytes).build().map_err(failed)?;
         let engine = BlockEngineConfig::new(device).with_block_size(block_bytes(config.ssd_bytes));
         let builder = builder.with_io_engine_config(PsyncIoEngineConfig::new()).with_engine_config(engine);

@@ -245,7 +245,11 @@ impl Store {
     }
 
     fn hand_in_table(&self, change: TableWrite) -> Result<HandedIn<TableAnswer>, Error> {
-        let grows = || matches!(change, TableWrite::Create(_) | TableWrite::AddIndex(..));
+        let grows = || match &change {
+            TableWrite::Create(_) | TableWrite::AddIndex(..) => true,
+            TableWrite::Update(_, update) => update.add_index.is_some(),
+            _ => false,
+        };
         self.0.shared.room.check(grows)?;
         let (sender, answer) = oneshot::channel();
         let claim = self.ask(Wanted::Table(Box::new(change), sender))?;

@@ -99,10 +99,8 @@ pub enum TableWrite {
     Delete(String),
     /// Turn the stream on or off.
     SetStream(String, Option<Stream>),
-    /// Protect a table against deletion, or no longer.
-    SetDeletionProtection(String, bool),
-    /// Change the capacity of a table and of its global indexes, and its class.
-    SetCapacity(String, CapacityChange),
+    /// Change several things of a table at once, by name.
+    Update(String, Box<TableUpdate>),
     /// Add an index to a table; it may be read once the items that there are have been added. Its id is assigned by the store.
     AddIndex(String, Index),
     /// Remove an index from a table, both by name.
@@ -115,6 +113,25 @@ pub enum TableWrite {
     Untag(String, BTreeSet<String>),
     /// The index of that number has an entry of every item that has one: it may be read.
     ActivateIndex(TableId),
+}
+
+/// Changes of a table that are made together, or not at all. What is none stays as it is.
+#[derive(Clone, Debug)]
+pub struct TableUpdate {
+    /// The table that the change was checked against,
+    pub table: TableId,
+    /// and the version of its schema. Refused if it has another one by now.
+    pub version: u32,
+    /// Capacity of the table and of its global indexes, and its class.
+    pub capacity: CapacityChange,
+    /// The stream, on or off.
+    pub stream: Option<Option<Stream>>,
+    /// Protection against deletion.
+    pub deletion_protection: Option<bool>,
+    /// An index to add, as by [`TableWrite::AddIndex`].
+    pub add_index: Option<Index>,
+    /// An index to remove, by name.
+    pub drop_index: Option<String>,
 }
 
 /// Why a table change was refused.
@@ -135,6 +152,9 @@ pub enum TableRejection {
     /// There would be too many tags.
     #[error("a table has at most {TAGS_MAX} tags")]
     TooManyTags,
+    /// It is not as it was when the change was checked.
+    #[error("the table was changed meanwhile")]
+    Changed,
     /// It is protected against deletion.
     #[error("deletion protection is enabled")]
     Protected,

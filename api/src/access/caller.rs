@@ -5,7 +5,10 @@ use std::sync::Arc;
 use hyper::http::request::Parts;
 
 use super::{Access, AccessKey, Keys};
-use crate::{App, Error, signature::Claim};
+use crate::{
+    App, Error,
+    signature::{Claim, Payload, content_hash},
+};
 
 /// Who sends a request, as far as that is looked at.
 pub(crate) enum Caller<'r> {
@@ -39,9 +42,20 @@ impl<'r> Caller<'r> {
             Caller::Anyone => Ok(()),
             Caller::Unsigned(keys) => keys.check(None),
             Caller::Signed(Signed { head, claim, key }) => {
-                key.verify(claim, head, body)?;
+                key.verify(claim, head, Payload::Whole(body))?;
                 key.check_session(claim, now_us)?;
                 key.check_good()
+            }
+        }
+    }
+
+    /// Is it sure before the body is here that who knows the key's secret has sent this? So it is if the headers name the
+    /// body's hash, and are signed with it. Of a caller who need not sign it is not asked.
+    pub(crate) fn is_sure(&self) -> bool {
+        match self {
+            Caller::Anyone | Caller::Unsigned(_) => true,
+            Caller::Signed(Signed { head, claim, key }) => {
+                content_hash(&head.headers).is_some_and(|hash| key.verify(claim, head, Payload::Hash(hash)).is_ok())
             }
         }
     }

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::{Access, Permission};
 use crate::{
     Credentials, Error,
-    signature::{Claim, Scope, signing_key},
+    signature::{Claim, Payload, Scope, signing_key},
 };
 
 /// Signing keys that are remembered of each access key: some regions of two days.
@@ -52,14 +52,14 @@ impl AccessKey {
     }
 
     /// Has the owner of this key signed the request?
-    pub(super) fn verify(&self, claim: &Claim, head: &Parts, body: &[u8]) -> Result<(), Error> {
+    pub(super) fn verify(&self, claim: &Claim, head: &Parts, payload: Payload<'_>) -> Result<(), Error> {
         let known = || self.signing_keys.lock().unwrap_or_else(PoisonError::into_inner);
         let remembered = known().iter().find(|(scope, _)| *scope == claim.scope).map(|(_, key)| key.clone());
         if let Some(key) = remembered {
-            return claim.verify(head, body, &key);
+            return claim.verify(head, payload, &key);
         }
         let key = signing_key(&self.credentials.secret_key, &claim.scope);
-        claim.verify(head, body, &key)?;
+        claim.verify(head, payload, &key)?;
         let mut known = known();
         if known.len() >= SIGNING_KEYS_MAX {
             known.remove(0);
@@ -125,8 +125,12 @@ mod tests {
         let (mut head, ()) = request.into_parts();
         credentials.sign(&head.method, &head.uri, &mut head.headers, b"", 1_000_000);
         let claim = Claim::of(&head, 1_000_000).unwrap();
-        assert_eq!(key.verify(&claim, &head, b""), Ok(()));
-        assert_eq!(key.verify(&claim, &head, b""), Ok(()), "with the signing key that is remembered now");
+        assert_eq!(key.verify(&claim, &head, Payload::Whole(b"")), Ok(()));
+        assert_eq!(
+            key.verify(&claim, &head, Payload::Whole(b"")),
+            Ok(()),
+            "with the signing key that is remembered now"
+        );
         assert_eq!(key.signing_keys.lock().unwrap().len(), 1);
         assert_eq!(key.check_session(&claim, 1_999_999), Ok(()));
         assert_eq!(key.check_session(&claim, 2_000_000), Err(Error::ExpiredKey));

@@ -43,6 +43,7 @@ const OTHERS: &[&str] = &[
     "thalweg:Keys",
     "thalweg:Metrics",
     "thalweg:Quarantine",
+    "thalweg:Reload",
     "thalweg:Replay",
     "thalweg:Status",
 ];

@@ -74,7 +74,7 @@ pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
     let billing = billing(request.billing_mode.as_deref(), request.throughput.as_ref())?;
     refuse_unsupported(&request)?;
     let settings = settings(&request, billing)?;
-    let stream = request.stream.map_or(Ok(None), stream)?;
+    let stream = request.stream.as_ref().map_or(Ok(None), stream)?;
     let attributes = request.attributes.unwrap_or_default();
     let schema = request.key_schema.unwrap_or_default();
     let undefined = || Error::validation("Invalid KeySchema: Some index key attribute have no definition");
@@ -264,10 +264,10 @@ fn refuse_unsupported(request: &Request) -> Result<(), Error> {
 }
 
 /// The stream that is asked for, if it is to be on. The store assigns its label.
-pub(crate) fn stream(given: StreamSpecification) -> Result<Option<Stream>, Error> {
-    match (given.enabled.unwrap_or(false), given.view) {
+pub(crate) fn stream(given: &StreamSpecification) -> Result<Option<Stream>, Error> {
+    match (given.enabled.unwrap_or(false), &given.view) {
         (true, Some(word)) => {
-            let view = stream_arn::view_of_word(&word);
+            let view = stream_arn::view_of_word(word);
             let view = view.ok_or_else(|| Error::parameter(format_args!("StreamViewType {word} is unknown")))?;
             Ok(Some(Stream { view, enabled_at_us: 0 }))
         }

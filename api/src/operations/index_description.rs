@@ -46,6 +46,14 @@ impl IndexDescription {
         indexes.map(|index| IndexDescription::of(app, table, index)).collect()
     }
 
+    pub(super) fn name(&self) -> &str {
+        &self.index_name
+    }
+
+    pub(super) fn set_status(&mut self, status: &'static str) {
+        self.index_status = Some(status);
+    }
+
     fn of(app: &App, table: &Table, index: &Index) -> IndexDescription {
         let (item_count, index_size_bytes) = app.store.approximate_size(&index.entries(table));
         let is_global = index.kind == IndexKind::Global;

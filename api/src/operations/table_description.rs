@@ -128,6 +128,14 @@ struct StreamSpecification {
 }
 
 impl TableDescription {
+    /// Tells of a global index that it is `status`.
+    pub(crate) fn set_index_status(&mut self, name: &str, status: &'static str) {
+        let mut indexes = self.global_secondary_indexes.iter_mut();
+        if let Some(index) = indexes.find(|index| index.name() == name) {
+            index.set_status(status);
+        }
+    }
+
     /// Describes `table`, which is `status`.
     pub(crate) fn of(app: &App, table: &Table, status: &'static str) -> TableDescription {
         let (item_count, table_size_bytes) = app.store.approximate_size(table);

@@ -6,7 +6,7 @@ use item::{
     Index, IndexKind, IndexStatus, KeyAttribute, Table, TableId,
     table::{Billing, CapacityChange},
 };
-use store::write::{TableRejection, TableWrite};
+use store::write::{TableRejection, TableUpdate, TableWrite};
 
 use super::{
     capacity_change::{self, IndexThroughput},
@@ -58,44 +58,83 @@ request! {
     struct IndexNamed { name: String = "IndexName", }
 }
 
+/// So often a change is checked again because the table has changed meanwhile.
+const ATTEMPTS_MAX: usize = 5;
+
 pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
     let name = validate::table_name(request.table_name.clone())?;
     constraints(&request)?;
     check_given(&request)?;
-    let mut table = super::described_table(app, &name)?;
+    for _ in 0..ATTEMPTS_MAX {
+        let old = super::described_table(app, &name)?;
+        let update = update(&request, &old, app.store.clock().now_us())?;
+        let dropped = update.drop_index.as_ref().and_then(|name| old.index(name)).cloned();
+        // Who protects a table waits for nothing.
+        let is_at_once = update.capacity == CapacityChange::default()
+            && update.stream.is_none()
+            && update.add_index.is_none()
+            && dropped.is_none();
+        let throughput: BTreeSet<String> = update.capacity.indexes.keys().cloned().collect();
+        let change = TableWrite::Update(name.clone(), Box::new(update));
+        let table = match app.store.change_table_within(change, app.config.patience).await? {
+            Ok(table) => table,
+            Err(TableRejection::Changed) => continue,
+            Err(rejection) => return Err(refused(&name, rejection)),
+        };
+        // The table is what was asked for already; it is described as DynamoDB does, which begins when it has answered.
+        let status = if is_at_once { "ACTIVE" } else { "UPDATING" };
+        let mut shown = Table::clone(&table);
+        shown.indexes.extend(dropped.clone());
+        shown.indexes.sort_by(|one, other| one.name.cmp(&other.name));
+        let mut table_description = TableDescription::of(app, &shown, status);
+        let of_dropped = dropped.iter().map(|index| (index.name.as_str(), "DELETING"));
+        for (index, status) in throughput.iter().map(|index| (index.as_str(), "UPDATING")).chain(of_dropped) {
+            table_description.set_index_status(index, status);
+        }
+        return Ok(Answer { table_description });
+    }
+    Err(in_use(&name))
+}
+
+/// What a request makes of a table, if it may. It was checked by itself.
+fn update(request: &Request, table: &Table, now_us: u64) -> Result<TableUpdate, Error> {
     let attributes = request.attributes.as_deref().unwrap_or_default();
     key_schema::check_definitions(attributes)?;
-    check_types(&table, attributes)?;
+    check_types(table, attributes)?;
     let updates = request.index_updates.as_deref().unwrap_or_default();
     let capacity = capacity_change::of(
-        &table,
+        table,
         request.billing_mode.as_deref(),
         request.table_class.as_deref(),
-        &wanted(&request),
+        &wanted(request),
         updates.iter().filter_map(|update| update.update.as_ref()),
-        app.store.clock().now_us(),
+        now_us,
     )?;
-    let index_change = index_change(&table, &capacity, updates, attributes)?;
+    let index_change = index_change(table, &capacity, updates, attributes)?;
     if !attributes.is_empty() {
-        check_used(&table, index_change.as_ref(), attributes)?;
+        check_used(table, index_change.as_ref(), attributes)?;
     }
-    let stream = request.stream.map(|given| stream_change(&table, given)).transpose()?;
-    let mut status = "ACTIVE";
-    if capacity != CapacityChange::default() {
-        table = changed(app, &name, TableWrite::SetCapacity(name.clone(), capacity)).await?;
-        status = "UPDATING";
-    }
-    if let Some(stream) = stream {
-        table = changed(app, &name, TableWrite::SetStream(name.clone(), stream)).await?;
-    }
-    if let Some(protected) = request.deletion_protection {
-        table = changed(app, &name, TableWrite::SetDeletionProtection(name.clone(), protected)).await?;
-    }
-    if let Some(change) = index_change {
-        table = changed(app, &name, change).await?;
-        status = "UPDATING";
-    }
-    Ok(Answer { table_description: TableDescription::of(app, &table, status) })
+    let stream = request.stream.as_ref().map(|given| stream_change(table, given)).transpose()?;
+    let (add_index, drop_index) = match index_change {
+        Some(IndexChange::Add(index)) => (Some(*index), None),
+        Some(IndexChange::Drop(name)) => (None, Some(name)),
+        None => (None, None),
+    };
+    Ok(TableUpdate {
+        table: table.id,
+        version: table.version,
+        capacity,
+        stream,
+        deletion_protection: request.deletion_protection,
+        add_index,
+        drop_index,
+    })
+}
+
+/// A global index that is to be added or removed.
+enum IndexChange {
+    Add(Box<Index>),
+    Drop(String),
 }
 
 fn wanted(request: &Request) -> Wanted<'_> {
@@ -195,9 +234,9 @@ fn check_types(table: &Table, attributes: &[AttributeDefinition]) -> Result<(), 
 }
 
 /// Refuses definitions of attributes that are in no key, neither of the table and its indexes nor of the one that is added.
-fn check_used(table: &Table, change: Option<&TableWrite>, attributes: &[AttributeDefinition]) -> Result<(), Error> {
+fn check_used(table: &Table, change: Option<&IndexChange>, attributes: &[AttributeDefinition]) -> Result<(), Error> {
     let mut used: BTreeSet<&str> = table.all_key_attributes().map(|key| key.name.as_str()).collect();
-    if let Some(TableWrite::AddIndex(_, index)) = change {
+    if let Some(IndexChange::Add(index)) = change {
         used.extend(index.key_attributes().map(|key| key.name.as_str()));
     }
     if attributes.iter().filter_map(|attribute| attribute.name.as_deref()).all(|name| used.contains(name)) {
@@ -211,7 +250,7 @@ fn check_used(table: &Table, change: Option<&TableWrite>, attributes: &[Attribut
 }
 
 /// What is to become of the stream.
-fn stream_change(table: &Table, given: StreamSpecification) -> Result<Option<item::Stream>, Error> {
+fn stream_change(table: &Table, given: &StreamSpecification) -> Result<Option<item::Stream>, Error> {
     let stream = stream(given)?;
     match (&table.stream, &stream) {
         (Some(_), Some(_)) => {
@@ -230,7 +269,7 @@ fn index_change(
     capacity: &CapacityChange,
     updates: &[IndexUpdate],
     attributes: &[AttributeDefinition],
-) -> Result<Option<TableWrite>, Error> {
+) -> Result<Option<IndexChange>, Error> {
     let mut updates = updates.iter().filter(|update| update.update.is_none());
     let Some(update) = updates.next() else { return Ok(None) };
     if updates.next().is_some() {
@@ -240,10 +279,7 @@ fn index_change(
     }
     if let Some(definition) = &update.create {
         if table.user_indexes().any(|index| index.status == IndexStatus::Filling) {
-            return Err(Error::InUse(format!(
-                "Attempt to change a resource which is still in use: Table is being updated: {}",
-                table.name
-            )));
+            return Err(in_use(&table.name));
         }
         // Its capacity is that of the mode which the table is to have.
         let billing: Billing = capacity.table.billing.unwrap_or(table.billing);
@@ -265,13 +301,13 @@ fn index_change(
             return Err(Error::Validation("Attempting to create an index which already exists".into()));
         }
         index_definition::add(&mut with_index, Index { id: TableId(0), ..index.clone() })?;
-        return Ok(Some(TableWrite::AddIndex(table.name.clone(), index)));
+        return Ok(Some(IndexChange::Add(Box::new(index))));
     }
     let Some(index) = update.delete.as_ref().and_then(|delete| delete.name.clone()) else { return Ok(None) };
     if table.index(&index).is_none_or(|index| index.kind == IndexKind::Local) {
         return Err(Error::NotFound(format!("Requested resource not found: Index: {index} not found")));
     }
-    Ok(Some(TableWrite::DropIndex(table.name.clone(), index)))
+    Ok(Some(IndexChange::Drop(index)))
 }
 
 impl IndexUpdate {
@@ -308,12 +344,15 @@ impl IndexUpdate {
     }
 }
 
-async fn changed(app: &App, name: &str, change: TableWrite) -> Result<std::sync::Arc<Table>, Error> {
-    app.store.change_table_within(change, app.config.patience).await?.map_err(|rejection| match rejection {
+fn in_use(name: &str) -> Error {
+    Error::InUse(format!("Attempt to change a resource which is still in use: Table is being updated: {name}"))
+}
+
+/// What the planner refuses although it was checked.
+fn refused(name: &str, rejection: TableRejection) -> Error {
+    match rejection {
         TableRejection::NotFound => super::no_such_table(name),
-        TableRejection::IndexExists => Error::validation("Attempting to create an index which already exists"),
-        TableRejection::IndexNotFound => Error::NotFound("Requested resource not found: Index not found".into()),
         TableRejection::Invalid(error) => Error::parameter(error),
         other => Error::Internal(format!("could not change table {name}: {other}")),
-    })
+    }
 }

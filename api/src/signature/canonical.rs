@@ -20,9 +20,27 @@ pub(super) struct Request<'r> {
     pub(super) signed: &'r [String],
 }
 
+/// A request's body, as far as it is known.
+#[derive(Clone, Copy)]
+pub(crate) enum Payload<'b> {
+    /// All of it.
+    Whole(&'b [u8]),
+    /// What the headers say of it: its SHA-256 in small hexadecimal digits.
+    Hash(&'b str),
+}
+
+/// The hash of the body that the headers name, if they name one.
+pub(crate) fn content_hash(headers: &HeaderMap) -> Option<&str> {
+    let hash = headers.get("x-amz-content-sha256")?.to_str().ok()?;
+    (hash.len() == 64 && hash.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))).then_some(hash)
+}
+
 /// The text that is signed.
-pub(super) fn string_to_sign(request: &Request<'_>, body: &[u8], time: &str, scope: &Scope) -> String {
-    let canonical = request.canonical(&hash(body));
+pub(super) fn string_to_sign(request: &Request<'_>, payload: Payload<'_>, time: &str, scope: &Scope) -> String {
+    let canonical = match payload {
+        Payload::Whole(body) => request.canonical(&hash(body)),
+        Payload::Hash(hash) => request.canonical(hash),
+    };
     format!("{ALGORITHM}\n{time}\n{scope}\n{}", hash(canonical.as_bytes()))
 }
 

@@ -6,7 +6,7 @@ use hyper::{HeaderMap, header, http::request::Parts};
 use percent_encoding::percent_decode_str;
 use ring::hmac;
 
-use super::{ALGORITHM, SERVICE, TERMINATOR, canonical, time};
+use super::{ALGORITHM, Payload, SERVICE, TERMINATOR, canonical, time};
 use crate::Error;
 
 /// So far a client's clock may be from ours.
@@ -82,7 +82,7 @@ impl Claim {
     }
 
     /// Did the owner of `key` sign this request with this body, which is as it came?
-    pub(crate) fn verify(&self, head: &Parts, body: &[u8], key: &hmac::Key) -> Result<(), Error> {
+    pub(crate) fn verify(&self, head: &Parts, payload: Payload<'_>, key: &hmac::Key) -> Result<(), Error> {
         let request = canonical::Request {
             method: &head.method,
             path: head.uri.path(),
@@ -90,7 +90,7 @@ impl Claim {
             headers: &head.headers,
             signed: &self.signed,
         };
-        let to_sign = canonical::string_to_sign(&request, body, &self.time, &self.scope);
+        let to_sign = canonical::string_to_sign(&request, payload, &self.time, &self.scope);
         // Compares in constant time.
         let signature = canonical::unhex(&self.signature).unwrap_or_default();
         hmac::verify(key, to_sign.as_bytes(), &signature).map_err(|_| {

@@ -36,10 +36,10 @@ fn the_published_vectors_hold() {
         let claim = Claim::of_service(&head, now_us(), "service").unwrap();
         assert_eq!(claim.access_key, "AKIDEXAMPLE");
         let key = signing_key(SECRET, &claim.scope);
-        assert_eq!(claim.verify(&head, &body, &key), Ok(()), "{name}");
+        assert_eq!(claim.verify(&head, Payload::Whole(&body), &key), Ok(()), "{name}");
         let other = signing_key("another", &claim.scope);
-        assert!(claim.verify(&head, &body, &other).is_err(), "{name}");
-        assert!(claim.verify(&head, b"another", &key).is_err(), "{name}");
+        assert!(claim.verify(&head, Payload::Whole(&body), &other).is_err(), "{name}");
+        assert!(claim.verify(&head, Payload::Whole(b"another"), &key).is_err(), "{name}");
         count += 1;
     }
     assert_eq!(count, 28);
@@ -60,21 +60,21 @@ fn what_is_signed_here_is_taken_here() {
     let (head, key) = signed(|_| {});
     let claim = Claim::of(&head, now_us()).unwrap();
     assert_eq!(claim.session_token.as_deref(), Some("token"));
-    assert_eq!(claim.verify(&head, b"{}", &key), Ok(()));
+    assert_eq!(claim.verify(&head, Payload::Whole(b"{}"), &key), Ok(()));
     for (name, value) in
         [("host", "localhost:8001"), ("x-amz-security-token", "other"), ("x-amz-date", "20150830T123601Z")]
     {
         let (head, key) = signed(|headers| _ = headers.insert(name, value.parse().unwrap()));
         let claim = Claim::of(&head, now_us()).unwrap();
-        assert!(claim.verify(&head, b"{}", &key).is_err(), "{name}");
+        assert!(claim.verify(&head, Payload::Whole(b"{}"), &key).is_err(), "{name}");
     }
     let (mut head, key) = signed(|_| {});
     head.uri = "/a%20b?z=2&a=%2f".parse().unwrap();
-    assert!(claim.verify(&head, b"{}", &key).is_err());
+    assert!(claim.verify(&head, Payload::Whole(b"{}"), &key).is_err());
     head.uri = "/a%20b?a=%2F&z=1".parse().unwrap();
-    assert_eq!(claim.verify(&head, b"{}", &key), Ok(()), "the order of parameters does not count");
+    assert_eq!(claim.verify(&head, Payload::Whole(b"{}"), &key), Ok(()), "the order of parameters does not count");
     head.method = Method::PUT;
-    assert!(claim.verify(&head, b"{}", &key).is_err());
+    assert!(claim.verify(&head, Payload::Whole(b"{}"), &key).is_err());
 }
 
 #[test]
@@ -96,11 +96,13 @@ fn a_presigned_request_is_good_as_long_as_it_says() {
             headers: &head.headers,
             signed: &signed,
         };
-        canonical::hex(hmac::sign(&key, canonical::string_to_sign(&request, b"", NOW, &scope).as_bytes()).as_ref())
+        canonical::hex(
+            hmac::sign(&key, canonical::string_to_sign(&request, Payload::Whole(b""), NOW, &scope).as_bytes()).as_ref(),
+        )
     };
     let (head, _) = parse(&format!("GET /streams/t?{query}&X-Amz-Signature={} HTTP/1.1\nhost: h", sign(&query)));
     let claim = Claim::of(&head, now_us() + 3599 * 1_000_000).unwrap();
-    assert_eq!(claim.verify(&head, b"", &key), Ok(()));
+    assert_eq!(claim.verify(&head, Payload::Whole(b""), &key), Ok(()));
     assert!(
         matches!(Claim::of(&head, now_us() + 3601 * 1_000_000), Err(Error::InvalidSignature(text)) if text.starts_with("Signature expired: 20150830T133600Z"))
     );
@@ -232,7 +234,7 @@ fn each_way_of_being_wrong_has_its_words() {
     let (head, _) = parse(&format!("POST / HTTP/1.1\nhost: h\n{good}"));
     let claim = Claim::of(&head, now_us()).unwrap();
     assert!(matches!(
-        claim.verify(&head, b"", &signing_key(SECRET, &claim.scope)),
+        claim.verify(&head, Payload::Whole(b""), &signing_key(SECRET, &claim.scope)),
         Err(Error::InvalidSignature(text)) if text.starts_with("The request signature we calculated does not match")
     ));
 }

@@ -51,7 +51,7 @@ pub(crate) fn app_on(disk: Arc<dyn Disk>, settings: store::Config, config: Confi
     let streams = Streams::new(&store);
     let (keys, origins) = (api::Keys::new(store.clone(), None), api::Origins::default());
     let (facts, throttle) = (Facts::default(), api::Throttle::default());
-    App { store, streams, ingest, compactor, keys, origins, metrics, facts, config, throttle }
+    App { store, streams, ingest, compactor, keys, certificate: None, origins, metrics, facts, config, throttle }
 }
 
 /// A service over a new store.

@@ -1,5 +1,7 @@
 //! One connection of the listener: moves bytes between a socket, its [`Session`] and [`crate::Ingest`].
 //!
+//! Where there is a certificate the socket is one inside TLS, after its handshake.
+//!
 //! 1. Read what is there; the session decodes all of it; the readings join the next batch.
 //! 2. When ingest has room for it, hand the batch over.
 //! 3. When the oldest batch is durable, the session writes its PUBACKs; send what the socket takes.
@@ -9,15 +11,12 @@
 //! or while a large packet waits for its part of the other budget. So the memory of a connection is bounded by
 //! its part of the budgets and one read.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::{Buf, BytesMut};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{
-        TcpStream,
-        tcp::{ReadHalf, WriteHalf},
-    },
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::TcpStream,
     sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch},
     time::{Instant, sleep_until, timeout},
 };
@@ -63,16 +62,17 @@ pub(super) async fn run(
     mut stream: TcpStream,
     peer: SocketAddr,
     number: u64,
-    shutdown: watch::Receiver<bool>,
+    mut shutdown: watch::Receiver<bool>,
 ) {
     // Answers are small and awaited. A socket that refuses this is about to fail anyway.
     let _ = stream.set_nodelay(true);
     let _connected = shared.traffic.connected();
     let limits = shared.limits;
+    let tls = shared.tls.clone();
     let session = Session::new(limits, format!("auto-{peer}").into(), 0);
     let claim = Claim::new(shared.in_flight.clone());
     let pipeline = Pipeline::new(shared.ingest.clone(), shared.traffic.clone(), limits.batch_readings_max);
-    let mut connection = Connection {
+    let connection = Connection {
         shared,
         peer,
         number,
@@ -84,10 +84,27 @@ pub(super) async fn run(
         claim,
         taken_over: None,
         told_of_subscriptions: false,
+        is_secured: tls.is_some(),
+        unsent: false,
     };
-    let (mut reader, mut writer) = stream.split();
-    let end = connection.converse(&mut reader, &mut writer, shutdown).await;
-    connection.finish(end, &mut reader, &mut writer).await;
+    let Some(tls) = tls else {
+        let (reader, writer) = stream.split();
+        return connection.serve(reader, writer, shutdown).await;
+    };
+    let secured = tokio::select! {
+        secured = tls.accept(stream) => secured,
+        () = super::stopped(&mut shutdown) => return,
+    };
+    match secured {
+        Ok(stream) => {
+            let (reader, writer) = tokio::io::split(stream);
+            connection.serve(reader, writer, shutdown).await;
+        }
+        Err(error) => {
+            connection.shared.traffic.error("handshake");
+            tracing::debug!(%peer, %error, "a TLS handshake failed");
+        }
+    }
 }
 
 struct Connection {
@@ -105,13 +122,27 @@ struct Connection {
     claim: Claim,
     taken_over: Option<oneshot::Receiver<()>>,
     told_of_subscriptions: bool,
+    /// What is written inside TLS may wait for the next flush.
+    is_secured: bool,
+    /// Something was written and not flushed.
+    unsent: bool,
 }
 
 impl Connection {
+    async fn serve(
+        mut self,
+        mut reader: impl AsyncRead + Unpin,
+        mut writer: impl AsyncWrite + Unpin,
+        shutdown: watch::Receiver<bool>,
+    ) {
+        let end = self.converse(&mut reader, &mut writer, shutdown).await;
+        self.finish(end, &mut reader, &mut writer).await;
+    }
+
     async fn converse(
         &mut self,
-        reader: &mut ReadHalf<'_>,
-        writer: &mut WriteHalf<'_>,
+        reader: &mut (impl AsyncRead + Unpin),
+        writer: &mut (impl AsyncWrite + Unpin),
         mut shutdown: watch::Receiver<bool>,
     ) -> End {
         let mut assembly: Option<OwnedSemaphorePermit> = None;
@@ -143,9 +174,12 @@ impl Connection {
                     Ok(readings) => self.acknowledge(readings),
                     Err(_) => return End::Fault(Fault::Unavailable),
                 },
-                sent = writer.write(self.session.output()), if !self.session.output().is_empty() => match sent {
-                    Ok(bytes) if bytes > 0 => self.session.output().advance(bytes),
-                    _ => return End::Closed,
+                sent = send(writer, self.session.output()), if self.unsent || !self.session.output().is_empty() => match sent {
+                    Ok(bytes) => {
+                        self.session.output().advance(bytes);
+                        self.unsent = self.is_secured && bytes > 0;
+                    }
+                    Err(_) => return End::Closed,
                 },
                 read = reader.read_buf(&mut self.input), if reads => match read {
                     Ok(bytes) if bytes > 0 => self.adapt(bytes),
@@ -167,7 +201,7 @@ impl Connection {
     }
 
     /// Stores and acknowledges what was taken, then closes.
-    async fn finish(mut self, end: End, reader: &mut ReadHalf<'_>, writer: &mut WriteHalf<'_>) {
+    async fn finish(mut self, end: End, reader: &mut (impl AsyncRead + Unpin), writer: &mut (impl AsyncWrite + Unpin)) {
         self.notice();
         let Connection { shared, mut session, mut pipeline, started, peer, number, .. } = self;
         let now_us = started.elapsed().as_micros() as u64;
@@ -245,6 +279,17 @@ impl Connection {
     }
 }
 
+/// Writes some of `output`, or when all is written lets it leave; answers how much was written.
+async fn send(writer: &mut (impl AsyncWrite + Unpin), output: &[u8]) -> io::Result<usize> {
+    if output.is_empty() {
+        return writer.flush().await.map(|()| 0);
+    }
+    match writer.write(output).await? {
+        0 => Err(io::ErrorKind::WriteZero.into()),
+        bytes => Ok(bytes),
+    }
+}
+
 async fn taken_over(by: &mut Option<oneshot::Receiver<()>>) {
     match by {
         // An error means that this connection's own entry is gone, which happens only when it has ended.
@@ -255,7 +300,7 @@ async fn taken_over(by: &mut Option<oneshot::Receiver<()>>) {
     }
 }
 
-async fn discard(reader: &mut ReadHalf<'_>) {
+async fn discard(reader: &mut (impl AsyncRead + Unpin)) {
     let mut scratch = [0; 4096];
     while reader.read(&mut scratch).await.is_ok_and(|bytes| bytes > 0) {}
 }

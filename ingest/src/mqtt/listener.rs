@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use tls::Acceptor;
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, oneshot, watch},
@@ -24,6 +25,7 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 pub(super) struct Shared {
     pub(super) ingest: Ingest,
     pub(super) limits: Limits,
+    pub(super) tls: Option<Acceptor>,
     pub(super) traffic: Traffic,
     /// One permit a byte of readings in flight.
     pub(super) in_flight: Arc<Semaphore>,
@@ -33,14 +35,22 @@ pub(super) struct Shared {
     pub(super) clients: Clients,
 }
 
-/// Serves MQTT 3.1.1 and 5 on `listener` until `shutdown` is true; then stops reading, waits for what is in flight,
-/// acknowledges it, and closes. More than `limits.connections_max` connections wait to be accepted.
-pub async fn serve(listener: TcpListener, ingest: Ingest, limits: Limits, mut shutdown: watch::Receiver<bool>) {
+/// Serves MQTT 3.1.1 and 5 on `listener`, inside TLS if there is an acceptor, until `shutdown` is true; then stops reading,
+/// waits for what is in flight, acknowledges it, and closes. More than `limits.connections_max` connections wait to be
+/// accepted.
+pub async fn serve(
+    listener: TcpListener,
+    ingest: Ingest,
+    limits: Limits,
+    tls: Option<Acceptor>,
+    mut shutdown: watch::Receiver<bool>,
+) {
     let budget_bytes =
         BUDGET_BYTES.max(2 * (limits.batch_bytes_max + limits.max_packet_size)).min(Semaphore::MAX_PERMITS);
     let shared = Arc::new(Shared {
         ingest,
         limits,
+        tls,
         traffic: Traffic::of("mqtt"),
         in_flight: Arc::new(Semaphore::new(budget_bytes)),
         assembly: Arc::new(Semaphore::new(budget_bytes)),

@@ -19,7 +19,7 @@ pub(crate) struct Listener {
 pub(crate) async fn listen(fixture: &Fixture, limits: Limits) -> Listener {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let serve = ingest::mqtt::listener::serve(listener, fixture.ingest.clone(), limits, fixture.stop.subscribe());
+    let serve = ingest::mqtt::listener::serve(listener, fixture.ingest.clone(), limits, None, fixture.stop.subscribe());
     Listener { address, task: tokio::spawn(serve) }
 }
 

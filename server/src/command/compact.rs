@@ -9,7 +9,7 @@ use crate::{
 };
 
 pub(crate) async fn run(arguments: &CompactArguments, output: Output) -> anyhow::Result<()> {
-    let server = Server::new(&arguments.server.http)?;
+    let server = Server::of(&arguments.server)?;
     let path = match &arguments.table {
         Some(table) => format!("/admin/compact?table={}", escape(table)),
         None => "/admin/compact".to_owned(),

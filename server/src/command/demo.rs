@@ -4,11 +4,12 @@ mod board;
 mod fleet;
 mod follow;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tls::ClientConfig;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use self::{
@@ -18,7 +19,7 @@ use self::{
 };
 use super::Output;
 use crate::{
-    cli::{DemoArguments, ServeArguments},
+    cli::{DemoArguments, ServeArguments, ServerArguments},
     client::Server,
     compose::Running,
     config::{Config, MqttAddress},
@@ -33,6 +34,8 @@ const TABLE: &str = "demo_readings";
 struct Stage {
     server: Server,
     mqtt: SocketAddr,
+    /// Set if the server speaks TLS.
+    tls: Option<Arc<ClientConfig>>,
     data_dir: String,
     /// Set if the demo has started it, in a directory that goes with it.
     own: Option<(Running, TempDir)>,
@@ -40,9 +43,13 @@ struct Stage {
 
 pub(crate) async fn run(arguments: DemoArguments, output: Output) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
-    let stage = Stage::find_or_start(&arguments.server.http).await?;
+    let stage = Stage::find_or_start(&arguments.server).await?;
     announce(&stage, output);
-    let fleet = Fleet::start(stage.mqtt);
+    let fleet = match &stage.tls {
+        // Its certificate names the server as it was asked for, and perhaps not its address.
+        Some(tls) => Fleet::start(stage.server.host(), stage.mqtt.port(), Some(tls)),
+        None => Fleet::start(&stage.mqtt.ip().to_string(), stage.mqtt.port(), None),
+    };
     let watcher = Watcher::start(stage.server.clone(), TABLE);
     let shown = tokio::select! {
         shown = show(&fleet, &watcher, arguments.seconds, output) => shown,
@@ -55,11 +62,12 @@ pub(crate) async fn run(arguments: DemoArguments, output: Output) -> anyhow::Res
 }
 
 impl Stage {
-    async fn find_or_start(address: &str) -> anyhow::Result<Stage> {
-        let server = Server::new(address)?;
+    async fn find_or_start(arguments: &ServerArguments) -> anyhow::Result<Stage> {
+        let server = Server::of(arguments)?;
         // Anything else may listen there: only a thalweg server answers this.
         match server.get("/admin/status").await {
             Ok(status) if status["data_directory"].is_string() => Stage::found(server, &status),
+            Err(error) if server.is_secured() => Err(error),
             _ => Stage::start().await,
         }
     }
@@ -70,7 +78,8 @@ impl Stage {
         };
         let mqtt = mqtt.parse().context("the server's MQTT address")?;
         let data_dir = status["data_directory"].as_str().unwrap_or_default().to_owned();
-        Ok(Stage { server, mqtt, data_dir, own: None })
+        let tls = server.tls();
+        Ok(Stage { server, mqtt, tls, data_dir, own: None })
     }
 
     async fn start() -> anyhow::Result<Stage> {
@@ -84,13 +93,16 @@ impl Stage {
             mqtt: Some(MqttAddress(Some(free_port))),
             log_format: None,
             cors_origin: None,
+            tls_certificate: None,
+            tls_key: None,
         };
         let (metrics, _) = telemetry::start_metrics()?;
         let running = Running::start(Config::load(&settings)?, metrics).await?;
         let mqtt = running.mqtt.context("the demo's own server listens for MQTT")?;
         Ok(Stage {
-            server: Server::new(&running.http.to_string())?,
+            server: Server::new(&running.http.to_string(), None)?,
             mqtt,
+            tls: None,
             data_dir: running.data_dir.display().to_string(),
             own: Some((running, directory)),
         })
@@ -105,7 +117,7 @@ impl Stage {
 
 /// Says what runs, and what to try next, with the real addresses.
 fn announce(stage: &Stage, output: Output) {
-    let http = stage.server.address();
+    let http = stage.server.url();
     if output == Output::Json {
         println!(
             "{}",
@@ -135,7 +147,7 @@ Try in another terminal:
   {thalweg} status
   {thalweg} compact
 
-  export AWS_ENDPOINT_URL=http://{http} AWS_REGION=local AWS_DEFAULT_REGION=local \\
+  export AWS_ENDPOINT_URL={http} AWS_REGION=local AWS_DEFAULT_REGION=local \\
       AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any
   aws dynamodb query --table-name {TABLE} --no-scan-index-forward --max-items 3 \\
       --key-condition-expression 'device_id = :d' --expression-attribute-values '{{\":d\": {{\"S\": \"demo/truck-00\"}}}}'

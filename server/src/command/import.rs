@@ -89,7 +89,7 @@ async fn import(arguments: ImportArguments, output: Output, acknowledged: &Atomi
     let columns = Columns { device: arguments.device.column.clone(), time: arguments.time.clone() };
     // Opened once here, so that what is wrong with the file as a whole is told before anything is sent.
     Rows::open(&path, &columns).with_context(file)?;
-    let server = Server::new(&arguments.server.http)?;
+    let server = Server::of(&arguments.server)?;
     server.get("/admin/status").await?;
 
     let target = target(&arguments);

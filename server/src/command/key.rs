@@ -18,12 +18,12 @@ pub(crate) async fn run(command: KeyCommand, output: Output) -> anyhow::Result<(
             if let Some(seconds) = session_seconds {
                 request["session_seconds"] = json!(seconds);
             }
-            Server::new(&server.http)?.post("/admin/keys", Bytes::from(request.to_string())).await?
+            Server::of(&server)?.post("/admin/keys", Bytes::from(request.to_string())).await?
         }
-        KeyCommand::List { server } => Server::new(&server.http)?.get("/admin/keys").await?,
+        KeyCommand::List { server } => Server::of(&server)?.get("/admin/keys").await?,
         KeyCommand::Revoke { access_key, server } => {
             let path = format!("/admin/keys/{}/revoke", escape(&access_key));
-            Server::new(&server.http)?.post(&path, Bytes::new()).await?
+            Server::of(&server)?.post(&path, Bytes::new()).await?
         }
     };
     output.print(&answer);

@@ -17,7 +17,7 @@ pub(crate) async fn run(command: QuarantineCommand, output: Output) -> anyhow::R
             if let Some(before) = before {
                 path.push_str(&format!("&before={}", escape(&before)));
             }
-            let listed = Server::new(&server.http)?.get(&path).await?;
+            let listed = Server::of(&server)?.get(&path).await?;
             if output == Output::Text {
                 print!("{}", list(&listed));
                 return Ok(());
@@ -25,14 +25,14 @@ pub(crate) async fn run(command: QuarantineCommand, output: Output) -> anyhow::R
             listed
         }
         QuarantineCommand::Show { id, server } => {
-            Server::new(&server.http)?.get(&format!("/admin/quarantine/{}", escape(&id))).await?
+            Server::of(&server)?.get(&format!("/admin/quarantine/{}", escape(&id))).await?
         }
         QuarantineCommand::Replay { id, server } => {
             let path = match id {
                 Some(id) => format!("/admin/quarantine/{}/replay", escape(&id)),
                 None => "/admin/quarantine/replay".to_owned(),
             };
-            Server::new(&server.http)?.post(&path, Bytes::new()).await?
+            Server::of(&server)?.post(&path, Bytes::new()).await?
         }
     };
     output.print(&answer);

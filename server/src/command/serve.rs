@@ -19,7 +19,7 @@ pub(crate) async fn run(arguments: &ServeArguments, output: Output) -> anyhow::R
     let mut running = Running::start(config, metrics).await?;
     announce(&running, output)?;
     let mqtt = running.mqtt.map(|address| address.to_string());
-    tracing::info!(http = %running.http, mqtt, data_dir = %running.data_dir.display(), "serving");
+    tracing::info!(http = %running.http, mqtt, tls = running.is_secured, data_dir = %running.data_dir.display(), "serving");
     let failed = tokio::select! {
         () = signals.requested() => Ok(()),
         error = running.failed() => Err(error),
@@ -44,12 +44,16 @@ fn announce(running: &Running, output: Output) -> std::io::Result<()> {
     match output {
         Output::Text => {
             let mqtt = running.mqtt.map(|address| format!(" mqtt={address}")).unwrap_or_default();
-            writeln!(out, "ready http={}{mqtt} data={data}", running.http)?;
+            let tls = if running.is_secured { " tls=on" } else { "" };
+            writeln!(out, "ready http={}{mqtt}{tls} data={data}", running.http)?;
         }
         Output::Json => {
             let mut line = json!({ "ready": true, "http": running.http.to_string(), "data": data.to_string() });
             if let Some(mqtt) = running.mqtt {
                 line["mqtt"] = json!(mqtt.to_string());
+            }
+            if running.is_secured {
+                line["tls"] = json!("on");
             }
             writeln!(out, "{line}")?;
         }

@@ -4,7 +4,7 @@ use super::Output;
 use crate::{cli::ServerArguments, client::Server};
 
 pub(crate) async fn run(arguments: &ServerArguments, output: Output) -> anyhow::Result<()> {
-    let status = Server::new(&arguments.http)?.get("/admin/status").await?;
+    let status = Server::of(arguments)?.get("/admin/status").await?;
     output.print(&status);
     Ok(())
 }

@@ -21,7 +21,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 pub(crate) async fn run(arguments: &TailArguments) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
-    let server = Server::new(&arguments.server.http)?;
+    let server = Server::of(&arguments.server)?;
     let from = place(&arguments.from)?;
     let path = format!("/streams/{}?from={}", escape(&arguments.table), escape(&from));
     let mut lines = match server.lines(&path).await {

@@ -13,6 +13,7 @@ use std::io;
 pub use block_buffer::{BLOCK_BYTES, BlockBuffer};
 pub use format::{DirectoryId, FORMAT, open_format, read_format};
 pub use os_clock::OsClock;
+pub(crate) use os_disk::make_dirs;
 pub use os_disk::{METRICS, OsDisk};
 
 /// A directory tree. Paths are relative to the data directory, with `/` between names; the empty path is the data

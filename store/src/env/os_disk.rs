@@ -1,9 +1,9 @@
 //! A data directory of the operating system. Calls block; names become durable by syncing their directory.
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Read},
-    os::unix::fs::{FileExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -27,6 +27,9 @@ pub const METRICS: &[Metric] = &[
 ];
 
 const LOCK: &str = "LOCK";
+/// What is made is its owner's only, whatever the umask: secrets of keys are among it, and readings are nobody else's.
+const FILE_MODE: u32 = 0o600;
+const DIR_MODE: u32 = 0o700;
 
 /// A data directory, held by one process at a time.
 #[derive(Debug)]
@@ -49,7 +52,7 @@ impl OsDisk {
     pub fn open(path: impl AsRef<Path>) -> Result<OsDisk, Error> {
         let shown = path.as_ref().display().to_string();
         let root = make_root(path.as_ref()).map_err(Error::io("make directory", &shown))?;
-        let lock = OpenOptions::new().create(true).write(true).truncate(false).open(root.join(LOCK));
+        let lock = OpenOptions::new().create(true).write(true).truncate(false).mode(FILE_MODE).open(root.join(LOCK));
         let lock = lock.map_err(Error::io("open", format!("{shown}/{LOCK}")))?;
         lock.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => Error::InUse { path: shown.clone() },
@@ -102,7 +105,7 @@ impl OsDisk {
 
 impl Disk for OsDisk {
     fn create(&self, path: &str) -> io::Result<Box<dyn DiskFile>> {
-        self.file(path, OpenOptions::new().read(true).write(true).create_new(true))
+        self.file(path, OpenOptions::new().read(true).write(true).create_new(true).mode(FILE_MODE))
     }
 
     fn open(&self, path: &str) -> io::Result<Box<dyn DiskFile>> {
@@ -137,7 +140,7 @@ impl Disk for OsDisk {
     }
 
     fn create_dir(&self, dir: &str) -> io::Result<()> {
-        fs::create_dir_all(self.path(dir))
+        make_dirs(&self.path(dir))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -247,11 +250,16 @@ impl Area {
 fn make_root(path: &Path) -> io::Result<PathBuf> {
     let path = std::path::absolute(path)?;
     let missing: Vec<&Path> = path.ancestors().take_while(|dir| !dir.exists()).collect();
-    fs::create_dir_all(&path)?;
+    make_dirs(&path)?;
     for parent in missing.iter().rev().filter_map(|dir| dir.parent()) {
         File::open(parent)?.sync_all()?;
     }
     Ok(path)
+}
+
+/// Makes a directory and its missing parents, for their owner only.
+pub(crate) fn make_dirs(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(DIR_MODE).create(path)
 }
 
 /// A data directory's id must differ from all others': the system's randomness.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use item::{Actor, Change, Index, IndexKind, IndexStatus, ShardId, Table, TableId};
 
 use super::{Planner, Planning};
-use crate::write::{TAGS_MAX, TableRejection, TableWrite};
+use crate::write::{TAGS_MAX, TableRejection, TableUpdate, TableWrite};
 
 impl Planner {
     /// Plans a change of the catalogue: one event in every shard.
@@ -56,10 +56,7 @@ impl Planner {
                 Ok((table, Some(Change::DeleteTable)))
             }
             TableWrite::SetStream(name, stream) => self.alter(&name, |table| table.change_stream(stream, now_us)),
-            TableWrite::SetDeletionProtection(name, protected) => {
-                self.alter(&name, |table| table.deletion_protection = protected)
-            }
-            TableWrite::SetCapacity(name, change) => self.alter(&name, |table| table.change_capacity(&change, now_us)),
+            TableWrite::Update(name, update) => self.update_table(&name, *update, now_us),
             TableWrite::AddIndex(name, index) => {
                 if self.user_table(&name)?.index(&index.name).is_some() {
                     return Err(TableRejection::IndexExists);
@@ -100,14 +97,40 @@ impl Planner {
         }
     }
 
-    /// Adds an index that is still to be filled.
-    fn add_index(&mut self, name: &str, mut index: Index) -> Result<(Arc<Table>, Option<Change>), TableRejection> {
-        index.id = self.new_number();
-        index.status = IndexStatus::Filling;
+    /// Makes several changes of a table as one, if it is as they were checked against.
+    fn update_table(
+        &mut self,
+        name: &str,
+        update: TableUpdate,
+        now_us: u64,
+    ) -> Result<(Arc<Table>, Option<Change>), TableRejection> {
+        let table = self.user_table(name)?;
+        if (table.id, table.version) != (update.table, update.version) {
+            return Err(TableRejection::Changed);
+        }
+        let added = update.add_index.map(|index| self.unfilled(index));
         self.alter(name, |table| {
-            let at = table.indexes.partition_point(|other| other.name < index.name);
-            table.indexes.insert(at, index);
+            table.change_capacity(&update.capacity, now_us);
+            if let Some(stream) = update.stream {
+                table.change_stream(stream, now_us);
+            }
+            table.deletion_protection = update.deletion_protection.unwrap_or(table.deletion_protection);
+            table.indexes.retain(|index| Some(&index.name) != update.drop_index.as_ref());
+            if let Some(index) = added {
+                insert_index(table, index);
+            }
         })
+    }
+
+    /// Adds an index that is still to be filled.
+    fn add_index(&mut self, name: &str, index: Index) -> Result<(Arc<Table>, Option<Change>), TableRejection> {
+        let index = self.unfilled(index);
+        self.alter(name, |table| insert_index(table, index))
+    }
+
+    /// An index as a new one is.
+    fn unfilled(&mut self, index: Index) -> Index {
+        Index { id: self.new_number(), status: IndexStatus::Filling, ..index }
     }
 
     /// A number for a table or for an index's entries.
@@ -138,4 +161,10 @@ impl Planner {
     fn user_table(&self, name: &str) -> Result<Arc<Table>, TableRejection> {
         self.catalog.by_name(name).filter(|table| !table.id.is_system()).cloned().ok_or(TableRejection::NotFound)
     }
+}
+
+/// Puts an index where its name belongs.
+fn insert_index(table: &mut Table, index: Index) {
+    let at = table.indexes.partition_point(|other| other.name < index.name);
+    table.indexes.insert(at, index);
 }

@@ -54,6 +54,10 @@ impl Target {
         if arguments.http.is_none() && arguments.mqtt.is_none() {
             return Target::start(&arguments.directory()).await;
         }
+        if let Some(secured) = [&arguments.http, &arguments.mqtt].into_iter().flatten().find(|given| is_secured(given))
+        {
+            bail!("{secured}: the bench's connections are its own and speak no TLS: load a server without it");
+        }
         let mut target = Target {
             http: arguments.http.as_deref().map(bare),
             mqtt: arguments.mqtt.as_deref().map(bare),
@@ -62,7 +66,7 @@ impl Target {
             own: None,
         };
         if let Some(http) = &target.http {
-            let server = Server::new(http)?;
+            let server = Server::new(http, None)?;
             // A peer may answer anything, or nothing.
             if let Ok(status) = server.get("/admin/status").await
                 && status["data_directory"].is_string()
@@ -100,7 +104,7 @@ impl Target {
         let fact = |name: &str| ready.split(' ').find_map(|part| part.strip_prefix(name)).map(str::to_owned);
         let (http, mqtt) = (fact("http="), fact("mqtt="));
         let process = child.id().map(Process::of);
-        let thalweg = Some(Server::new(http.as_deref().with_context(|| format!("the server says {ready}"))?)?);
+        let thalweg = Some(Server::new(http.as_deref().with_context(|| format!("the server says {ready}"))?, None)?);
         Ok(Target { http, mqtt, thalweg, process, own: Some(Own { child, directory }) })
     }
 
@@ -160,6 +164,10 @@ impl Target {
         }
         bail!("table {table} does not become active")
     }
+}
+
+fn is_secured(address: &str) -> bool {
+    ["https://", "mqtts://"].iter().any(|scheme| address.starts_with(scheme))
 }
 
 /// `host:port` without what may stand around it.

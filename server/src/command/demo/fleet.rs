@@ -3,14 +3,14 @@
 use std::{
     collections::BTreeMap,
     f64::consts::TAU,
-    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Outgoing, Packet, QoS};
+use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Outgoing, Packet, QoS, TlsConfiguration, Transport};
 use serde_json::json;
 use store::env::{Clock, OsClock};
+use tls::ClientConfig;
 use tokio::{
     task::JoinSet,
     time::{Instant, MissedTickBehavior},
@@ -43,16 +43,15 @@ pub(super) struct Fleet {
 }
 
 impl Fleet {
-    /// Connects every truck to the MQTT listener at `address` and lets it publish.
-    pub(super) fn start(address: SocketAddr) -> Fleet {
+    /// Connects every truck to the MQTT listener at `host`, inside TLS if there is a way to trust it, and lets it publish.
+    pub(super) fn start(host: &str, port: u16, tls: Option<&Arc<ClientConfig>>) -> Fleet {
         let tally = Arc::new(Mutex::new(Tally::default()));
         let mut tasks = JoinSet::new();
         for truck in 0..TRUCKS {
-            let mut options = MqttOptions::new(
-                format!("thalweg-demo-{}-{truck}", std::process::id()),
-                address.ip().to_string(),
-                address.port(),
-            );
+            let mut options = MqttOptions::new(format!("thalweg-demo-{}-{truck}", std::process::id()), host, port);
+            if let Some(tls) = tls {
+                options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(Arc::clone(tls))));
+            }
             options.set_keep_alive(Duration::from_secs(10));
             let (client, connection) = AsyncClient::new(options, 64);
             tasks.spawn(publish(truck, client, tally.clone()));

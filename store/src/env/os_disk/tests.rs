@@ -20,6 +20,22 @@ fn a_new_directory_keeps_its_id() {
     assert_eq!(OsDisk::open(&path).unwrap().directory(), first);
 }
 
+/// As the umask of most systems is, others could read the log, and with it the secrets of keys.
+#[test]
+fn what_is_made_is_its_owners_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let disk = OsDisk::open(dir.path().join("a/b")).unwrap();
+    disk.create_dir("c/d").unwrap();
+    disk.create("c/d/e").unwrap();
+    for (path, expected) in
+        [("a", 0o700), ("a/b", 0o700), ("a/b/c/d", 0o700), ("a/b/c/d/e", 0o600), ("a/b/LOCK", 0o600)]
+    {
+        let mode = fs::metadata(dir.path().join(path)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, expected, "{path}");
+    }
+}
+
 #[test]
 fn a_newer_or_unreadable_format_is_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
