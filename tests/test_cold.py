@@ -2,6 +2,7 @@
 answer; a damaged directory is found out.
 """
 
+import csv
 import json
 import random
 import re
@@ -12,10 +13,11 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
+import boto3
 import harness
 import pytest
 from harness import plain, thalweg
-from parquet_readers import READERS, DuckDb, check_table
+from parquet_readers import READERS, DuckDb, ListedDuckDb, check_table
 
 DEVICES = 5
 # Whole milliseconds, one per reading.
@@ -219,6 +221,88 @@ def test_whatever_an_item_has_is_the_same_from_files(make_server):
     assert seen == {("3", Decimal(1), Decimal(2)): 3, (None, None, None): len(before) - 3}
 
 
+def wind(n):
+    """The attribute `wind` of the n-th item, and as what it is found in a column; fields come and go."""
+    number, nothing = Decimal(n) / 10, {"speed": None, "speed$s": None, "from": None, "note": None}
+    return {
+        0: (None, None),
+        1: ({}, nothing),
+        2: ({"speed": number}, nothing | {"speed": number}),
+        3: ({"speed": number, "from": {"bearing": n}}, nothing | {"speed": number, "from": {"bearing": Decimal(n)}}),
+        4: ({"speed": "calm"}, nothing | {"speed$s": "calm"}),
+        # Lists are kept beside the columns.
+        5: ({"speed": n, "gusts": [n, "strong"]}, nothing | {"speed": Decimal(n)}),
+        6: ({"note": f"note {n}", "from": {"sensors": [n]}}, nothing | {"note": f"note {n}", "from": {"bearing": None}}),
+    }[n % 7 if n >= 60 else n % 2]
+
+
+def test_maps_are_structs_and_few_numbers_are_doubles(make_server):
+    server = make_server(CONFIG).start()
+    client = server.dynamodb()
+    make_table(client, "maps", "S", "N")
+    table = boto3.resource("dynamodb", **server.sdk()).Table("maps")
+    expected, doubles = {}, {}
+    for n in range(300):
+        value, found = wind(n)
+        item = {"p": f"p{n % 5}", "s": Decimal(n)} | ({} if value is None else {"wind": value})
+        if n % 50 == 7:
+            item["c"] = Decimal("1E+30") + n
+        if n % 50 == 9:
+            item["c"] = Decimal(f"{n}E-30")
+            doubles[item["p"], item["s"]] = float(f"{n}E-30")
+        table.put_item(Item=item)
+        expected[item["p"], item["s"]] = (item, found)
+        if n in (50, 150):
+            server.run("compact")
+
+    def check():
+        items = {(item["p"], item["s"]): item for item in server.scan("maps")}
+        assert items == {key: item for key, (item, _) in expected.items()}
+
+    check()
+    server.run("compact")
+    check()
+    server.restart()
+    check()
+    for name, program in READERS.items():
+        reader = program(server.data / "cold" / "tables" / "maps")
+        rows = reader.rows_of(["p", "s", "wind"])
+        assert len(rows) == len(expected)
+        for p, s, found in rows:
+            assert found == expected[p, s][1], (name, p, s)
+        rows = reader.rows_of(["p", "s", '"c$double"' if isinstance(reader, DuckDb) else "c$double"])
+        assert {(p, s): c for p, s, c in rows if c is not None} == doubles, name
+
+
+def test_a_key_is_found_by_filters(make_server):
+    """DuckDB leaves out row groups by the Bloom filters of the partition key: never those that have it."""
+    server = make_server(CONFIG.replace("20000", "2000000")).start()
+    client = server.dynamodb()
+    make_table(client, "users", "S", "S")
+    names = [f"user-{n * 2654435761 % 2**32:08x}" for n in range(6000)]
+    for start in range(0, len(names), 25):
+        puts = [{"PutRequest": {"Item": {"p": {"S": name}, "s": {"S": f"order {name}"}}}} for name in names[start : start + 25]]
+        assert not client.batch_write_item(RequestItems={"users": puts})["UnprocessedItems"]
+    server.run("compact")
+    duckdb = DuckDb(server.data / "cold" / "tables" / "users")
+
+    def excludes(name):
+        probe = f"parquet_bloom_probe({duckdb.source}, 'p', '{name}')"
+        return duckdb.connection.execute(f"SELECT count(*) FROM {probe} WHERE bloom_filter_excludes").fetchone()[0]
+
+    total, excluded = len(list((server.data / "cold" / "tables" / "users").glob("*.parquet"))), 0
+    for name in names[::300]:
+        [found] = duckdb.connection.execute(f"SELECT s FROM {duckdb.source} WHERE p = ?", [name]).fetchall()
+        assert found == (f"order {name}",)
+        item = client.get_item(TableName="users", Key={"p": {"S": name}, "s": {"S": f"order {name}"}})["Item"]
+        assert plain(item) == {"p": name, "s": f"order {name}"}
+        for sort in (f"order {name}x", "order"):
+            assert "Item" not in client.get_item(TableName="users", Key={"p": {"S": name}, "s": {"S": sort}})
+        assert excludes(name) < total
+        excluded += excludes(f"{name}x")
+    assert excluded > total * len(names[::300]) / 2
+
+
 def test_a_deleted_table_has_no_files(make_server):
     server = make_server(CONFIG).start()
     client = server.dynamodb()
@@ -257,6 +341,64 @@ def test_a_reader_sees_one_generation_whole(make_server):
         for reader in readers:
             reader.result(30)
     assert len(counts) > 5 and set(map(tuple, counts)) == {((200, 200),)}
+
+
+class Told(History):
+    """Remembers every value that a key ever had."""
+
+    def __init__(self, server, seed):
+        super().__init__(server, seed)
+        self.ever = {}
+
+    def publish(self, readings):
+        readings = list(readings)
+        for device, ts, attributes in readings:
+            self.ever.setdefault((f"cold/{device}", ts * 1_000_000), set()).add(attributes["value"])
+        super().publish(readings)
+
+
+def test_the_list_is_right_at_any_time(make_server):
+    """Every 50 ms DuckDB reads the files that the list names, while they are compacted, flushed and written to: each key comes at
+    most once, with a value that it had; after each `thalweg compact` they are exactly the items.
+    """
+    server = make_server(CONFIG + "[compactor]\nflush_interval_s = 1\n").start()
+    history = Told(server, seed=5)
+    history.insert(0, Decimal)
+    server.run("compact")
+    table = server.data / "cold" / "tables" / "readings"
+    generations, ended = set(), threading.Event()
+
+    def poll():
+        polls = 0
+        while not ended.wait(0.05):
+            reader = ListedDuckDb(table)
+            rows = reader.rows(["value"])
+            keys = {(device, time) for device, time, _ in rows}
+            assert len(keys) == len(rows), "a key comes more than once"
+            for device, time, value in rows:
+                assert value in history.ever[device, time], (device, time, value)
+            generations.add(reader.source)
+            polls += 1
+        return polls
+
+    with ThreadPoolExecutor(1) as pool:
+        polling = pool.submit(poll)
+        try:
+            for n in range(6):
+                history.insert(200 * (n + 1), two_decimals)
+                history.overwrite(lambda index, n=n: ten_decimals(index + n))
+                history.delete()
+                server.run("compact")
+                for reader in READERS.values():
+                    check_table(reader(table), list(history.items.values()), NUMBERS, OTHERS)
+        finally:
+            ended.set()
+        assert polling.result(60) > 5
+    assert len(generations) > 3
+    with (table / "_current.csv").open() as listing:
+        files = {row["path"]: int(row["rows"]) for row in csv.DictReader(listing)}
+    assert sum(files.values()) == len(history.items)
+    assert all((server.data / "cold" / path).is_file() for path in files)
 
 
 def test_a_kill_during_a_compaction_changes_nothing(make_server):

@@ -102,8 +102,9 @@ fn main() {
     }
     println!("total{:>52.2}", (flush.time + merge.time).as_secs_f64() * 1e6 / items as f64);
     let published = root.path().join("cold/tables/readings");
-    let files: Vec<u64> =
-        fs::read_dir(published).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).collect();
+    let mut files: Vec<_> = fs::read_dir(published).unwrap().map(|file| file.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|end| end == "parquet"));
+    let files: Vec<u64> = files.iter().map(|path| path.metadata().unwrap().len()).collect();
     let bytes: u64 = files.iter().sum();
     println!("published: {} files, {:.1} bytes an item", files.len(), bytes as f64 / items as f64);
 }

@@ -11,7 +11,7 @@ use store::{
 
 use crate::{
     job::{Report, Site, Step},
-    links,
+    links, listing,
 };
 
 /// One retired generation under way out.
@@ -60,7 +60,8 @@ pub(crate) fn recover(store: &Store) -> Result<(), Error> {
     }
     links::reconcile(store)?;
     let manifest = store.manifest();
-    let named: BTreeSet<String> = manifest.files.values().map(|entry| entry.path()).collect();
+    let lists = listing::wanted(&manifest).into_keys();
+    let named: BTreeSet<String> = manifest.files.values().map(|entry| entry.path()).chain(lists).collect();
     remove_unnamed(disk, RUNS_DIR, &named)?;
     let retired = manifest.retired.iter().map(|retired| (retired.table, retired.generation));
     let retired: BTreeSet<(TableId, u64)> = retired.collect();
@@ -75,7 +76,7 @@ pub(crate) fn recover(store: &Store) -> Result<(), Error> {
             remove_dir(disk, &dir)?;
         }
     }
-    Ok(())
+    listing::restore(store)
 }
 
 fn remove_unnamed(disk: &dyn Disk, dir: &str, named: &BTreeSet<String>) -> Result<(), Error> {

@@ -24,6 +24,7 @@ mod inputs;
 mod job;
 mod layout;
 mod links;
+mod listing;
 mod merge;
 mod metrics;
 pub mod plan;

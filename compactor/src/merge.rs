@@ -4,7 +4,7 @@
 //! 2. For each shard, link the files that go on as they are, and merge the others by key; of a key's rows the one with the
 //!    greatest sequence number counts, and is left out if it removed the key, or is a token that counts no more. Write files
 //!    of bounded size and sync each.
-//! 3. Sync the directories, commit, swap the link.
+//! 3. Write the lists of its files, sync the directories, commit, swap the link.
 //! 4. Remove the runs. The old generation stays for its grace.
 //!
 //! Only a batch of rows of each input is in memory, in columns, and in columns they are written.
@@ -23,6 +23,7 @@ use crate::{
     inputs::{Inputs, Span},
     job::{Report, Site, Step},
     layout::{self, Extent, Part},
+    listing,
 };
 
 /// Rows written in one step, about.
@@ -103,6 +104,9 @@ impl Merge {
             }
             State::Write { shard, parts, merging } => self.write(plan, shard, parts, merging)?,
             State::Sync => {
+                let manifest = self.site.store.manifest();
+                let lists = listing::lists(&manifest, plan.table.id, plan.generation, self.files.iter());
+                listing::write(disk.as_ref(), &dir, &lists)?;
                 disk.sync_dir(&dir).map_err(Error::io("sync directory", dir))?;
                 disk.sync_dir(GENERATIONS_DIR).map_err(Error::io("sync directory", GENERATIONS_DIR))?;
                 State::Commit

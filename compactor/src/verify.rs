@@ -14,7 +14,7 @@ use store::{
     view::shard_of_key,
 };
 
-use crate::{collect::parse_dir, indexes, links};
+use crate::{collect::parse_dir, indexes, links, listing};
 
 /// Rows read of a file at a time.
 const BATCH_ROWS: u64 = 4096;
@@ -73,6 +73,7 @@ pub fn verify(disk: &dyn Disk) -> Result<Verified, Error> {
     }
     verified.check_overlaps(&manifest)?;
     verified.check_links(disk, &manifest)?;
+    verified.problems.extend(listing::disagreements(disk, &manifest)?);
     verified.find_leftovers(disk, &manifest)?;
     Ok(verified)
 }
@@ -127,7 +128,8 @@ impl Verified {
     }
 
     fn find_leftovers(&mut self, disk: &dyn Disk, manifest: &Manifest) -> Result<(), Error> {
-        let named: BTreeSet<String> = manifest.files.values().map(FileEntry::path).collect();
+        let lists = listing::wanted(manifest).into_keys();
+        let named: BTreeSet<String> = manifest.files.values().map(FileEntry::path).chain(lists).collect();
         let list = |dir: &str| disk.list(dir).map_err(Error::io("list", dir));
         let mut found: Vec<String> = list(RUNS_DIR)?.into_iter().map(|name| format!("{RUNS_DIR}/{name}")).collect();
         for name in list(GENERATIONS_DIR)? {

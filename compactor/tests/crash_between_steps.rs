@@ -76,8 +76,8 @@ fn check_tidy(dir: &Path, database: &Database, table: &str) {
         Some(cold) => {
             let generation = dir.join(format!("cold/generations/{}-{}", id.0, cold.generation));
             assert_eq!(linked, Some(std::fs::canonicalize(&generation).unwrap()));
-            for file in std::fs::read_dir(generation).unwrap() {
-                assert!(named(&file.unwrap().path()));
+            for file in published(dir, table) {
+                assert!(named(&generation.join(file)));
             }
         }
     }

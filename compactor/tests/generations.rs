@@ -81,7 +81,8 @@ async fn a_dropped_table_loses_its_link_and_a_new_one_of_the_name_starts_empty()
     database.compactor.compact(None).await.unwrap();
     assert_eq!(database.scan(&again).await.len(), 1);
     let types = database.store.manifest().types_of(&again);
-    let columns: Vec<_> = types.columns().iter().map(|column| (column.name.as_str(), column.column_type)).collect();
+    let columns: Vec<_> =
+        types.columns().iter().map(|column| (column.name.as_str(), column.column_type.clone())).collect();
     let key = [("device", ColumnType::String), ("ts", ColumnType::Time(TimeUnit::Millis))];
     assert_eq!(columns[..2], key, "the first rows widen the columns of the key");
     database.close().await;

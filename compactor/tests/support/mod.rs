@@ -156,8 +156,16 @@ pub(crate) fn copy(from: &Path, to: &Path) {
 
 /// Names under `cold/tables/<table>/`, through the link.
 pub(crate) fn published(dir: &Path, table: &str) -> Vec<String> {
-    let Ok(entries) = std::fs::read_dir(dir.join("cold/tables").join(table)) else { return Vec::new() };
+    // Resolved once, so that what is read is of one generation.
+    let Ok(generation) = std::fs::canonicalize(dir.join("cold/tables").join(table)) else { return Vec::new() };
+    let entries = std::fs::read_dir(&generation).unwrap();
     let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
+    let lists: Vec<String> = names.extract_if(.., |name| name.starts_with('_')).collect();
+    assert_eq!(lists, ["_current.csv", "_current.json"]);
+    let listed = std::fs::read_to_string(generation.join("_current.csv")).unwrap();
+    let paths = listed.lines().skip(1).map(|line| line.split(',').next().unwrap());
+    let listed: Vec<&str> = paths.map(|path| path.rsplit('/').next().unwrap()).collect();
+    assert_eq!(listed, names, "the list names the files that are there");
     names
 }

@@ -27,13 +27,13 @@ use parquet::{
 };
 
 use super::{
-    FileId, ItemRow, KeyRange, Row,
+    FileId, ItemRow, KeyRange, Row, bloom,
     decode::{Batch, Projection},
     encode,
     footer::{BLOCK_ROWS, Footer},
     key_blocks::KeyBlocks,
     keys::Keys,
-    types::ColumnTypes,
+    types::{ColumnType, ColumnTypes},
 };
 use crate::{
     Direction, Error,
@@ -66,6 +66,8 @@ pub struct ColdFile {
     file: Arc<dyn DiskFile>,
     reader: ArrowReaderMetadata,
     footer: Footer,
+    /// Has one of its columns Bloom filters?
+    has_filters: bool,
     memory_bytes: usize,
 }
 
@@ -102,6 +104,7 @@ impl ColdFile {
             path,
             crc32c: entry.crc32c,
             file,
+            has_filters: reader.metadata().row_groups().iter().any(bloom::has_filters),
             memory_bytes: reader.metadata().memory_size() + footer.memory_bytes(),
             reader,
             footer,
@@ -111,6 +114,11 @@ impl ColdFile {
     /// The row of `key`, if the file has one.
     pub async fn get(&self, key: &Key, cache: &Cache) -> Result<Option<Row>, Error> {
         if *key < self.min_key || *key > self.max_key {
+            return Ok(None);
+        }
+        if let Some(block) = self.block_of(key)
+            && self.is_filtered_out(key, &self.rows_of(block), cache).await?
+        {
             return Ok(None);
         }
         let (at, found) = self.position(key, cache).await?;
@@ -221,10 +229,10 @@ impl ColdFile {
     /// Bytes of its items as DynamoDB counts them, at most: its footer tells how many values each column has, and how long its
     /// texts are together.
     pub fn item_bytes_max(&self) -> u64 {
-        // The columns behind those of attributes need no names: the residual column's texts, JSON, are longer than what they count.
-        let names: Vec<u64> = self.types().columns().iter().map(|column| column.attribute.len() as u64).collect();
+        let mut names = Vec::new();
+        let map_bytes = put_name_bytes(self.types(), &mut names);
         let groups = self.reader.metadata().row_groups().iter();
-        groups.map(|group| group_bytes_max(group, &names)).fold(0, u64::saturating_add)
+        groups.map(|group| group_bytes_max(group, &names, map_bytes)).fold(0, u64::saturating_add)
     }
 
     /// Memory that it takes while it is open, in bytes, about: its footer.
@@ -234,6 +242,10 @@ impl ColdFile {
 
     pub(super) fn footer(&self) -> &Footer {
         &self.footer
+    }
+
+    pub(super) fn has_filters(&self) -> bool {
+        self.has_filters
     }
 
     pub(super) fn reader(&self) -> &ArrowReaderMetadata {
@@ -314,7 +326,7 @@ impl ColdFile {
     async fn read(&self, rows: &Range<u64>, projection: &Projection, cache: &Cache) -> Result<Vec<Batch>, Error> {
         let (groups, selection) = self.select(rows);
         let descriptor = self.reader.metadata().file_metadata().schema_descr();
-        let mask = ProjectionMask::leaves(descriptor, projection.positions(&self.footer));
+        let mask = ProjectionMask::roots(descriptor, projection.positions(&self.footer));
         let mut decoder = ParquetPushDecoderBuilder::new_with_metadata(self.reader.clone())
             .with_row_groups(groups)
             .with_row_selection(selection)
@@ -338,7 +350,7 @@ impl ColdFile {
     }
 
     /// The row groups that hold `rows`, and which of their rows are meant.
-    fn select(&self, rows: &Range<u64>) -> (Vec<usize>, RowSelection) {
+    pub(super) fn select(&self, rows: &Range<u64>) -> (Vec<usize>, RowSelection) {
         let mut groups = Vec::new();
         let mut skipped = 0;
         let mut first = 0;
@@ -355,7 +367,7 @@ impl ColdFile {
         (groups, RowSelection::from(selection))
     }
 
-    async fn page(&self, range: Range<u64>, cache: &Cache) -> Result<Bytes, Error> {
+    pub(super) async fn page(&self, range: Range<u64>, cache: &Cache) -> Result<Bytes, Error> {
         let file = Arc::clone(&self.file);
         let path = self.path.clone();
         let length = self.bytes;
@@ -382,8 +394,27 @@ impl From<ItemRow> for Row {
 /// The most that one value without a length of its own counts: a negative number of 38 digits.
 const FIXED_VALUE_BYTES_MAX: u64 = 21;
 
-/// Bytes of the items in a row group as DynamoDB counts them, at most; `names` are the lengths of the names of its columns.
-fn group_bytes_max(group: &RowGroupMetaData, names: &[u64]) -> u64 {
+/// What a map counts beside its fields, and a field beside its name and value.
+const MAP_BYTES: u64 = 3;
+const FIELD_BYTES: u64 = 1;
+
+/// Adds what the name of each leaf column counts; answers what all maps of a row count beside their fields, at most. The
+/// columns behind those of attributes need no names: the residual column's texts, JSON, are longer than what they count.
+fn put_name_bytes(types: &ColumnTypes, names: &mut Vec<u64>) -> u64 {
+    let mut map_bytes = 0;
+    for column in types.columns() {
+        let name_bytes = column.attribute.len() as u64 + FIELD_BYTES;
+        match &column.column_type {
+            ColumnType::Map(fields) => map_bytes += name_bytes + MAP_BYTES + put_name_bytes(fields, names),
+            _ => names.push(name_bytes),
+        }
+    }
+    map_bytes
+}
+
+/// Bytes of the items in a row group as DynamoDB counts them, at most; `names` are what the names of its columns count,
+/// `map_bytes` what the maps of a row do.
+fn group_bytes_max(group: &RowGroupMetaData, names: &[u64], map_bytes: u64) -> u64 {
     let count = |count: i64| u64::try_from(count).unwrap_or_default();
     let largest = count(group.num_rows()).saturating_mul(Item::SIZE_MAX as u64);
     let column_bytes = |(at, column): (usize, &ColumnChunkMetaData)| {
@@ -396,7 +427,8 @@ fn group_bytes_max(group: &RowGroupMetaData, names: &[u64]) -> u64 {
         };
         fixed.saturating_add(texts)
     };
-    group.columns().iter().enumerate().map(column_bytes).fold(0, u64::saturating_add).min(largest)
+    let maps = count(group.num_rows()).saturating_mul(map_bytes);
+    group.columns().iter().enumerate().map(column_bytes).fold(maps, u64::saturating_add).min(largest)
 }
 
 fn read_metadata(file: &dyn DiskFile, length: u64, path: &str) -> Result<ParquetMetaData, Error> {

@@ -6,10 +6,11 @@
 //! ```text
 //! of the same type            as it is
 //! a decimal of more digits    multiplied
+//! a map of more fields        as these say of its fields
 //! new in the table            null
 //! ```
-//! Where anything else is asked for (a time in a finer unit may not fit any more), rows are decoded to items and encoded
-//! again, which puts each value where it belongs.
+//! Where anything else is asked for (a time in a finer unit may not fit any more; what is in the residual column may have a
+//! column by now), rows are decoded to items and encoded again, which puts each value where it belongs.
 
 use std::{
     io::{self, Read},
@@ -18,12 +19,12 @@ use std::{
 };
 
 use arrow_array::{
-    Array, ArrayRef, BooleanArray, Decimal64Array, Decimal128Array, Int64Array, RecordBatch, StringArray,
+    Array, ArrayRef, BooleanArray, Decimal64Array, Decimal128Array, Int64Array, RecordBatch, StringArray, StructArray,
     cast::AsArray,
     new_null_array,
     types::{Decimal64Type, Decimal128Type},
 };
-use arrow_schema::{DataType, SchemaRef};
+use arrow_schema::{DataType, FieldRef, Fields, SchemaRef};
 use bytes::Bytes;
 use item::{Item, SequenceNumber, ValueRef};
 use parquet::{
@@ -79,6 +80,8 @@ enum Source {
     Same(usize),
     /// A decimal column of the file with fewer digits.
     Scaled { at: usize, factor: i128 },
+    /// A column of maps of the file with fewer fields, or narrower ones.
+    Map { at: usize, fields: Vec<Source> },
     /// The file is older than the column.
     New,
 }
@@ -136,7 +139,7 @@ impl ColumnReader {
         rows_max: usize,
         bytes_max: u64,
     ) -> Result<ColumnReader, Error> {
-        let sources = sources(&file.footer().types, types);
+        let sources = sources(&file.footer().types, types, file.footer().residual_values > 0);
         ColumnReader::with_sources(file, types, rows_max, bytes_max, sources)
     }
 
@@ -233,14 +236,7 @@ impl ColumnReader {
     }
 
     fn lifted(&self, footer: &Footer, sources: &[Source], batch: &RecordBatch) -> Result<RecordBatch, String> {
-        let of_attribute = |(source, field): (&Source, &arrow_schema::FieldRef)| match source {
-            Source::Same(at) => Ok(Arc::clone(batch.column(*at))),
-            Source::Scaled { at, factor } => scaled(batch.column(*at), *factor, field.data_type())
-                .ok_or_else(|| format!("column {:?} has a number of too many digits", field.name())),
-            Source::New => Ok(new_null_array(field.data_type(), batch.num_rows())),
-        };
-        let attributes = sources.iter().zip(self.schema.fields()).map(of_attribute);
-        let mut arrays = attributes.collect::<Result<Vec<ArrayRef>, String>>()?;
+        let mut arrays = lift(sources, self.schema.fields(), batch.columns(), batch.num_rows())?;
         let fixed = footer.types.columns().len();
         arrays.extend([fixed, fixed + 1].map(|at| Arc::clone(batch.column(at))));
         RecordBatch::try_new(Arc::clone(&self.schema), arrays).map_err(|error| error.to_string())
@@ -267,16 +263,41 @@ fn without(footer: &Footer, rows: &Batch, gone: &Gone) -> Result<BooleanArray, S
     (0..rows.rows()).map(is_gone).collect()
 }
 
-/// Where the columns of `to` come from in a file with those of `from`; none if some values may need another place.
-fn sources(from: &ColumnTypes, to: &ColumnTypes) -> Option<Vec<Source>> {
+/// The columns of `fields`, made of those of a file.
+fn lift(sources: &[Source], fields: &Fields, columns: &[ArrayRef], rows: usize) -> Result<Vec<ArrayRef>, String> {
+    let lifted = |(source, field): (&Source, &FieldRef)| match source {
+        Source::Same(at) => Ok(Arc::clone(&columns[*at])),
+        Source::Scaled { at, factor } => scaled(&columns[*at], *factor, field.data_type())
+            .ok_or_else(|| format!("column {:?} has a number of too many digits", field.name())),
+        Source::Map { at, fields: sources } => {
+            let (Some(maps), DataType::Struct(fields)) = (columns[*at].as_struct_opt(), field.data_type()) else {
+                return Err(format!("column {:?} has no maps", field.name()));
+            };
+            let arrays = lift(sources, fields, maps.columns(), rows)?;
+            let lifted = StructArray::try_new(fields.clone(), arrays, maps.nulls().cloned());
+            Ok(Arc::new(lifted.map_err(|error| error.to_string())?) as ArrayRef)
+        }
+        Source::New => Ok(new_null_array(field.data_type(), rows)),
+    };
+    sources.iter().zip(fields).map(lifted).collect()
+}
+
+/// Where the columns of `to` come from in a file with those of `from`; none if some values may need another place, as values
+/// in the residual column may that no column was to hold.
+fn sources(from: &ColumnTypes, to: &ColumnTypes, has_residual: bool) -> Option<Vec<Source>> {
     let source = |column: &super::Column| {
         let same = |other: &super::Column| other.name == column.name && other.attribute == column.attribute;
-        let Some(at) = from.columns().iter().position(same) else { return Some(Source::New) };
-        let before = from.columns()[at].column_type;
-        if encode::data_type(before) == encode::data_type(column.column_type) {
-            return Some(Source::Same(at));
+        let Some(at) = from.columns().iter().position(same) else {
+            let may_hold = has_residual && matches!(column.column_type, ColumnType::Map(_) | ColumnType::Double);
+            return (!may_hold).then_some(Source::New);
+        };
+        match (&from.columns()[at].column_type, &column.column_type) {
+            (before, now) if encode::data_type(before) == encode::data_type(now) => Some(Source::Same(at)),
+            (ColumnType::Map(before), ColumnType::Map(now)) if !has_residual => {
+                Some(Source::Map { at, fields: sources(before, now, has_residual)? })
+            }
+            (before, now) => scale_factor(before, now).map(|factor| Source::Scaled { at, factor }),
         }
-        scale_factor(before, column.column_type).map(|factor| Source::Scaled { at, factor })
     };
     let sources = to.columns().iter().map(source).collect::<Option<Vec<Source>>>()?;
     let found = sources.iter().filter(|source| !matches!(source, Source::New)).count();
@@ -284,12 +305,12 @@ fn sources(from: &ColumnTypes, to: &ColumnTypes) -> Option<Vec<Source>> {
 }
 
 /// What a decimal is multiplied by to be one of the wider type `to`.
-fn scale_factor(from: ColumnType, to: ColumnType) -> Option<i128> {
+fn scale_factor(from: &ColumnType, to: &ColumnType) -> Option<i128> {
     match (from, to) {
         (
             ColumnType::Decimal { integer_digits, scale },
             ColumnType::Decimal { integer_digits: wider, scale: finer },
-        ) if integer_digits <= wider => 10i128.checked_pow(u32::from(finer.checked_sub(scale)?)),
+        ) if integer_digits <= wider => 10i128.checked_pow(u32::from(finer.checked_sub(*scale)?)),
         _ => None,
     }
 }

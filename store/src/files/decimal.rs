@@ -1,4 +1,4 @@
-//! Numbers as scaled integers: what decimal and time columns hold.
+//! Numbers as scaled integers, or as doubles: what decimal, time and double columns hold.
 
 use item::Number;
 
@@ -21,7 +21,7 @@ const POWERS: [i64; NARROW_DIGITS as usize + 1] = {
 };
 
 /// The type of a number column, `before` so far, that holds `number` too; none if there is no such type.
-pub(super) fn widened(before: Option<ColumnType>, number: &Number) -> Option<ColumnType> {
+pub(super) fn widened(before: Option<&ColumnType>, number: &Number) -> Option<ColumnType> {
     if let Some(ColumnType::Time(before)) = before {
         let unit = match number.scale() {
             0 => TimeUnit::Millis,
@@ -29,11 +29,11 @@ pub(super) fn widened(before: Option<ColumnType>, number: &Number) -> Option<Col
             4..=6 => TimeUnit::Nanos,
             _ => return None,
         };
-        let unit = unit.max(before);
+        let unit = unit.max(*before);
         return to_time(number, unit).map(|_| ColumnType::Time(unit));
     }
     let (integer_digits, scale) = match before {
-        Some(ColumnType::Decimal { integer_digits, scale }) => (integer_digits, scale),
+        Some(ColumnType::Decimal { integer_digits, scale }) => (*integer_digits, *scale),
         _ => (0, 0),
     };
     let integer_digits = u8::try_from(number.integer_digits()).ok()?.max(integer_digits);
@@ -56,15 +56,27 @@ pub(super) fn is_narrow(integer_digits: u8, scale: u8) -> bool {
 }
 
 /// Does a column of this type hold `number` as it is?
-pub(super) fn holds(column_type: ColumnType, number: &Number) -> bool {
-    match column_type {
+pub(super) fn holds(column_type: &ColumnType, number: &Number) -> bool {
+    match *column_type {
         ColumnType::Decimal { integer_digits, scale } if is_narrow(integer_digits, scale) => {
             to_narrow(number, integer_digits, scale).is_some()
         }
         ColumnType::Decimal { integer_digits, scale } => to_decimal(number, integer_digits, scale).is_some(),
         ColumnType::Time(unit) => to_time(number, unit).is_some(),
-        ColumnType::String | ColumnType::Binary | ColumnType::Bool | ColumnType::Null => false,
+        ColumnType::Double => to_double(number).is_some(),
+        ColumnType::String | ColumnType::Binary | ColumnType::Bool | ColumnType::Null | ColumnType::Map(_) => false,
     }
+}
+
+/// The double whose shortest digits are those of `number`, if there is one.
+pub(super) fn to_double(number: &Number) -> Option<f64> {
+    let double: f64 = number.to_string().parse().ok()?;
+    (from_double(double).as_ref() == Some(number)).then_some(double)
+}
+
+/// The number of a double's shortest digits; none if it is none.
+pub(super) fn from_double(double: f64) -> Option<Number> {
+    format!("{double:e}").parse().ok()
 }
 
 /// `number` times `10^scale`, if a narrow decimal column of that shape holds it.

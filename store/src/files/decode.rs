@@ -1,8 +1,11 @@
 //! Columns to rows.
 
+use std::collections::BTreeMap;
+
 use arrow_array::{
-    Array, BinaryArray, BooleanArray, Decimal64Array, Decimal128Array, Int64Array, RecordBatch, StringArray,
-    TimestampMicrosecondArray, TimestampMillisecondArray, TimestampNanosecondArray, cast::AsArray,
+    Array, ArrayRef, BinaryArray, BooleanArray, Decimal64Array, Decimal128Array, Float64Array, Int64Array, RecordBatch,
+    StringArray, StructArray, TimestampMicrosecondArray, TimestampMillisecondArray, TimestampNanosecondArray,
+    cast::AsArray,
 };
 use bytes::Bytes;
 use item::{Item, Key, KeyAttribute, Number, SequenceNumber, Value, key};
@@ -11,7 +14,7 @@ use super::{
     ItemRow, decimal,
     footer::{Footer, KeyAttributes},
     keys::Keys,
-    types::{ColumnType, TimeUnit},
+    types::{ColumnType, ColumnTypes, TimeUnit},
 };
 
 /// Which columns of a file a batch has, in the file's order.
@@ -72,6 +75,8 @@ enum Cells {
     Millis(TimestampMillisecondArray),
     Micros(TimestampMicrosecondArray),
     Nanos(TimestampNanosecondArray),
+    Double(Float64Array),
+    Map { maps: StructArray, fields: Vec<(String, Cells)> },
 }
 
 impl Batch {
@@ -81,7 +86,7 @@ impl Batch {
         let mut columns = Vec::with_capacity(projection.attributes.len());
         for at in &projection.attributes {
             let column = &footer.types.columns()[*at];
-            let cells = arrays.next().and_then(|array| Cells::new(column.column_type, array.as_ref()));
+            let cells = arrays.next().and_then(|array| Cells::new(&column.column_type, array));
             columns.push((
                 column.attribute.clone(),
                 cells.ok_or_else(|| format!("column {:?} has another type", column.name))?,
@@ -205,7 +210,7 @@ impl Batch {
         let mut item = self.residual(row)?.unwrap_or_default();
         for (attribute, cells) in &self.columns {
             if let Some(value) = cells.value(row)? {
-                item.insert(attribute.clone(), value);
+                put(&mut item.0, attribute, value);
             }
         }
         Ok(ItemRow { key, sequence, item: Some(item) })
@@ -218,8 +223,8 @@ impl Batch {
 }
 
 impl Cells {
-    fn new(column_type: ColumnType, array: &dyn Array) -> Option<Cells> {
-        Some(match column_type {
+    fn new(column_type: &ColumnType, array: &ArrayRef) -> Option<Cells> {
+        Some(match *column_type {
             ColumnType::String => Cells::String(array.as_string_opt()?.clone()),
             ColumnType::Binary => Cells::Binary(array.as_binary_opt()?.clone()),
             ColumnType::Bool => Cells::Bool(array.as_boolean_opt()?.clone()),
@@ -231,6 +236,11 @@ impl Cells {
             ColumnType::Time(TimeUnit::Millis) => Cells::Millis(array.as_primitive_opt()?.clone()),
             ColumnType::Time(TimeUnit::Micros) => Cells::Micros(array.as_primitive_opt()?.clone()),
             ColumnType::Time(TimeUnit::Nanos) => Cells::Nanos(array.as_primitive_opt()?.clone()),
+            ColumnType::Double => Cells::Double(array.as_primitive_opt()?.clone()),
+            ColumnType::Map(ref types) => {
+                let maps = array.as_struct_opt()?.clone();
+                Cells::Map { fields: fields(types, &maps)?, maps }
+            }
         })
     }
 
@@ -254,6 +264,8 @@ impl Cells {
             Cells::Millis(values) => values,
             Cells::Micros(values) => values,
             Cells::Nanos(values) => values,
+            Cells::Double(values) => values,
+            Cells::Map { maps, .. } => maps,
         };
         if array.is_null(row) {
             return Ok(None);
@@ -268,7 +280,39 @@ impl Cells {
             Cells::Millis(values) => time(values.value(row), TimeUnit::Millis),
             Cells::Micros(values) => time(values.value(row), TimeUnit::Micros),
             Cells::Nanos(values) => time(values.value(row), TimeUnit::Nanos),
+            Cells::Double(values) => {
+                let number = decimal::from_double(values.value(row));
+                Value::Number(number.ok_or_else(|| format!("row {row} has a double that is no number"))?)
+            }
+            Cells::Map { fields, .. } => {
+                let mut entries = BTreeMap::new();
+                for (name, cells) in fields {
+                    if let Some(value) = cells.value(row)? {
+                        put(&mut entries, name, value);
+                    }
+                }
+                Value::Map(entries)
+            }
         }))
+    }
+}
+
+/// The columns of the fields of maps; none if they are others.
+fn fields(types: &ColumnTypes, maps: &StructArray) -> Option<Vec<(String, Cells)>> {
+    let columns = types.columns();
+    let field = |(column, array): (&super::Column, &ArrayRef)| {
+        Some((column.attribute.clone(), Cells::new(&column.column_type, array)?))
+    };
+    (columns.len() == maps.num_columns()).then(|| columns.iter().zip(maps.columns()).map(field).collect())?
+}
+
+/// Puts a value that columns hold beside what they did not hold: a map may be in both, with different fields.
+fn put(entries: &mut BTreeMap<String, Value>, name: &str, value: Value) {
+    match (entries.get_mut(name), value) {
+        (Some(Value::Map(left)), Value::Map(held)) => {
+            held.into_iter().for_each(|(name, value)| put(left, &name, value));
+        }
+        (_, value) => drop(entries.insert(name.to_owned(), value)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a file says of itself in the key-value metadata of its Parquet footer.
 //!
 //! ```text
-//! thalweg.format     1
+//! thalweg.format     2; 1 before there were columns of maps and of doubles
 //! thalweg.columns    JSON: the column types, in the file's order
 //! thalweg.key        JSON: the key attributes and their types, those of the partition key first, then those of the sort key
 //! thalweg.partition  how many of them make up the partition key, if more than one
@@ -25,7 +25,7 @@ use crate::Error;
 /// Rows of one block of the key index.
 pub(super) const BLOCK_ROWS: usize = 1024;
 /// The newest format that this version reads, and the one it writes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// What a file says of itself.
 pub(super) struct Footer {
@@ -118,7 +118,7 @@ impl Footer {
         if first_keys.len() != rows.div_ceil(BLOCK_ROWS) {
             return Err(corrupt(format!("{rows} rows with {} blocks in the key index", first_keys.len())));
         }
-        let columns = metadata.file_metadata().schema_descr().num_columns();
+        let columns = metadata.file_metadata().schema_descr().root_schema().get_fields().len();
         let with_deleted = match columns.checked_sub(types.columns().len()) {
             Some(2) => false,
             Some(3) => true,

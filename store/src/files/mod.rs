@@ -5,6 +5,7 @@
 //! attributes and key index in its footer, so reading needs no manifest. A [`FileSet`] is all files of one view. A
 //! [`ColumnReader`] reads rows as [`Columns`], which a writer takes as they are: merging makes no items.
 
+mod bloom;
 mod cold_file;
 mod columns;
 mod decimal;
@@ -14,6 +15,7 @@ mod footer;
 mod gather;
 pub(crate) mod key_blocks;
 mod keys;
+mod layout;
 mod names;
 mod residual;
 mod set;

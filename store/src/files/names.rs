@@ -73,13 +73,15 @@ pub(super) fn escaped(attribute: &str) -> String {
 }
 
 /// What follows the name where another type of the same attribute has the plain name.
-pub(super) fn suffix(column_type: ColumnType) -> &'static str {
+pub(super) fn suffix(column_type: &ColumnType) -> &'static str {
     match column_type {
         ColumnType::String => "$s",
         ColumnType::Decimal { .. } | ColumnType::Time(_) => "$n",
         ColumnType::Binary => "$b",
         ColumnType::Bool => "$bool",
         ColumnType::Null => "$null",
+        ColumnType::Double => "$double",
+        ColumnType::Map(_) => "$m",
     }
 }
 
@@ -124,10 +126,17 @@ mod tests {
         #[test]
         fn distinct_attributes_get_distinct_columns(names in prop::collection::btree_set("[aA_$b0seqSEQ]{0,6}", 0..40)) {
             let mut seen = BTreeSet::new();
-            let types = [ColumnType::String, ColumnType::Binary, ColumnType::Bool, ColumnType::Null];
+            let types = [
+                ColumnType::String,
+                ColumnType::Binary,
+                ColumnType::Bool,
+                ColumnType::Null,
+                ColumnType::Double,
+                ColumnType::Map(Default::default()),
+            ];
             for name in names {
                 let escaped = escaped(&name);
-                for column in types.map(suffix).iter().chain([&""]).map(|suffix| format!("{escaped}{suffix}")) {
+                for column in types.each_ref().map(suffix).iter().chain([&""]).map(|suffix| format!("{escaped}{suffix}")) {
                     prop_assert!(column.starts_with(|first| first != '_') || !is_reserved(&column));
                     prop_assert!(seen.insert(folded(&column)), "{} of {} is taken", column, name);
                 }

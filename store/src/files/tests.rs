@@ -6,11 +6,14 @@ use item::{
     Image, Item, Key, KeyAttribute, KeyType, Number, SequenceNumber, ShardId, Table, TableId, Value, arbitrary,
     table::Billing,
 };
-use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::{
+    basic::Encoding,
+    file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader},
+};
 use proptest::prelude::*;
 
 use super::{
-    ColdFile, ColumnType, ColumnTypes, FileId, FileWriter, ItemRow, KeyRange, NewFile, Row, TimeUnit,
+    ColdFile, Column, ColumnType, ColumnTypes, FileId, FileWriter, ItemRow, KeyRange, NewFile, Row, TimeUnit,
     key_blocks::KeyBlocks,
 };
 use crate::{
@@ -58,6 +61,12 @@ impl Directory {
             now_us: 1,
         };
         FileWriter::create(&self.disk, new).unwrap()
+    }
+
+    /// What any program reads of a file's footer, with the indexes of its pages.
+    fn metadata(&self, entry: &FileEntry) -> ParquetMetaData {
+        let file = std::fs::File::open(self.root.path().join(entry.path())).unwrap();
+        ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Required).parse_and_finish(&file).unwrap()
     }
 
     pub(super) fn finish(&self, writer: FileWriter) -> (FileEntry, ColdFile) {
@@ -118,6 +127,24 @@ pub(super) fn types_of(table: &Table, rows: &[ItemRow]) -> ColumnTypes {
         }
     }
     types
+}
+
+/// Does a column of the one type become one of the other by widening, if at all?
+fn is_as_wide(old: &ColumnType, new: &ColumnType) -> bool {
+    match (old, new) {
+        (ColumnType::Decimal { integer_digits: i, scale: s }, ColumnType::Decimal { integer_digits, scale }) => {
+            i <= integer_digits && s <= scale && integer_digits + scale <= 38
+        }
+        (ColumnType::Time(old), ColumnType::Time(new)) => old <= new,
+        (ColumnType::Map(old), ColumnType::Map(new)) => {
+            let is_same = |(old, new): (&Column, &Column)| {
+                (&old.name, &old.attribute) == (&new.name, &new.attribute)
+                    && is_as_wide(&old.column_type, &new.column_type)
+            };
+            old.columns().len() <= new.columns().len() && old.columns().iter().zip(new.columns()).all(is_same)
+        }
+        (old, new) => old == new,
+    }
 }
 
 /// Names that clash, that are reserved, that cannot stand.
@@ -196,13 +223,7 @@ proptest! {
             types.widen(&item);
             for (old, new) in before.columns().iter().zip(types.columns()) {
                 prop_assert_eq!((&old.name, &old.attribute), (&new.name, &new.attribute));
-                match (old.column_type, new.column_type) {
-                    (ColumnType::Decimal { integer_digits: i, scale: s }, ColumnType::Decimal { integer_digits, scale }) => {
-                        prop_assert!(i <= integer_digits && s <= scale && integer_digits + scale <= 38);
-                    }
-                    (ColumnType::Time(old), ColumnType::Time(new)) => prop_assert!(old <= new),
-                    (old, new) => prop_assert_eq!(old, new),
-                }
+                prop_assert!(is_as_wide(&old.column_type, &new.column_type), "{:?} after {:?}", new, old);
             }
             let again = types.clone();
             types.widen(&item);
@@ -289,17 +310,21 @@ fn numbers_get_the_narrowest_exact_column() {
     };
     let rows = rows(&table, items.map(item).to_vec());
     let types = types_of(&table, &rows);
-    let column_type = |name: &str| types.columns().iter().find(|column| column.name == name).unwrap().column_type;
+    let column_type = |name: &str| column_type(&types, name);
     assert_eq!(column_type("ts"), ColumnType::Time(TimeUnit::Nanos));
     assert_eq!(column_type("narrow"), ColumnType::Decimal { integer_digits: 3, scale: 2 });
     assert_eq!(column_type("wide"), ColumnType::Decimal { integer_digits: 18, scale: 1 });
     let (entry, file) = directory.write(&table, &types, Place::Generation(1), &rows);
-    assert_eq!(entry.residual_values, 1, "1E-130 fits no decimal beside 18 digits before the point");
+    assert_eq!(
+        column_type("wide$double"),
+        ColumnType::Double,
+        "1E-130 fits no decimal beside 18 digits before the point"
+    );
+    assert_eq!(entry.residual_values, 0);
     assert_eq!(scan(&file, &KeyRange::default(), Direction::Forward, 10), rows);
 
-    let reader =
-        SerializedFileReader::new(std::fs::File::open(directory.root.path().join(entry.path())).unwrap()).unwrap();
-    let schema = reader.metadata().file_metadata().schema_descr();
+    let metadata = directory.metadata(&entry);
+    let schema = metadata.file_metadata().schema_descr();
     let shown: Vec<String> = schema
         .columns()
         .iter()
@@ -310,10 +335,246 @@ fn numbers_get_the_narrowest_exact_column() {
         "ts INT64 Some(Timestamp(TimestampType { is_adjusted_to_u_t_c: true, unit: NANOS }))",
         "narrow INT64 Some(Decimal(DecimalType { scale: 2, precision: 18 }))",
         "wide FIXED_LEN_BYTE_ARRAY Some(Decimal(DecimalType { scale: 1, precision: 38 }))",
+        "wide$double DOUBLE None",
         "_residual BYTE_ARRAY Some(String)",
         "_seq INT64 None",
     ];
     assert_eq!(shown, expected);
+}
+
+fn column_type(types: &ColumnTypes, name: &str) -> ColumnType {
+    types.columns().iter().find(|column| column.name == name).unwrap().column_type.clone()
+}
+
+fn map(entries: &[(&str, Value)]) -> Value {
+    Value::Map(entries.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect())
+}
+
+/// An item a device, with one attribute.
+fn items_with(attribute: &str, values: &[Value]) -> Vec<(Item, bool)> {
+    let item = |(at, value): (usize, &Value)| {
+        let mut item = Item::new();
+        item.insert("device_id", Value::from(format!("device-{at:04}")));
+        item.insert(attribute, value.clone());
+        (item, false)
+    };
+    values.iter().enumerate().map(item).collect()
+}
+
+#[test]
+fn doubles_hold_what_no_decimal_does_if_they_give_back_the_same_digits() {
+    let directory = Directory::new();
+    let table = table(None, false);
+    let values = [
+        "6.02214076E+23",
+        "1.602176634E-19",
+        "1E-125",
+        "-3",
+        "0.1",
+        "1E-100",
+        "9.10938370150000000001E-31",
+        "1.5E+100",
+    ];
+    let rows = rows(&table, items_with("value", &values.map(number)));
+    let types = types_of(&table, &rows);
+    assert_eq!(column_type(&types, "value"), ColumnType::Decimal { integer_digits: 24, scale: 1 });
+    assert_eq!(column_type(&types, "value$double"), ColumnType::Double);
+    let (entry, file) = directory.write(&table, &types, Place::Run, &rows);
+    assert_eq!(entry.residual_values, 1, "a double has not so many digits");
+    assert_eq!(scan(&file, &KeyRange::default(), Direction::Forward, 100), rows);
+}
+
+#[test]
+fn maps_are_structs_and_what_they_do_not_hold_is_kept_beside_them() {
+    let directory = Directory::new();
+    let table = table(None, false);
+    let wind = |speed: &str| map(&[("speed", number(speed)), ("from", map(&[("bearing", number("255"))]))]);
+    let values = [
+        wind("22.5"),
+        map(&[]),
+        map(&[("speed", Value::from("calm")), ("Speed", Value::Bool(true)), ("gusts", Value::List(vec![number("1")]))]),
+        map(&[("from", map(&[("bearing", Value::Null), ("sensors", Value::List(vec![]))]))]),
+        Value::from("none"),
+        Value::List(vec![wind("1")]),
+        wind("0.125"),
+    ];
+    let rows = rows(&table, items_with("wind", &values));
+    let types = types_of(&table, &rows);
+    let (entry, file) = directory.write(&table, &types, Place::Generation(1), &rows);
+    assert_eq!(entry.residual_values, 3, "lists are not in columns");
+    assert_eq!(scan(&file, &KeyRange::default(), Direction::Forward, 100), rows);
+    let paths: Vec<String> = directory
+        .metadata(&entry)
+        .file_metadata()
+        .schema_descr()
+        .columns()
+        .iter()
+        .map(|column| column.path().parts().join("/"))
+        .collect();
+    let expected = [
+        "device_id",
+        "wind/from/bearing",
+        "wind/from/bearing$null",
+        "wind/speed",
+        "wind/$53peed",
+        "wind/speed$s",
+        "wind$s",
+        "_residual",
+        "_seq",
+    ];
+    assert_eq!(paths, expected);
+}
+
+#[test]
+fn maps_of_many_fields_or_deep_in_others_are_cut_where_columns_end() {
+    let directory = Directory::new();
+    let table = table(None, false);
+    let names: Vec<String> = (0..100).map(|at| format!("field-{at:03}")).collect();
+    let wide = Value::Map(names.iter().map(|name| (name.clone(), number("1"))).collect());
+    let deep = (0..30).fold(number("1"), |inner, at| map(&[("level", inner), ("at", number(&at.to_string()))]));
+    let rows = rows(&table, items_with("value", &[wide, deep, map(&[])]));
+    let types = types_of(&table, &rows);
+    let (entry, file) = directory.write(&table, &types, Place::Generation(1), &rows);
+    assert_eq!(entry.residual_values, 2);
+    assert_eq!(scan(&file, &KeyRange::default(), Direction::Forward, 100), rows);
+    let metadata = directory.metadata(&entry);
+    let schema = metadata.file_metadata().schema_descr();
+    let columns = schema.columns().iter().filter(|column| column.path().parts()[0] == "value");
+    assert_eq!(columns.clone().map(|column| column.path().parts().len()).max(), Some(2), "there was no room for level");
+    assert_eq!(columns.count(), 64);
+    // Many maps, each with few fields: the columns of a table are counted all together.
+    let mut item = Item::new();
+    item.insert("device_id", Value::from("d"));
+    (0..900).for_each(|at| drop(item.insert(format!("a{at:03}"), map(&[("x", number("1")), ("y", number("2"))]))));
+    let rows = self::rows(&table, vec![(item, false)]);
+    let types = types_of(&table, &rows);
+    let (entry, file) = directory.write(&table, &types, Place::Run, &rows);
+    let leaves = directory.metadata(&entry).file_metadata().schema_descr().num_columns();
+    assert!(leaves < super::COLUMNS_MAX && entry.residual_values > 500, "{leaves} {}", entry.residual_values);
+    assert_eq!(scan(&file, &KeyRange::default(), Direction::Forward, 100), rows);
+}
+
+#[test]
+fn every_column_and_page_has_statistics() {
+    let directory = Directory::new();
+    let table = table(Some(KeyAttribute::new("ts", KeyType::N)), true);
+    let rows = many_rows(&table);
+    let rows: Vec<ItemRow> = rows.into_iter().filter(|row| row.item.is_some()).collect();
+    let (entry, _) = directory.write(&table, &types_of(&table, &rows), Place::Generation(1), &rows);
+    let metadata = directory.metadata(&entry);
+    let (columns, offsets) = (metadata.column_index().unwrap(), metadata.offset_index().unwrap());
+    for (at, group) in metadata.row_groups().iter().enumerate() {
+        for (leaf, column) in group.columns().iter().enumerate() {
+            let name = column.column_path().string();
+            let statistics = column.statistics().unwrap();
+            assert!(statistics.null_count_opt().is_some(), "{name}");
+            let is_null = statistics.null_count_opt() == Some(group.num_rows() as u64);
+            assert_eq!(statistics.min_bytes_opt().is_some(), !is_null, "{name}");
+            assert_eq!(statistics.max_bytes_opt().is_some(), !is_null, "{name}");
+            let pages = offsets[at][leaf].page_locations().len();
+            assert_eq!(pages as u64, entry.rows.div_ceil(1024), "{name}");
+            assert_eq!(columns[at][leaf].num_pages(), pages as u64, "{name}");
+        }
+    }
+}
+
+#[test]
+fn columns_are_laid_out_as_their_first_rows_are_smallest() {
+    let directory = Directory::new();
+    let table = table(Some(KeyAttribute::new("ts", KeyType::N)), true);
+    let mut scattered = 1u32;
+    let reading = |at: u32| {
+        scattered = scattered.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let mut item = Item::new();
+        item.insert("device_id", Value::from(format!("device-{}", at / 5000)));
+        item.insert("ts", number(&format!("{}", 1_700_000_000_000 + u64::from(at) * 1000)));
+        item.insert("time", Value::from(format!("2026-01-01T{:02}:{:02}:{:02}Z", at / 3600, at / 60 % 60, at % 60)));
+        item.insert("state", number(["0", "17", "40000", "123456789"][(scattered >> 30) as usize]));
+        item.insert("count", number(&format!("{}", u64::from(at) * 3 + u64::from(scattered >> 31))));
+        item.insert("model", Value::from(["F-150", "G-2000", "H-2"][(scattered >> 20) as usize % 3]));
+        (item, false)
+    };
+    let rows = rows(&table, (0..20_000).map(reading).collect());
+    let types = types_of(&table, &rows);
+    let (entry, file) = directory.write(&table, &types, Place::Generation(1), &rows);
+    assert_eq!(scan(&file, &KeyRange::default(), Direction::Forward, usize::MAX), rows);
+    let metadata = directory.metadata(&entry);
+    let is_laid_out = |name: &str, encoding| {
+        let columns = metadata.row_group(0).columns();
+        let column = columns.iter().find(|column| column.column_path().string() == name).unwrap();
+        column.encodings().any(|it| it == encoding)
+    };
+    assert!(is_laid_out("ts", Encoding::DELTA_BINARY_PACKED) && !is_laid_out("ts", Encoding::RLE_DICTIONARY));
+    assert!(is_laid_out("count", Encoding::DELTA_BINARY_PACKED) && !is_laid_out("count", Encoding::RLE_DICTIONARY));
+    assert!(is_laid_out("state", Encoding::RLE_DICTIONARY));
+    assert!(is_laid_out("model", Encoding::RLE_DICTIONARY));
+    assert!(is_laid_out("time", Encoding::DELTA_BYTE_ARRAY));
+}
+
+/// Keys of each type, and some beside them.
+#[test]
+fn filters_tell_most_keys_that_are_not_there_and_never_one_that_is() {
+    let value = |key_type: KeyType, at: u32, wide: bool| match key_type {
+        KeyType::S => Value::from(format!("user-{:08x}", at.wrapping_mul(0x9e37_79b9))),
+        KeyType::B => Value::Binary(at.wrapping_mul(0x9e37_79b9).to_be_bytes().to_vec().into()),
+        KeyType::N if wide => number(&format!("{}.5", u128::from(at) * 10u128.pow(20) + 1)),
+        KeyType::N => number(&format!("{}", at.wrapping_mul(0x9e37_79b9))),
+    };
+    for (partition, sort, wide) in [
+        (KeyType::S, None, false),
+        (KeyType::B, Some(KeyType::S), false),
+        (KeyType::N, Some(KeyType::B), false),
+        (KeyType::N, Some(KeyType::N), true),
+    ] {
+        let directory = Directory::new();
+        let mut table = table(sort.map(|key_type| KeyAttribute::new("s", key_type)), false);
+        table.partition_key = KeyAttribute::new("p", partition);
+        // Every other number is a key; where there are sort keys, few partitions have many of them.
+        let key_item = |at: u32| {
+            let mut item = Item::new();
+            item.insert("p", value(partition, if sort.is_some() { at / 100 } else { at }, wide));
+            sort.into_iter().for_each(|key_type| drop(item.insert("s", value(key_type, at, wide))));
+            item
+        };
+        let present = rows(&table, (0..6000).step_by(2).map(|at| (key_item(at), false)).collect());
+        let absent = rows(&table, (1..6000).step_by(2).map(|at| (key_item(at), false)).collect());
+        let types = types_of(&table, &present);
+        let (entry, file) = directory.write(&table, &types, Place::Generation(1), &present);
+        let is_told = |row: &&ItemRow| now(file.is_filtered_out(&row.key, &(0..entry.rows), &Cache::Off)).unwrap();
+        assert_eq!(present.iter().filter(is_told).count(), 0);
+        let told = absent.iter().filter(is_told).count();
+        assert!(told * 10 > absent.len() * 9, "{told} of {}, {partition:?} {sort:?}", absent.len());
+        for row in present.iter().chain(&absent).step_by(97) {
+            let expected = present.iter().any(|it| it.key == row.key);
+            assert_eq!(now(file.get(&row.key, &Cache::Off)).unwrap().is_some(), expected);
+        }
+        let filter_bytes: i32 = directory
+            .metadata(&entry)
+            .row_groups()
+            .iter()
+            .flat_map(|group| group.columns())
+            .filter_map(|column| column.bloom_filter_length())
+            .sum();
+        assert!(filter_bytes > 0 && filter_bytes as usize <= 5 * present.len(), "{filter_bytes} bytes");
+    }
+}
+
+#[test]
+fn times_and_small_files_have_no_filters() {
+    let directory = Directory::new();
+    let table = table(Some(KeyAttribute::new("ts", KeyType::N)), true);
+    let rows = many_rows(&table);
+    let types = types_of(&table, &rows);
+    let filtered = |rows: &[ItemRow], id: u64| {
+        let mut writer = directory.writer(id, &table, &types, Place::Run);
+        rows.iter().for_each(|row| writer.write(row).unwrap());
+        let (entry, _) = directory.finish(writer);
+        let metadata = directory.metadata(&entry);
+        let columns = metadata.row_group(0).columns().iter().filter(|column| column.bloom_filter_offset().is_some());
+        columns.map(|column| column.column_path().string()).collect::<Vec<_>>()
+    };
+    assert_eq!(filtered(&rows, 8), ["device_id"]);
+    assert_eq!(filtered(&rows[..1000], 9), [""; 0]);
 }
 
 #[test]

@@ -6,9 +6,11 @@
 //! decimal(integer digits, scale)  to more of either, while their sum is at most 38; up to 18 in 8 bytes, else in 16
 //! time(ms)                        to time(us) to time(ns)
 //! an attribute's types            to more of them, one column each
+//! a map's fields                  to more of them, with types of their own, which widen likewise
 //! ```
-//! A value that no column holds (lists, maps, sets, numbers beyond these, attributes beyond the cap) goes to the
-//! residual column. The order of columns is: key, then in the order in which they were first seen.
+//! A number that no decimal holds beside the others is a double, if that gives back the same digits. A value that no column
+//! holds (lists, sets, maps without fields, other numbers, attributes and fields beyond a cap) goes to the residual column; of
+//! a map, only what its columns do not hold. The order of columns is: key, then in the order in which they were first seen.
 
 use std::{
     collections::{BTreeMap, btree_map},
@@ -16,16 +18,21 @@ use std::{
     sync::Arc,
 };
 
-use item::{CodecError, Image, Item, KeyType, Table, ValueRef};
+use item::{CodecError, Image, Item, KeyType, Number, Table, Value, ValueRef};
 use serde::{Deserialize, Serialize};
 
 use super::{decimal, names};
 
-/// Columns of a table for attributes, beside the fixed ones; more attributes go to the residual column.
+/// Columns of a table for attributes, beside the fixed ones, those of maps and of their fields included; what needs more goes to
+/// the residual column.
 pub const COLUMNS_MAX: usize = 1000;
+/// Columns for the fields of one map: one with more is a table of its own, whose keys are not known beforehand.
+const FIELDS_MAX: usize = 64;
+/// Maps in maps, so deep.
+const MAPS_DEEP_MAX: usize = 4;
 
 /// What a column holds. Written to files and manifests: names are not to be changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ColumnType {
     /// Text.
@@ -43,8 +50,12 @@ pub enum ColumnType {
         /// Digits after it at most.
         scale: u8,
     },
+    /// Numbers that are the shortest digits of a double.
+    Double,
     /// Numbers of milliseconds since 1970, as a timestamp.
     Time(TimeUnit),
+    /// Maps, as structs: the columns of their fields, at least one.
+    Map(Arc<ColumnTypes>),
 }
 
 /// The unit of a time column.
@@ -81,6 +92,17 @@ pub struct ColumnTypes {
     stems: BTreeMap<String, String>,
 }
 
+/// How much wider types may become.
+#[derive(Clone, Copy)]
+struct Room {
+    /// Columns more, of all maps together.
+    columns: usize,
+    /// Columns of the attributes, or of the fields of the map that is looked at.
+    fields_max: usize,
+    /// Maps in maps more.
+    depth: usize,
+}
+
 /// The columns of one attribute, by type.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Slots {
@@ -89,6 +111,8 @@ pub(super) struct Slots {
     pub(super) bool: Option<usize>,
     pub(super) null: Option<usize>,
     pub(super) number: Option<usize>,
+    pub(super) double: Option<usize>,
+    pub(super) map: Option<usize>,
 }
 
 /// Looks up attributes in order of their names. Rows are alike, so the next one is mostly the next one here.
@@ -112,8 +136,15 @@ impl<'a> Ascending<'a> {
     }
 }
 
+impl Room {
+    /// For the fields of a map that is looked at here.
+    fn inside(self) -> Room {
+        Room { fields_max: FIELDS_MAX, depth: self.depth - 1, ..self }
+    }
+}
+
 impl Slots {
-    /// The column for a value of this type.
+    /// The column for a value of this type, if it is not a map.
     pub(super) fn column(&self, value: &ValueRef<'_>) -> Option<usize> {
         match value {
             ValueRef::String(_) => self.string,
@@ -157,7 +188,7 @@ impl ColumnTypes {
     /// Widens to hold `item`'s values, as far as columns can.
     pub fn widen(&mut self, item: &Item) {
         for (attribute, value) in &item.0 {
-            self.widen_attribute(attribute, &ValueRef::from(value));
+            self.widen_attribute(attribute, &ValueRef::from(value)).expect("nothing is left to decode");
         }
     }
 
@@ -167,47 +198,87 @@ impl ColumnTypes {
         let mut ascending = self.ascending();
         for attribute in image.attributes() {
             let (name, value) = attribute?;
-            holds &= ascending.slots(name).is_some_and(|slots| self.has_column(slots, &value));
+            let none = Slots::default();
+            holds &= self.has_column(name, ascending.slots(name).unwrap_or(&none), &value)?;
         }
         if !holds {
             let types = Arc::make_mut(self);
             for attribute in image.attributes() {
                 let (name, value) = attribute?;
-                types.widen_attribute(name, &value);
+                types.widen_attribute(name, &value)?;
             }
         }
         Ok(())
     }
 
     /// Is there a column for the value as the types are, or would there never be one?
-    fn has_column(&self, slots: &Slots, value: &ValueRef<'_>) -> bool {
-        match value {
-            ValueRef::Number(number) => slots.number.is_some_and(|at| {
-                let before = self.columns[at].column_type;
-                decimal::holds(before, number)
-                    || decimal::widened(Some(before), number).is_none_or(|wide| wide == before)
-            }),
-            ValueRef::Whole(_) | ValueRef::Encoded { .. } => true,
+    fn has_column(&self, attribute: &str, slots: &Slots, value: &ValueRef<'_>) -> Result<bool, CodecError> {
+        Ok(match value {
+            ValueRef::Number(number) => {
+                let holds = |at: usize| decimal::holds(&self.columns[at].column_type, number);
+                slots.number.is_some_and(holds) || !self.would_widen(attribute, value)?
+            }
+            ValueRef::Whole(_) | ValueRef::Encoded { .. } => !self.would_widen(attribute, value)?,
             _ => slots.column(value).is_some(),
-        }
+        })
     }
 
     /// Would [`ColumnTypes::widen`] make room for this value? Asked of values that no column holds.
-    pub(super) fn would_widen(&self, attribute: &str, value: &ValueRef<'_>) -> bool {
+    pub(super) fn would_widen(&self, attribute: &str, value: &ValueRef<'_>) -> Result<bool, CodecError> {
+        Ok(match value {
+            ValueRef::Whole(_) | ValueRef::Encoded { .. } if value.type_name() != "M" => false,
+            ValueRef::Encoded { .. } => {
+                let value = value.to_value()?;
+                self.would_widen_in(attribute, &ValueRef::from(&value), self.room())
+            }
+            _ => self.would_widen_in(attribute, value, self.room()),
+        })
+    }
+
+    fn would_widen_in(&self, attribute: &str, value: &ValueRef<'_>, room: Room) -> bool {
         let slots = self.by_attribute.get(attribute).copied().unwrap_or_default();
-        let is_addable = || self.columns.len() < COLUMNS_MAX && self.stem(attribute).is_some();
+        let is_addable = |columns: usize| self.has_room(room, columns) && self.stem(attribute).is_some();
         match value {
+            ValueRef::Whole(Value::Map(entries)) if room.depth > 0 => {
+                let none = ColumnTypes::default();
+                let (fields, room) = match slots.map.map(|at| &self.columns[at].column_type) {
+                    Some(ColumnType::Map(fields)) => (&**fields, room.inside()),
+                    // The map's own column comes first.
+                    _ if is_addable(2) => (&none, Room { columns: room.columns - 1, ..room }.inside()),
+                    _ => return false,
+                };
+                entries.iter().any(|(name, value)| fields.would_widen_in(name, &ValueRef::from(value), room))
+            }
             ValueRef::Whole(_) | ValueRef::Encoded { .. } => false,
             ValueRef::Number(number) => {
-                let before = slots.number.map(|at| self.columns[at].column_type);
+                let before = slots.number.map(|at| &self.columns[at].column_type);
                 match decimal::widened(before, number) {
-                    Some(wide) if before.is_some() => before != Some(wide),
-                    Some(_) => is_addable(),
-                    None => false,
+                    Some(wide) if before.is_some() => before != Some(&wide),
+                    Some(_) => is_addable(1),
+                    None => slots.double.is_none() && is_double(before, number) && is_addable(1),
                 }
             }
-            _ => slots.column(value).is_none() && is_addable(),
+            _ => slots.column(value).is_none() && is_addable(1),
         }
+    }
+
+    /// How many columns there are, those of fields included.
+    fn size(&self) -> usize {
+        let inside = |column: &Column| match &column.column_type {
+            ColumnType::Map(fields) => 1 + fields.size(),
+            _ => 1,
+        };
+        self.columns.iter().map(inside).sum()
+    }
+
+    /// How much wider the types of a table may become.
+    fn room(&self) -> Room {
+        Room { columns: COLUMNS_MAX.saturating_sub(self.size()), fields_max: COLUMNS_MAX, depth: MAPS_DEEP_MAX }
+    }
+
+    /// May there be a column more, where it is one of so many?
+    fn has_room(&self, room: Room, columns: usize) -> bool {
+        room.columns >= columns && self.columns.len() < room.fields_max
     }
 
     /// For looking up the attributes of a row, in order of their names.
@@ -215,39 +286,97 @@ impl ColumnTypes {
         Ascending { types: &self.by_attribute, next: self.by_attribute.range::<str, _>(..) }
     }
 
-    fn widen_attribute(&mut self, attribute: &str, value: &ValueRef<'_>) {
-        let slots = self.by_attribute.get(attribute).copied().unwrap_or_default();
+    /// The columns of one attribute.
+    pub(super) fn slots(&self, attribute: &str) -> Slots {
+        self.by_attribute.get(attribute).copied().unwrap_or_default()
+    }
+
+    /// The column of a number that is a double if no decimal column could ever hold it.
+    pub(super) fn double_column(&self, slots: &Slots, number: &Number) -> Option<usize> {
+        let before = slots.number.map(|at| &self.columns[at].column_type);
+        slots.double.filter(|_| decimal::widened(before, number).is_none() && is_double(before, number))
+    }
+
+    fn widen_attribute(&mut self, attribute: &str, value: &ValueRef<'_>) -> Result<(), CodecError> {
+        // Most need no more than a look.
+        if self.would_widen(attribute, value)? {
+            let room = self.room();
+            match value {
+                ValueRef::Encoded { .. } => self.widen_in(attribute, &ValueRef::from(&value.to_value()?), room),
+                _ => self.widen_in(attribute, value, room),
+            };
+        }
+        Ok(())
+    }
+
+    /// Widens by one value; answers how many columns more there are.
+    fn widen_in(&mut self, attribute: &str, value: &ValueRef<'_>, room: Room) -> usize {
+        let slots = self.slots(attribute);
         let (slot, new) = match value {
             ValueRef::String(_) => (slots.string, ColumnType::String),
             ValueRef::Binary(_) => (slots.binary, ColumnType::Binary),
             ValueRef::Bool(_) => (slots.bool, ColumnType::Bool),
             ValueRef::Null => (slots.null, ColumnType::Null),
             ValueRef::Number(number) => {
-                let before = slots.number.map(|at| self.columns[at].column_type);
-                let Some(wide) = decimal::widened(before, number) else { return };
-                (slots.number, wide)
+                let before = slots.number.map(|at| &self.columns[at].column_type);
+                match decimal::widened(before, number) {
+                    Some(wide) => (slots.number, wide),
+                    None if is_double(before, number) => (slots.double, ColumnType::Double),
+                    None => return 0,
+                }
             }
-            ValueRef::Whole(_) | ValueRef::Encoded { .. } => return,
+            ValueRef::Whole(Value::Map(entries)) if room.depth > 0 => {
+                return self.widen_map(attribute, slots.map, entries, room);
+            }
+            ValueRef::Whole(_) | ValueRef::Encoded { .. } => return 0,
         };
         match slot {
-            Some(at) => self.columns[at].column_type = new,
-            None => self.add(attribute, new),
+            Some(at) => {
+                self.columns[at].column_type = new;
+                0
+            }
+            None if self.has_room(room, 1) => usize::from(self.add(attribute, new)),
+            None => 0,
         }
     }
 
-    /// Adds a column, if there is room and a name for it.
-    fn add(&mut self, attribute: &str, column_type: ColumnType) {
-        if self.columns.len() >= COLUMNS_MAX {
-            return;
+    fn widen_map(
+        &mut self,
+        attribute: &str,
+        slot: Option<usize>,
+        entries: &BTreeMap<String, Value>,
+        room: Room,
+    ) -> usize {
+        let widen_fields = |fields: &mut ColumnTypes, mut room: Room| {
+            let columns = room.columns;
+            for (name, value) in entries {
+                room.columns -= fields.widen_in(name, &ValueRef::from(value), room);
+            }
+            columns - room.columns
+        };
+        if let Some(ColumnType::Map(fields)) = slot.map(|at| &mut self.columns[at].column_type) {
+            return widen_fields(Arc::make_mut(fields), room.inside());
         }
-        let Some(stem) = self.stem(attribute) else { return };
+        if !self.has_room(room, 2) {
+            return 0;
+        }
+        let mut fields = ColumnTypes::default();
+        let added = widen_fields(&mut fields, Room { columns: room.columns - 1, ..room }.inside());
+        // Parquet has no structs without fields.
+        if added > 0 && self.add(attribute, ColumnType::Map(Arc::new(fields))) { added + 1 } else { 0 }
+    }
+
+    /// Adds a column, if there is a name for it; answers whether there is.
+    fn add(&mut self, attribute: &str, column_type: ColumnType) -> bool {
+        let Some(stem) = self.stem(attribute) else { return false };
         let plain_is_free = !self.columns.iter().any(|column| column.name == stem);
         let name = if plain_is_free && column_type != ColumnType::Null {
             stem
         } else {
-            format!("{stem}{}", names::suffix(column_type))
+            format!("{stem}{}", names::suffix(&column_type))
         };
         self.push(Column { name, attribute: attribute.to_owned(), column_type });
+        true
     }
 
     /// What the columns of this attribute are named after; none if that is taken.
@@ -261,18 +390,25 @@ impl ColumnTypes {
 
     fn push(&mut self, column: Column) {
         let slots = self.by_attribute.entry(column.attribute.clone()).or_default();
-        let slot = match column.column_type {
+        let slot = match &column.column_type {
             ColumnType::String => &mut slots.string,
             ColumnType::Binary => &mut slots.binary,
             ColumnType::Bool => &mut slots.bool,
             ColumnType::Null => &mut slots.null,
             ColumnType::Decimal { .. } | ColumnType::Time(_) => &mut slots.number,
+            ColumnType::Double => &mut slots.double,
+            ColumnType::Map(_) => &mut slots.map,
         };
         *slot = Some(self.columns.len());
-        let stem = column.name.strip_suffix(names::suffix(column.column_type)).unwrap_or(&column.name);
+        let stem = column.name.strip_suffix(names::suffix(&column.column_type)).unwrap_or(&column.name);
         self.stems.entry(names::folded(stem)).or_insert_with(|| column.attribute.clone());
         self.columns.push(column);
     }
+}
+
+/// Does a double hold the number, which no decimal column does? Not in a column of times, where it would be no time.
+fn is_double(before: Option<&ColumnType>, number: &Number) -> bool {
+    !matches!(before, Some(ColumnType::Time(_))) && decimal::to_double(number).is_some()
 }
 
 impl From<Vec<Column>> for ColumnTypes {

@@ -5,23 +5,23 @@
 
 use std::{io::Write, mem, ops::Range, sync::Arc};
 
+use arrow_array::RecordBatch;
 use bytes::Bytes;
 use item::{CodecError, Item, Key, SequenceNumber, ShardId, Table, ValueRef};
 use parquet::{
     arrow::{ArrowWriter, arrow_writer::ArrowWriterOptions},
-    basic::{Compression, Encoding, ZstdLevel},
-    file::properties::WriterProperties,
-    schema::types::ColumnPath,
+    basic::{Compression, ZstdLevel},
+    errors::ParquetError,
 };
 
 use super::{
-    Columns, FileId, ItemRow, Row, decimal,
+    Columns, FileId, ItemRow, Row, bloom,
     encode::RowEncoder,
     footer::{BLOCK_ROWS, Footer, KeyAttributes},
     gather::Gather,
     keys::{KeyBuffer, to_key},
-    names::SEQUENCE_COLUMN,
-    types::{ColumnType, ColumnTypes},
+    layout::{self, Layouts},
+    types::ColumnTypes,
 };
 use crate::{
     Error,
@@ -42,6 +42,10 @@ const GENERATION_ZSTD_LEVEL: i32 = 3;
 /// every column costs more than reading these bytes (it asks for the processor's features, which a virtual machine
 /// answers slowly).
 const COMPRESSED_BYTES_MIN: usize = 64 << 10;
+/// The first rows of a file of a generation wait until there are this many, or this much memory is taken by them: how
+/// columns are laid out is decided by them.
+const SAMPLE_ROWS: usize = 8 * BLOCK_ROWS;
+const SAMPLE_BYTES: usize = 4 << 20;
 
 /// What is known of a file before it is written.
 #[derive(Clone, Debug)]
@@ -69,8 +73,10 @@ pub struct NewFile {
 pub struct FileWriter {
     path: String,
     file: Box<dyn DiskFile>,
-    /// Made with the first batch, when it is known whether there is more.
+    /// Made when the first rows are known, and whether there is more.
     writer: Option<ArrowWriter<Sink>>,
+    /// The first rows, until then.
+    sample: Vec<RecordBatch>,
     /// Rows that came one by one. Where it has some, `gather` has none.
     encoder: RowEncoder,
     /// Rows that came in columns.
@@ -119,6 +125,7 @@ impl FileWriter {
             path,
             file,
             writer: None,
+            sample: Vec::new(),
             encoder,
             gather: Gather::default(),
             footer,
@@ -218,11 +225,14 @@ impl FileWriter {
 
     /// Writes the rest and the footer, and syncs the file. Its directory is left to sync.
     pub fn finish(mut self) -> Result<FileEntry, Error> {
-        let is_large = self.encoder.bytes() + self.gather.bytes() >= COMPRESSED_BYTES_MIN;
+        let is_large = !self.sample.is_empty() || self.encoder.bytes() + self.gather.bytes() >= COMPRESSED_BYTES_MIN;
         self.encode(is_large)?;
+        if self.writer.is_none() {
+            self.begin(is_large)?;
+        }
         self.footer.residual_values = self.entry.residual_values;
         self.entry.max_key = self.last_key.to_key();
-        let mut writer = self.take_writer(is_large)?;
+        let mut writer = self.writer.take().expect("it was made by now");
         for entry in self.footer.to_metadata() {
             writer.append_key_value_metadata(entry);
         }
@@ -263,24 +273,61 @@ impl FileWriter {
             (_, _) => self.encoder.take_batch(),
         };
         let batch = batch.map_err(|error| cannot_encode(&self.path, error))?;
-        let mut writer = self.take_writer(compressed)?;
-        writer.write(&batch).map_err(|error| cannot_encode(&self.path, error))?;
-        self.drain(&mut writer)?;
-        self.writer = Some(writer);
-        Ok(())
+        if self.writer.is_none() {
+            self.sample.push(batch);
+            return if self.is_sample_full() { self.begin(compressed) } else { Ok(()) };
+        }
+        self.write_batches([batch])
     }
 
-    /// The writer, made now if there is none yet.
-    fn take_writer(&mut self, compressed: bool) -> Result<ArrowWriter<Sink>, Error> {
-        if let Some(writer) = self.writer.take() {
-            return Ok(writer);
+    /// Are the first rows enough to decide by them? Nothing is decided for runs: they are soon merged.
+    fn is_sample_full(&self) -> bool {
+        let rows: usize = self.sample.iter().map(RecordBatch::num_rows).sum();
+        let bytes: usize = self.sample.iter().map(RecordBatch::get_array_memory_size).sum();
+        self.entry.place == Place::Run || rows >= SAMPLE_ROWS || bytes >= SAMPLE_BYTES.min(self.buffer_bytes_max)
+    }
+
+    /// Makes the writer, and gives it the first rows.
+    fn begin(&mut self, compressed: bool) -> Result<(), Error> {
+        let sample = mem::take(&mut self.sample);
+        self.writer = Some(self.new_writer(&sample, compressed).map_err(|error| cannot_encode(&self.path, error))?);
+        self.write_batches(sample)
+    }
+
+    fn new_writer(&self, sample: &[RecordBatch], compressed: bool) -> Result<ArrowWriter<Sink>, ParquetError> {
+        let is_run = self.entry.place == Place::Run;
+        let level = if is_run { RUN_ZSTD_LEVEL } else { GENERATION_ZSTD_LEVEL };
+        let compression = match compressed {
+            true => Compression::ZSTD(ZstdLevel::try_new(level)?),
+            false => Compression::UNCOMPRESSED,
+        };
+        let schema = self.encoder.schema();
+        let layouts = match is_run || !compressed {
+            true => Layouts::usual(schema)?,
+            false => Layouts::smallest(sample, schema, compression)?,
+        };
+        let mut builder = layout::builder(compression)
+            .set_created_by(format!("thalweg version {}", env!("CARGO_PKG_VERSION")))
+            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+            .set_max_row_group_bytes(Some(self.buffer_bytes_max.clamp(1, ROW_GROUP_BYTES)));
+        builder = layouts.set(builder, &layout::descriptor(schema)?);
+        if self.entry.rows >= bloom::ROWS_MIN {
+            builder = bloom::set(builder, &self.footer.types, &self.table);
         }
         let checksum = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);
         let sink = Sink { bytes: Vec::new(), offset: 0, checksum };
-        let properties = properties(&self.footer.types, self.entry.place, compressed, self.buffer_bytes_max);
-        let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
-        ArrowWriter::try_new_with_options(sink, Arc::clone(self.encoder.schema()), options)
-            .map_err(|error| cannot_encode(&self.path, error))
+        let options = ArrowWriterOptions::new().with_properties(builder.build()).with_skip_arrow_metadata(true);
+        ArrowWriter::try_new_with_options(sink, Arc::clone(schema), options)
+    }
+
+    fn write_batches(&mut self, batches: impl IntoIterator<Item = RecordBatch>) -> Result<(), Error> {
+        let Some(mut writer) = self.writer.take() else { return Ok(()) };
+        for batch in batches {
+            writer.write(&batch).map_err(|error| cannot_encode(&self.path, error))?;
+            self.drain(&mut writer)?;
+        }
+        self.writer = Some(writer);
+        Ok(())
     }
 
     fn drain(&self, writer: &mut ArrowWriter<Sink>) -> Result<(), Error> {
@@ -305,39 +352,6 @@ impl Write for Sink {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
-    }
-}
-
-fn properties(types: &ColumnTypes, place: Place, compressed: bool, row_group_bytes_max: usize) -> WriterProperties {
-    let level = if place == Place::Run { RUN_ZSTD_LEVEL } else { GENERATION_ZSTD_LEVEL };
-    let compression = match compressed {
-        true => Compression::ZSTD(ZstdLevel::try_new(level).expect("a level that zstd has")),
-        false => Compression::UNCOMPRESSED,
-    };
-    let mut builder = WriterProperties::builder()
-        .set_created_by(format!("thalweg version {}", env!("CARGO_PKG_VERSION")))
-        .set_compression(compression)
-        .set_write_batch_size(BLOCK_ROWS)
-        .set_data_page_row_count_limit(BLOCK_ROWS)
-        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-        .set_max_row_group_bytes(Some(row_group_bytes_max.clamp(1, ROW_GROUP_BYTES)));
-    let attributes =
-        types.columns().iter().filter(|column| is_integer(column.column_type)).map(|column| column.name.as_str());
-    for name in attributes.chain([SEQUENCE_COLUMN]) {
-        let path = ColumnPath::new(vec![name.to_owned()]);
-        builder = builder
-            .set_column_dictionary_enabled(path.clone(), false)
-            .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
-    }
-    builder.build()
-}
-
-/// Is the column stored as 8-byte integers?
-fn is_integer(column_type: ColumnType) -> bool {
-    match column_type {
-        ColumnType::Time(_) => true,
-        ColumnType::Decimal { integer_digits, scale } => decimal::is_narrow(integer_digits, scale),
-        ColumnType::String | ColumnType::Binary | ColumnType::Bool | ColumnType::Null => false,
     }
 }
 

@@ -1,10 +1,10 @@
 //! The manifest as JSON text, for people to read: an envelope with format and checksum around the body.
 //!
 //! ```text
-//! {"format": 1, "crc32c": "9ae0daaf", "manifest":
+//! {"format": 2, "crc32c": "9ae0daaf", "manifest":
 //! { ... }}
 //! ```
-//! The checksum covers the bytes of the body exactly as they stand in the file.
+//! Format 1 has no columns of maps and of doubles. The checksum covers the bytes of the body exactly as they stand in the file.
 
 mod file;
 mod index;
@@ -25,7 +25,7 @@ use super::{ColdTable, FileEntry, Fill, Manifest, Retired};
 use crate::{Catalog, Error, files::ColumnTypes, log::FrameNumber};
 
 /// The newest format that this version reads, and the one it writes.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 /// Shards of one directory at most.
 const SHARDS_MAX: usize = 64;
 

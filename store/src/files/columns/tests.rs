@@ -101,7 +101,7 @@ fn columns_are_copied_where_the_table_has_them_wider_and_rows_where_they_may_not
     let agrees = |values: &[(&str, &str)]| {
         let mut types = before.clone();
         items(values).iter().for_each(|(item, _)| types.widen(item));
-        sources(&before, &types).is_some()
+        sources(&before, &types, false).is_some()
     };
     assert!(agrees(&[]));
     assert!(agrees(&[("b", "1")]), "a new column");
@@ -109,7 +109,58 @@ fn columns_are_copied_where_the_table_has_them_wider_and_rows_where_they_may_not
     assert!(agrees(&[("a", "1.125")]), "more digits behind it");
     assert!(agrees(&[("a", "12345678901234567890.125")]), "too many for 8 bytes");
     assert!(!agrees(&[("ts", "0.5")]), "a finer unit");
-    assert!(sources(&types_with(&table, &[("a", "1"), ("b", "1")]), &before).is_none(), "a column too few");
+    assert!(sources(&types_with(&table, &[("a", "1"), ("b", "1")]), &before, false).is_none(), "a column too few");
+}
+
+#[test]
+fn fields_are_copied_where_a_map_has_more_of_them_by_now() {
+    let directory = Directory::new();
+    let table = table(None, false);
+    let item = |at: u32, fields: &[(&str, Value)]| {
+        let map = fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        let mut item = Item::new();
+        item.insert("device_id", Value::from(format!("device-{at}")));
+        item.insert("wind", Value::Map(map));
+        (item, false)
+    };
+    let inner = |name: &str| Value::Map(BTreeMap::from([(name.to_owned(), number("1"))]));
+    let old = rows(&table, vec![item(1, &[("speed", number("1"))]), item(2, &[("at", inner("x"))])]);
+    let before = types_of(&table, &old);
+    let mut types = before.clone();
+    for fields in [[("speed", number("1.5"))], [("at", inner("y"))], [("from", Value::from("north"))]] {
+        types.widen(&item(3, &fields).0);
+    }
+    assert!(sources(&before, &types, false).is_some(), "a wider field, fields that are new");
+    assert!(sources(&before, &types, true).is_none(), "what was left over may have a field by now");
+    let (_, run) = directory.write(&table, &before, Place::Run, &old);
+    let types = Arc::new(types);
+    let reader = ColumnReader::new(Arc::new(run), &types, 10, u64::MAX).unwrap();
+    let (entry, file) = copy(&directory, 8, &table, &types, reader, 10);
+    assert_eq!((everything(&file), entry.residual_values), (old, 0));
+}
+
+/// Whoever reads a column finds all of its values there, also those that came before it.
+#[test]
+fn what_was_left_over_goes_to_the_columns_that_there_are_by_now() {
+    let directory = Directory::new();
+    let table = table(None, false);
+    let empty = |at: u32| {
+        let mut item = Item::new();
+        item.insert("device_id", Value::from(format!("device-{at}")));
+        item.insert("wind", Value::Map(BTreeMap::new()));
+        (item, false)
+    };
+    let old = rows(&table, vec![empty(1), empty(2)]);
+    let before = types_of(&table, &old);
+    let (entry, run) = directory.write(&table, &before, Place::Run, &old);
+    assert_eq!(entry.residual_values, 2, "there are no structs without fields");
+    let mut types = before.clone();
+    let speed = Value::Map(BTreeMap::from([("speed".to_owned(), number("1"))]));
+    types.widen(&Item(BTreeMap::from([("wind".to_owned(), speed)])));
+    let types = Arc::new(types);
+    let reader = ColumnReader::new(Arc::new(run), &types, 10, u64::MAX).unwrap();
+    let (entry, file) = copy(&directory, 8, &table, &types, reader, 10);
+    assert_eq!((everything(&file), entry.residual_values), (old, 0));
 }
 
 #[test]
