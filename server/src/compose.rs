@@ -128,7 +128,7 @@ impl Running {
 
         let mut background = Part::new();
         let (worker, stop) = (compactor.clone(), background.stop.subscribe());
-        background.tasks.spawn(async move { worker.run(stop).await });
+        background.tasks.spawn(async move { worker.serve(stop).await });
         let (expirer, stop) = (Expirer::new(store.clone()), background.stop.subscribe());
         background.tasks.spawn(expirer.run(stop));
         metrics::gauge!("thalweg_memory_limit_bytes").set(config.memory.memory_limit as f64);

@@ -6,7 +6,7 @@ use std::{
 };
 
 use item::{
-    Actor, EncodedItem, Index, Item, ItemError, Key, SequenceNumber, Stream, Table, TableError, TableId,
+    Actor, EncodedItem, Image, Index, Item, ItemError, Key, SequenceNumber, Stream, Table, TableError, TableId,
     expression::{Condition, Update, UpdateError},
     table::CapacityChange,
 };
@@ -36,6 +36,9 @@ pub enum Action {
     Put(Item),
     /// Replace it, by one that is encoded already.
     PutEncoded(EncodedItem),
+    /// Replace it, by what another table of this key held: it may be stored whatever its indexes' keys are by now. An item that
+    /// does not fit an index has no entry there.
+    Restore(Image),
     /// Unite its top-level attributes with these, key attributes included: a reading of the same device and time.
     Merge(Item),
     /// Make of it what an update says; of its key alone, if there is none.
@@ -113,6 +116,8 @@ pub enum TableWrite {
     Tag(String, BTreeMap<String, String>),
     /// Take tags off, by key.
     Untag(String, BTreeSet<String>),
+    /// Make continuous backups of a table that go back so many days, 1 to 35; or no more.
+    SetRecovery(String, Option<u8>),
     /// The index of that number has an entry of every item that has one: it may be read.
     ActivateIndex(TableId),
 }

@@ -89,6 +89,9 @@ impl Planner {
                 self.alter(&name, |table| table.tags.extend(tags))
             }
             TableWrite::Untag(name, keys) => self.alter(&name, |table| table.tags.retain(|key, _| !keys.contains(key))),
+            TableWrite::SetRecovery(name, period_days) => {
+                self.alter(&name, |table| table.change_recovery(period_days, now_us))
+            }
             TableWrite::ActivateIndex(id) => {
                 let (table, _) = self.catalog.index(id).ok_or(TableRejection::IndexNotFound)?;
                 let name = table.name.clone();
