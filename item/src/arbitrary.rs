@@ -164,13 +164,14 @@ fn settings() -> impl Strategy<Value = TableSettings> {
         stream: Stream { view: StreamView::NewImage, enabled_at_us },
         ended_at_us,
     });
-    (class, time(), time(), throughputs(), vec(stream, 0..3)).prop_map(
-        |(class, class_changed_at_us, on_demand_since_us, throughput, ended_streams)| TableSettings {
+    (class, time(), time(), throughputs(), vec(stream, 0..3), any::<bool>()).prop_map(
+        |(class, class_changed_at_us, on_demand_since_us, throughput, ended_streams, is_filling)| TableSettings {
             class,
             class_changed_at_us,
             on_demand_since_us,
             throughput,
             ended_streams,
+            is_filling,
         },
     )
 }

@@ -9,7 +9,7 @@
 //!             | decreased_at_us: varint, decreases: varint, if flag 16
 //!
 //! settings flags    1 a class was chosen | 2 infrequent access | 4 the class was changed | 8 on-demand since then
-//!                   | 16 throughput | 32 streams that ended
+//!                   | 16 throughput | 32 streams that ended | 64 being filled
 //! throughput flags  1 most reads on demand | 2 most writes on demand | 4 warm | 8 increased | 16 decreased
 //! ```
 //! Flags are persisted: never renumber.
@@ -44,6 +44,8 @@ pub struct TableSettings {
     pub throughput: Throughput,
     /// Streams that were disabled not long ago, the last one last.
     pub ended_streams: Vec<EndedStream>,
+    /// Is a job still filling the table? Then nobody else may read or write it.
+    pub is_filling: bool,
 }
 
 /// A stream that was disabled. It can still be read while the log is kept.
@@ -267,7 +269,8 @@ impl TableSettings {
             | flag(self.class_changed_at_us.is_some(), 4)
             | flag(self.on_demand_since_us.is_some(), 8)
             | flag(self.throughput != Throughput::default(), 16)
-            | flag(!self.ended_streams.is_empty(), 32);
+            | flag(!self.ended_streams.is_empty(), 32)
+            | flag(self.is_filling, 64);
         put_varint(u128::from(flags), out);
         let times = [self.class_changed_at_us, self.on_demand_since_us];
         times.into_iter().flatten().for_each(|time| put_varint(u128::from(time), out));
@@ -292,14 +295,15 @@ impl TableSettings {
             3 => Some(TableClass::InfrequentAccess),
             _ => return reader.error(start, "a known table class"),
         };
-        if flags == 0 || flags > 63 {
+        if flags == 0 || flags > 127 {
             return reader.error(start, "known settings flags");
         }
         let class_changed_at_us = if flags & 4 != 0 { Some(reader.number("a time")?) } else { None };
         let on_demand_since_us = if flags & 8 != 0 { Some(reader.number("a time")?) } else { None };
         let throughput = if flags & 16 != 0 { Throughput::read(reader)? } else { Throughput::default() };
         let ended_streams = if flags & 32 != 0 { read_ended_streams(reader)? } else { Vec::new() };
-        Ok(TableSettings { class, class_changed_at_us, on_demand_since_us, throughput, ended_streams })
+        let is_filling = flags & 64 != 0;
+        Ok(TableSettings { class, class_changed_at_us, on_demand_since_us, throughput, ended_streams, is_filling })
     }
 }
 

@@ -17,6 +17,8 @@ pub(super) struct SettingsForm {
     throughput: ThroughputForm,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     ended_streams: Vec<EndedStreamForm>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_filling: bool,
 }
 
 #[derive(PartialEq, Serialize, Deserialize)]
@@ -81,6 +83,7 @@ impl From<&TableSettings> for SettingsForm {
             on_demand_since_us: settings.on_demand_since_us,
             throughput: (&settings.throughput).into(),
             ended_streams: settings.ended_streams.iter().map(EndedStreamForm::from).collect(),
+            is_filling: settings.is_filling,
         }
     }
 }
@@ -96,6 +99,7 @@ impl From<SettingsForm> for TableSettings {
             on_demand_since_us: form.on_demand_since_us,
             throughput: form.throughput.into(),
             ended_streams: form.ended_streams.into_iter().map(EndedStream::from).collect(),
+            is_filling: form.is_filling,
         }
     }
 }
