@@ -219,7 +219,7 @@ impl Backups {
             _ => {
                 let Some(past) = self.past(table) else { return Ok(()) };
                 let what = (format!("{}$DeletedTableBackup", past.schema().name), Kind::System);
-                let dir = format!("{BACKUPS_DIR}/{}", self.new_id(now_us));
+                let dir = format!("{BACKUPS_DIR}/{}", self.new_id());
                 let as_of = AsOf::begin(self.0.store.disk(), &past, None, &dir, what, now_us)?;
                 as_of.expect("a past has a base")
             }
@@ -236,7 +236,7 @@ impl Backups {
     pub fn create(&self, table: TableId, name: &str) -> Result<Option<Arc<Base>>, Error> {
         let store = &self.0.store;
         let now_us = store.clock().now_us();
-        let dir = format!("{BACKUPS_DIR}/{}", self.new_id(now_us));
+        let dir = format!("{BACKUPS_DIR}/{}", self.new_id());
         let base = Base::make(store.disk(), &dir, &store.manifest(), table, name.to_owned(), Kind::User, now_us)?;
         let Some(base) = base else { return Ok(None) };
         self.add(base.clone());
@@ -290,7 +290,8 @@ impl Backups {
     }
 
     /// An id that no backup has had: the time in milliseconds, and eight digits that tell those of one of them apart.
-    fn new_id(&self, now_us: u64) -> String {
+    pub fn new_id(&self) -> String {
+        let now_us = self.0.store.clock().now_us();
         let mut state = self.state();
         let last = state.backups.keys().next_back().cloned().unwrap_or_default();
         state.begun = state.begun.wrapping_add(1);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use backup::{AsOf, Base};
+use backup::Base;
 use item::TableId;
 use store::Error as StoreError;
 use tokio::runtime::Handle;
@@ -34,22 +34,32 @@ impl Compactor {
     /// before the call. None if its continuous backups do not go back so far. To be removed by
     /// [`backup::Backups::remove_scratch`].
     pub async fn as_of(&self, table: TableId, at_us: Option<u64>, name: String) -> Result<Option<Base>, Error> {
-        let runtime = Handle::current();
-        let begin = move |compactor: &Compactor| -> Result<Option<AsOf>, Error> {
-            // What was committed until then may not be flushed.
-            compactor.flush(&runtime)?;
-            compactor.record()?;
-            Ok(compactor.site.backups.as_of(table, at_us, &name)?)
-        };
-        let Some(mut as_of) = self.send(begin).await?? else { return Ok(None) };
+        if !self.begin_as_of(table, at_us, name.clone()).await? {
+            return Ok(None);
+        }
+        let backups = self.site.backups.clone();
         let make = move || {
+            let Some(mut as_of) = backups.resume(&name)? else { return backups.scratch(&name) };
             loop {
                 if let Some(base) = as_of.step()? {
                     return Ok(Some(base));
                 }
             }
         };
-        tokio::task::spawn_blocking(make).await.map_err(|_| StoreError::Closed)?
+        Ok(tokio::task::spawn_blocking(make).await.map_err(|_| StoreError::Closed)??)
+    }
+
+    /// Begins such a base: from here on it needs nothing but what [`backup::Backups::resume`] finds, also after a restart.
+    /// False if continuous backups do not go back so far.
+    pub async fn begin_as_of(&self, table: TableId, at_us: Option<u64>, name: String) -> Result<bool, Error> {
+        let runtime = Handle::current();
+        let begin = move |compactor: &Compactor| {
+            // What was committed until then may not be flushed.
+            compactor.flush(&runtime)?;
+            compactor.record()?;
+            Ok(compactor.site.backups.as_of(table, at_us, &name)?.is_some())
+        };
+        self.send(begin).await?
     }
 
     /// Does what continuous backups need. For whoever holds the work.

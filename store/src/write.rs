@@ -70,7 +70,7 @@ pub struct Written {
 /// Why a write was refused. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Rejection {
-    /// The table is gone, or has another key schema by now.
+    /// The table is gone, or has another key schema by now, or is for others while it is being filled.
     #[error("table not found")]
     TableNotFound,
     /// The condition does not hold.
@@ -120,6 +120,10 @@ pub enum TableWrite {
     SetRecovery(String, Option<u8>),
     /// The index of that number has an entry of every item that has one: it may be read.
     ActivateIndex(TableId),
+    /// The table of that number is filled: everybody may read and write it.
+    Open(TableId),
+    /// Remove the table of that number, which is being filled and never will be.
+    Discard(TableId),
 }
 
 /// Why a table change was refused.
@@ -131,6 +135,9 @@ pub enum TableRejection {
     /// There is no such table.
     #[error("table not found")]
     NotFound,
+    /// A job is still filling it.
+    #[error("the table is still being filled")]
+    Filling,
     /// The table has an index of that name.
     #[error("index already exists")]
     IndexExists,

@@ -62,7 +62,7 @@ pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
     let name = validate::table_name(request.table_name.clone())?;
     constraints(&request)?;
     check_given(&request)?;
-    let mut table = super::described_table(app, &name)?;
+    let mut table = super::changed_table(app, &name)?;
     let attributes = request.attributes.as_deref().unwrap_or_default();
     key_schema::check_definitions(attributes)?;
     check_types(&table, attributes)?;
@@ -311,6 +311,7 @@ impl IndexUpdate {
 async fn changed(app: &App, name: &str, change: TableWrite) -> Result<std::sync::Arc<Table>, Error> {
     app.store.change_table_within(change, app.config.patience).await?.map_err(|rejection| match rejection {
         TableRejection::NotFound => super::no_such_table(name),
+        TableRejection::Filling => super::being_created(name),
         TableRejection::IndexExists => Error::validation("Attempting to create an index which already exists"),
         TableRejection::IndexNotFound => Error::NotFound("Requested resource not found: Index not found".into()),
         TableRejection::Invalid(error) => Error::parameter(error),

@@ -11,7 +11,7 @@
 //!             | decreased_at_us: varint, decreases: varint, if flag 16
 //!
 //! settings flags    1 a class was chosen | 2 infrequent access | 4 the class was changed | 8 on-demand since then
-//!                   | 16 throughput | 32 streams that ended | 128 continuous backups | 256 restored
+//!                   | 16 throughput | 32 streams that ended | 64 being filled | 128 continuous backups | 256 restored
 //! throughput flags  1 most reads on demand | 2 most writes on demand | 4 warm | 8 increased | 16 decreased
 //! ```
 //! Flags are persisted: never renumber.
@@ -46,6 +46,8 @@ pub struct TableSettings {
     pub throughput: Throughput,
     /// Streams that were disabled not long ago, the last one last.
     pub ended_streams: Vec<EndedStream>,
+    /// Is a job still filling the table? Then nobody else may read or write it.
+    pub is_filling: bool,
     /// Continuous backups, if they are made.
     pub recovery: Option<Recovery>,
     /// Of what the table was restored, if it was.
@@ -310,6 +312,7 @@ impl TableSettings {
             | flag(self.on_demand_since_us.is_some(), 8)
             | flag(self.throughput != Throughput::default(), 16)
             | flag(!self.ended_streams.is_empty(), 32)
+            | flag(self.is_filling, 64)
             | flag(self.recovery.is_some(), 128)
             | flag(self.restored.is_some(), 256);
         put_varint(u128::from(flags), out);
@@ -345,13 +348,14 @@ impl TableSettings {
             3 => Some(TableClass::InfrequentAccess),
             _ => return reader.error(start, "a known table class"),
         };
-        if flags == 0 || flags & !(63 | 128 | 256) != 0 {
+        if flags == 0 || flags > 511 {
             return reader.error(start, "known settings flags");
         }
         let class_changed_at_us = if flags & 4 != 0 { Some(reader.number("a time")?) } else { None };
         let on_demand_since_us = if flags & 8 != 0 { Some(reader.number("a time")?) } else { None };
         let throughput = if flags & 16 != 0 { Throughput::read(reader)? } else { Throughput::default() };
         let ended_streams = if flags & 32 != 0 { read_ended_streams(reader)? } else { Vec::new() };
+        let is_filling = flags & 64 != 0;
         let recovery = if flags & 128 != 0 { Some(read_recovery(reader)?) } else { None };
         let restored = if flags & 256 != 0 { Some(read_restored(reader)?) } else { None };
         Ok(TableSettings {
@@ -360,6 +364,7 @@ impl TableSettings {
             on_demand_since_us,
             throughput,
             ended_streams,
+            is_filling,
             recovery,
             restored,
         })

@@ -17,6 +17,8 @@ pub(super) struct SettingsForm {
     throughput: ThroughputForm,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     ended_streams: Vec<EndedStreamForm>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_filling: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     recovery: Option<RecoveryForm>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -98,6 +100,7 @@ impl From<&TableSettings> for SettingsForm {
             on_demand_since_us: settings.on_demand_since_us,
             throughput: (&settings.throughput).into(),
             ended_streams: settings.ended_streams.iter().map(EndedStreamForm::from).collect(),
+            is_filling: settings.is_filling,
             recovery: settings
                 .recovery
                 .map(|Recovery { since_us, period_days }| RecoveryForm { since_us, period_days }),
@@ -120,6 +123,7 @@ impl From<SettingsForm> for TableSettings {
             on_demand_since_us: form.on_demand_since_us,
             throughput: form.throughput.into(),
             ended_streams: form.ended_streams.into_iter().map(EndedStream::from).collect(),
+            is_filling: form.is_filling,
             recovery: form.recovery.map(|RecoveryForm { since_us, period_days }| Recovery { since_us, period_days }),
             restored: form.restored.map(|restored| {
                 let RestoredForm { table, backup, as_of_us } = restored;
