@@ -10,6 +10,7 @@ use std::{
 
 use compactor::Compactor;
 use ingest::Ingest;
+use jobs::Jobs;
 use metrics_exporter_prometheus::PrometheusHandle;
 use store::Store;
 use streams::Streams;
@@ -29,6 +30,8 @@ pub struct App {
     pub ingest: Ingest,
     /// Makes cold data.
     pub compactor: Compactor,
+    /// What is done in the background.
+    pub jobs: Jobs,
     /// Who may ask.
     pub keys: Keys,
     /// What clients are shown; without one they are served without TLS.

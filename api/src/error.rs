@@ -30,6 +30,14 @@ pub enum Error {
     /// More than a documented bound allows.
     #[error("{0}")]
     LimitExceeded(String),
+    /// An exception of DynamoDB's that only a few operations have, such as those of backups, exports and imports.
+    #[error("{text}")]
+    Exception {
+        /// Its name.
+        name: &'static str,
+        /// What it says.
+        text: String,
+    },
     /// A provisioned table, or one of its global indexes, has no units left; the client may retry later.
     #[error("{}", THROUGHPUT_EXCEEDED[usize::from(*.index)])]
     ThroughputExceeded {
@@ -157,6 +165,7 @@ impl Error {
             Error::NotFound(_) => (MODEL, "ResourceNotFoundException", 400),
             Error::InUse(_) => (MODEL, "ResourceInUseException", 400),
             Error::LimitExceeded(_) => (MODEL, "LimitExceededException", 400),
+            Error::Exception { name, .. } => (MODEL, name, 400),
             Error::ThroughputExceeded { .. } => (MODEL, "ProvisionedThroughputExceededException", 400),
             Error::ConditionFailed(_) => (MODEL, "ConditionalCheckFailedException", 400),
             Error::DuplicateItem => (MODEL, "DuplicateItemException", 400),

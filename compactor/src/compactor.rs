@@ -10,11 +10,12 @@ use std::{
     time::Duration,
 };
 
+use backup::{Backups, Need};
 use item::{Table, TableId};
 use store::{Store, log::FrameNumber, manifest::Place, room::Room, write::TableWrite};
 use tokio::{runtime::Handle, sync::watch, time::MissedTickBehavior};
 
-use crate::{Config, Error, Job, Report, Step, Task, collect, job::Site, plan, retention};
+use crate::{Config, Error, Job, Report, Step, Task, collect, errand::Errands, job::Site, plan, retention};
 
 /// How often the background looks for work.
 const TICK: Duration = Duration::from_millis(250);
@@ -30,9 +31,11 @@ const SEAL_INTERVAL_LOW_US: u64 = 30_000_000;
 /// Makes cold data. Cloning shares it. Jobs run one at a time, except that a flush cuts in on a merge.
 #[derive(Clone)]
 pub struct Compactor {
-    site: Site,
+    pub(crate) site: Site,
     /// Held while jobs run.
-    working: Arc<Mutex<()>>,
+    pub(crate) working: Arc<Mutex<()>>,
+    /// What others ask for meanwhile.
+    pub(crate) errands: Errands,
     /// When the log was last trimmed, microseconds since 1970.
     trimmed_at_us: Arc<AtomicU64>,
     stopping: Arc<AtomicBool>,
@@ -60,18 +63,29 @@ impl Compactor {
     /// to date. Blocks on the disk.
     pub fn open(store: Store, config: Config) -> Result<Compactor, Error> {
         collect::recover(&store)?;
-        let site = Site::new(store, config);
-        let (working, trimmed_at_us, stopping, sealed_for_room, cramped) = Default::default();
-        Ok(Compactor { site, working, trimmed_at_us, stopping, sealed_for_room, cramped })
+        let backups = Backups::open(store.clone())?;
+        let site = Site::new(store, config, backups);
+        let (working, errands, trimmed_at_us, stopping, sealed_for_room, cramped) = Default::default();
+        Ok(Compactor { site, working, errands, trimmed_at_us, stopping, sealed_for_room, cramped })
     }
 
-    /// Sets the gauges of what waits for the compactor.
+    /// Sets the gauges of what waits for the compactor, and of backups.
     pub fn observe(&self) {
         crate::Backlog::of(&self.site.store).show();
+        self.site.backups.observe();
+    }
+
+    /// The backups, and the pasts of tables with continuous backups.
+    pub fn backups(&self) -> &Backups {
+        &self.site.backups
     }
 
     /// What is most urgent now, if anything is due.
     pub fn next_task(&self) -> Option<Task> {
+        self.next_of(true)
+    }
+
+    fn next_of(&self, with_protection: bool) -> Option<Task> {
         let store = &self.site.store;
         let sealed = store.view().sealed.len();
         let (room, spare_bytes) = (store.room().0, store.spare_bytes().unwrap_or(u64::MAX));
@@ -81,7 +95,11 @@ impl Compactor {
             Room::Low => bytes <= spare_bytes,
             Room::Full => false,
         };
-        plan::next_task(&store.manifest(), &store.catalog(), sealed, &fits, self.site.now_us(), &self.site.config)
+        let (manifest, now_us) = (store.manifest(), self.site.now_us());
+        let due = plan::next_task(&manifest, &store.catalog(), sealed, &fits, now_us, &self.site.config);
+        // The log waits for what is to be recorded, and a user for what is to be begun; a flush comes before that.
+        let may_protect = with_protection && due != Some(Task::Flush);
+        if may_protect && self.site.backups.need(&manifest, now_us).is_some() { Some(Task::Protect) } else { due }
     }
 
     fn cramped(&self) -> MutexGuard<'_, BTreeSet<TableId>> {
@@ -102,7 +120,7 @@ impl Compactor {
     /// Gives up log that is flushed and older than its retention. Blocks on the disk.
     pub fn trim(&self) -> Result<(), Error> {
         self.trimmed_at_us.store(self.site.now_us(), Ordering::Relaxed);
-        Ok(retention::trim(&self.site.store, &self.site.config)?)
+        Ok(retention::trim(&self.site.store, self.site.backups.log_needed_from(), &self.site.config)?)
     }
 
     /// Returns when every change acknowledged before the call is under `cold/tables`, merged: of one table, or of all
@@ -149,6 +167,12 @@ impl Compactor {
         }
     }
 
+    /// Like [`Compactor::run`]; whoever waits for an errand when it ends waits no more.
+    pub async fn serve(&self, shutdown: watch::Receiver<bool>) {
+        self.run(shutdown).await;
+        self.errands.close();
+    }
+
     /// Seals if an index waits for it, or if room becomes low, becomes less, or stays low for a while: only what is flushed can
     /// leave the log.
     async fn seal_if_waited_for(&self) -> Result<bool, store::Error> {
@@ -187,8 +211,10 @@ impl Compactor {
     fn work(&self, runtime: &Handle) -> Result<(), Error> {
         let _working = self.working.lock().unwrap_or_else(PoisonError::into_inner);
         self.catch_up()?;
+        self.errands.run(self);
         let mut flushed = false;
-        while let Some(task) = self.next_task() {
+        let mut with_protection = true;
+        while let Some(task) = self.next_of(with_protection) {
             let done = match task {
                 Task::Activate(index) => self.activate(index, runtime).map(|()| Report::default()),
                 _ => self.finish(&task),
@@ -197,6 +223,13 @@ impl Compactor {
                 Err(Error::Store(store::Error::Closed)) if self.stopping.load(Ordering::Relaxed) => return Ok(()),
                 Err(error) if is_for_room(&error) && self.give_up(&task) => {
                     tracing::warn!(%error, ?task, "a job was given up to leave the reserve, and waits for as much room as it reads");
+                    Report::default()
+                }
+                Err(error) if task == Task::Protect => {
+                    // Merges go on, and the log is kept, until it can be done.
+                    metrics::counter!("thalweg_compactor_failures_total").increment(1);
+                    tracing::error!(%error, "continuous backups wait, and the log with them");
+                    with_protection = false;
                     Report::default()
                 }
                 done => {
@@ -209,6 +242,7 @@ impl Compactor {
             flushed |= task == Task::Flush;
             if task == Task::Flush && self.site.store.check_room() > Room::Fine {
                 // The next flush needs what this one lets the log give up.
+                self.record()?;
                 self.trim()?;
             }
         }
@@ -219,7 +253,7 @@ impl Compactor {
     fn give_up(&self, task: &Task) -> bool {
         match task {
             Task::Merge(table) | Task::Fill(table) => _ = self.cramped().insert(*table),
-            Task::Flush | Task::Activate(_) | Task::Collect(_) => return false,
+            Task::Flush | Task::Activate(_) | Task::Collect(_) | Task::Protect => return false,
         }
         true
     }
@@ -234,13 +268,7 @@ impl Compactor {
 
     fn compact_tables(&self, tables: &[Arc<Table>], runtime: &Handle) -> Result<Vec<Compacted>, Error> {
         let _working = self.working.lock().unwrap_or_else(PoisonError::into_inner);
-        while !runtime.block_on(self.site.store.seal())? {
-            self.finish(&Task::Flush)?;
-        }
-        let target = self.site.store.view().sealed.last().map_or(FrameNumber(0), |sealed| sealed.through);
-        while self.site.store.manifest().flushed < target {
-            self.finish(&Task::Flush)?;
-        }
+        self.flush(runtime)?;
         let mut compacted = Vec::new();
         for table in tables {
             let written =
@@ -248,8 +276,29 @@ impl Compactor {
             compacted.extend(self.compacted(table, written));
         }
         self.catch_up()?;
+        self.record()?;
         self.trim()?;
         Ok(compacted)
+    }
+
+    /// Flushes every change acknowledged before the call. For whoever holds the work.
+    pub(crate) fn flush(&self, runtime: &Handle) -> Result<(), Error> {
+        while !runtime.block_on(self.site.store.seal())? {
+            self.finish(&Task::Flush)?;
+        }
+        let target = self.site.store.view().sealed.last().map_or(FrameNumber(0), |sealed| sealed.through);
+        while self.site.store.manifest().flushed < target {
+            self.finish(&Task::Flush)?;
+        }
+        Ok(())
+    }
+
+    /// Records what is flushed of tables with continuous backups. For whoever holds the work.
+    pub(crate) fn record(&self) -> Result<(), Error> {
+        while self.site.backups.need(&self.site.store.manifest(), self.site.now_us()) == Some(Need::Record) {
+            self.site.backups.meet_need()?;
+        }
+        Ok(())
     }
 
     /// Lets a filled index be read, and waits until that is durable. What was asked for before it may need a flush first.
@@ -271,7 +320,7 @@ impl Compactor {
     }
 
     /// Runs one job to its end; sealed sets that appear meanwhile are flushed between its steps.
-    fn finish(&self, task: &Task) -> Result<Report, Error> {
+    pub(crate) fn finish(&self, task: &Task) -> Result<Report, Error> {
         let mut job = self.start(task);
         let began_us = self.site.now_us();
         loop {
@@ -303,6 +352,7 @@ impl Compactor {
             if matches!(task, Task::Merge(_) | Task::Fill(_)) && self.site.store.room().0 == Room::Full {
                 return Err(self.site.store.full().into());
             }
+            self.errands.run(self);
         }
         Ok(job.step()?)
     }

@@ -9,6 +9,7 @@ use std::{
     },
 };
 
+use backup::Backups;
 use item::TableId;
 use store::{
     Error, Store,
@@ -60,6 +61,7 @@ enum Work {
     Fill(Fill),
     Activate(TableId),
     Collect(Collect),
+    Protect,
 }
 
 /// What every job works on.
@@ -67,6 +69,7 @@ enum Work {
 pub(crate) struct Site {
     pub(crate) store: Store,
     pub(crate) config: Arc<Config>,
+    pub(crate) backups: Backups,
     next_file: Arc<AtomicU64>,
     /// Why nothing can be committed any more, if so.
     halted: Arc<OnceLock<Error>>,
@@ -79,11 +82,12 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    pub(crate) fn new(store: Store, config: Config) -> Site {
+    pub(crate) fn new(store: Store, config: Config, backups: Backups) -> Site {
         let next_file = store.manifest().next_file;
         Site {
             store,
             config: Arc::new(config),
+            backups,
             next_file: Arc::new(AtomicU64::new(next_file)),
             halted: Arc::default(),
             generations: Arc::default(),
@@ -176,6 +180,7 @@ impl Job {
             Task::Fill(index) => Work::Fill(Fill::new(site.clone(), *index)),
             Task::Activate(index) => Work::Activate(*index),
             Task::Collect(retired) => Work::Collect(Collect::new(site.clone(), retired.clone())),
+            Task::Protect => Work::Protect,
         };
         Job { site, work }
     }
@@ -189,7 +194,7 @@ impl Job {
             Work::Flush(flush) => flush.abandon(),
             Work::Merge(merge) => merge.abandon(),
             Work::Fill(fill) => fill.abandon(),
-            Work::Activate(_) | Work::Collect(_) => {}
+            Work::Activate(_) | Work::Collect(_) | Work::Protect => {}
         }
     }
 
@@ -206,6 +211,11 @@ impl Job {
                 Ok(Step::Done(Report::default()))
             }
             Work::Collect(collect) => collect.step(),
+            Work::Protect => {
+                // What was due when it began may be done meanwhile, by an errand say.
+                self.site.backups.meet_need()?;
+                Ok(Step::Done(Report::default()))
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! sealed memtables --flush--> runs --merge--> a generation of the table --link--> cold/tables/<name>
 //! items older than an index --fill--> runs of its entries
+//! tables with continuous backups --protect--> bases and history (see the crate `backup`)
 //! items whose time is over --expire--> removed, by events like any other
 //! ```
 //! 1. [`plan`] says what to do next: a pure function of manifest, catalogue, sealed sets and clock.
@@ -15,6 +16,7 @@
 mod collect;
 mod compactor;
 mod config;
+mod errand;
 mod error;
 mod expiry;
 mod fill;
@@ -28,6 +30,7 @@ mod listing;
 mod merge;
 mod metrics;
 pub mod plan;
+mod protect;
 mod retention;
 mod verify;
 

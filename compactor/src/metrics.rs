@@ -41,6 +41,7 @@ pub(crate) fn finished(task: &Task, took_us: u64) {
         Task::Fill(_) => "fill",
         Task::Activate(_) => "activate",
         Task::Collect(_) => "collect",
+        Task::Protect => "protect",
     };
     metrics::histogram!("thalweg_compactor_job_seconds", "job" => job).record(took_us as f64 / 1e6);
 }

@@ -23,6 +23,8 @@ pub enum Task {
     Activate(TableId),
     /// Remove the directory of a generation that nobody reads any more.
     Collect(Retired),
+    /// Do what is most urgent for continuous backups. These are no part of the manifest, so [`next_task`] does not know of it.
+    Protect,
 }
 
 /// The most urgent task that is due, if any: writers may wait for a flush, readers for a merge, nobody for a collection.

@@ -1,16 +1,17 @@
 //! How much of the log is kept.
 //!
-//! What is flushed is kept for change streams only: for the retention time, or for less if that takes too many bytes, or if room
+//! What is flushed and recorded for continuous backups is kept for change streams only: for the retention time, or for less if that takes too many bytes, or if room
 //! on the disk is low. Passing that costs streams their past, never ingest its room.
 
-use store::{Error, Store, room::Room};
+use store::{Error, Store, log::FrameNumber, room::Room};
 
 use crate::Config;
 
-/// Gives up frames that are flushed and older than the retention.
-pub(crate) fn trim(store: &Store, config: &Config) -> Result<(), Error> {
+/// Gives up frames that are flushed, before `needed_from` if something is needed, and older than the retention.
+pub(crate) fn trim(store: &Store, needed_from: Option<FrameNumber>, config: &Config) -> Result<(), Error> {
     let log = store.log();
     let flushed = store.manifest().flushed.next();
+    let flushed = needed_from.map_or(flushed, |needed| flushed.min(needed));
     let now_us = store.clock().now_us();
     let mut retention_us = u64::try_from(config.retention.as_micros()).unwrap_or(u64::MAX);
     loop {

@@ -1,5 +1,7 @@
 //! Checking a data directory that nobody serves: nothing is written.
 
+mod backups;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::FutureExt;
@@ -34,6 +36,10 @@ pub struct Verified {
     pub rows: u64,
     /// Bytes of them.
     pub bytes: u64,
+    /// Bases read: backups, and those of continuous backups.
+    pub bases: u64,
+    /// Files of history read.
+    pub history_files: u64,
     /// What is wrong, each with file and place. None: the directory is sound.
     pub problems: Vec<Error>,
     /// What an open will tidy up: leftovers of a crash, links not yet swapped. Not damage.

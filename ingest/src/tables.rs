@@ -68,6 +68,10 @@ pub(crate) fn fits(table: &Table, mapping: &Mapping) -> bool {
 }
 
 fn check(table: Arc<Table>, mapping: &Mapping) -> Result<Arc<Table>, Problem> {
+    if table.settings.is_filling {
+        let text = format!("table `{}` is still being filled by an import or a restore", table.name);
+        return Err(Problem { kind: ProblemKind::Table, text });
+    }
     if fits(&table, mapping) {
         return Ok(table);
     }

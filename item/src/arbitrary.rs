@@ -10,8 +10,8 @@ use proptest::option;
 use proptest::prelude::*;
 
 use crate::table::{
-    Billing, Decreases, EndedStream, Projection, Stream, StreamView, TableClass, TableSettings, Throughput,
-    WarmThroughput,
+    Billing, Decreases, EndedStream, Projection, Recovery, Restored, Stream, StreamView, TableClass, TableSettings,
+    Throughput, WarmThroughput,
 };
 use crate::{
     Actor, Change, Event, FurtherKeys, Image, Index, IndexKind, IndexStatus, Item, Key, KeyAttribute, KeyType, Number,
@@ -164,13 +164,27 @@ fn settings() -> impl Strategy<Value = TableSettings> {
         stream: Stream { view: StreamView::NewImage, enabled_at_us },
         ended_at_us,
     });
-    (class, time(), time(), throughputs(), vec(stream, 0..3)).prop_map(
-        |(class, class_changed_at_us, on_demand_since_us, throughput, ended_streams)| TableSettings {
+    let recovery = option::of((any::<u64>(), 1..=Recovery::PERIOD_DAYS_MAX));
+    let restored = option::of(("[a-z]{3,9}", "[0-9-]{0,5}", any::<u64>()));
+    (class, time(), time(), throughputs(), vec(stream, 0..3), (any::<bool>(), recovery, restored)).prop_map(
+        |(
             class,
             class_changed_at_us,
             on_demand_since_us,
             throughput,
             ended_streams,
+            (is_filling, recovery, restored),
+        )| {
+            TableSettings {
+                class,
+                class_changed_at_us,
+                on_demand_since_us,
+                throughput,
+                ended_streams,
+                is_filling,
+                recovery: recovery.map(|(since_us, period_days)| Recovery { since_us, period_days }),
+                restored: restored.map(|(table, backup, as_of_us)| Restored { table, backup, as_of_us }),
+            }
         },
     )
 }

@@ -29,7 +29,8 @@ pub mod system;
 
 pub use index::{EXPIRY_INDEX, Index, IndexKind, IndexStatus, Projection};
 pub use settings::{
-    CapacityChange, Decreases, EndedStream, TableClass, TableSettings, Throughput, ThroughputChange, WarmThroughput,
+    CapacityChange, Decreases, EndedStream, Recovery, Restored, TableClass, TableSettings, Throughput,
+    ThroughputChange, WarmThroughput,
 };
 
 /// A table's number. Never reused; a name is never a path.

@@ -1,6 +1,6 @@
 //! The server's parts, opened in order: each takes the handles of those before it.
 //!
-//! Disk, cache, store, streams, ingest, compactor, listeners and sources, HTTP. [`Running::stop`] ends them in reverse: who takes writes stops and
+//! Disk, cache, store, streams, ingest, compactor, jobs, listeners and sources, HTTP. [`Running::stop`] ends them in reverse: who takes writes stops and
 //! drains first, the store closes last, when nothing can ask it any more.
 
 use std::{
@@ -13,6 +13,7 @@ use std::{
 use anyhow::Context;
 use compactor::{Compactor, Expirer};
 use ingest::{Ingest, SourceKind};
+use jobs::{Jobs, Runner};
 use metrics_exporter_prometheus::PrometheusHandle;
 use store::{
     Durability, Store,
@@ -49,7 +50,7 @@ pub(crate) struct Running {
     entrances: Part,
     /// The HTTP server.
     api: Part,
-    /// What works behind: flushes, merges, trims.
+    /// What works behind: flushes, merges, trims, jobs.
     background: Part,
 }
 
@@ -145,9 +146,15 @@ impl Running {
 
         let mut background = Part::new();
         let (worker, stop) = (compactor.clone(), background.stop.subscribe());
-        background.tasks.spawn(async move { worker.run(stop).await });
+        background.tasks.spawn(async move { worker.serve(stop).await });
         let (expirer, stop) = (Expirer::new(store.clone()), background.stop.subscribe());
         background.tasks.spawn(expirer.run(stop));
+        let jobs = Jobs::new(store.clone());
+        restore::tidy(&jobs, compactor.backups()).await.context("bases of restores")?;
+        let restorer = compactor.clone();
+        let runner = Runner::new(jobs.clone())
+            .with(restore::KIND, move |work| restore::attempt(work, restorer.backups().clone()));
+        background.tasks.spawn(runner.run(background.stop.subscribe()));
         metrics::gauge!("thalweg_memory_limit_bytes").set(config.memory.memory_limit as f64);
 
         let (watched, stop) = (store.clone(), background.stop.subscribe());
@@ -188,6 +195,7 @@ impl Running {
             streams,
             ingest,
             compactor,
+            jobs,
             keys,
             certificate,
             origins,

@@ -12,6 +12,8 @@ pub(crate) const PARTS: &[(&str, &[Metric])] = &[
     ("Cache of pages", store::cache::METRICS),
     ("Row cache", store::rows::METRICS),
     ("Compactor", compactor::METRICS),
+    ("Backups", backup::METRICS),
+    ("Background jobs", jobs::METRICS),
     ("Change streams", streams::METRICS),
     ("Entrances: MQTT and NATS", ingest::traffic::METRICS),
     ("Rules and quarantine", ingest::metrics::METRICS),

@@ -322,7 +322,7 @@ impl<'w> Session<'w> {
                     Task::Flush => report.flushes += 1,
                     Task::Merge(_) => report.merges += 1,
                     Task::Fill(_) => report.fills += 1,
-                    Task::Activate(_) => {}
+                    Task::Activate(_) | Task::Protect => {}
                     Task::Collect(_) => report.collections += 1,
                 }
             }

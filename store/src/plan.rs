@@ -343,6 +343,10 @@ fn changing(
     request: Request,
     old: Option<Option<Image>>,
 ) -> Result<(Written, Option<Changing>), Rejection> {
+    // Only the job that fills a table knows of it yet.
+    if table.settings.is_filling && !matches!(request.actor, Actor::Import | Actor::System) {
+        return Err(Rejection::TableNotFound);
+    }
     let decode = |image: &Image| image.decode().expect("our own encoding, checked by the frame's checksum");
     let old_item = old.as_ref().filter(|_| request.reads()).and_then(Option::as_ref).map(decode);
     if let Some(condition) = &request.condition

@@ -52,12 +52,13 @@ impl Request {
             Action::Put(item) | Action::Merge(item) => check(&write.table, item).map_err(Rejection::from),
             Action::PutEncoded(item) => check_encoded(&write.table, item).map_err(Rejection::from),
             Action::Update { update, .. } => update.check_key(&write.table).map_err(Rejection::from),
-            Action::Remove | Action::Check => Ok(()),
+            Action::Restore(_) | Action::Remove | Action::Check => Ok(()),
         };
         let action = match (checked, write.action) {
             (Err(rejection), _) => Prepared::Refused(rejection),
             (Ok(()), Action::Put(item)) => Prepared::Put(Image::encode(&item)),
             (Ok(()), Action::PutEncoded(item)) => Prepared::Put(item.into_image()),
+            (Ok(()), Action::Restore(image)) => Prepared::Put(image),
             (Ok(()), Action::Merge(item)) => Prepared::Merge(Image::encode(&item)),
             (Ok(()), Action::Update { update, return_new }) => Prepared::Update { update, return_new },
             (Ok(()), Action::Remove) => Prepared::Remove,

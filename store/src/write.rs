@@ -6,7 +6,7 @@ use std::{
 };
 
 use item::{
-    Actor, EncodedItem, Index, Item, ItemError, Key, SequenceNumber, Stream, Table, TableError, TableId,
+    Actor, EncodedItem, Image, Index, Item, ItemError, Key, SequenceNumber, Stream, Table, TableError, TableId,
     expression::{Condition, Update, UpdateError},
     table::CapacityChange,
 };
@@ -36,6 +36,9 @@ pub enum Action {
     Put(Item),
     /// Replace it, by one that is encoded already.
     PutEncoded(EncodedItem),
+    /// Replace it, by what another table of this key held: it may be stored whatever its indexes' keys are by now. An item that
+    /// does not fit an index has no entry there.
+    Restore(Image),
     /// Unite its top-level attributes with these, key attributes included: a reading of the same device and time.
     Merge(Item),
     /// Make of it what an update says; of its key alone, if there is none.
@@ -67,7 +70,7 @@ pub struct Written {
 /// Why a write was refused. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Rejection {
-    /// The table is gone, or has another key schema by now.
+    /// The table is gone, or has another key schema by now, or is for others while it is being filled.
     #[error("table not found")]
     TableNotFound,
     /// The condition does not hold.
@@ -111,8 +114,14 @@ pub enum TableWrite {
     Tag(String, BTreeMap<String, String>),
     /// Take tags off, by key.
     Untag(String, BTreeSet<String>),
+    /// Make continuous backups of a table that go back so many days, 1 to 35; or no more.
+    SetRecovery(String, Option<u8>),
     /// The index of that number has an entry of every item that has one: it may be read.
     ActivateIndex(TableId),
+    /// The table of that number is filled: everybody may read and write it.
+    Open(TableId),
+    /// Remove the table of that number, which is being filled and never will be.
+    Discard(TableId),
 }
 
 /// Changes of a table that are made together, or not at all. What is none stays as it is.
@@ -143,6 +152,9 @@ pub enum TableRejection {
     /// There is no such table.
     #[error("table not found")]
     NotFound,
+    /// A job is still filling it.
+    #[error("the table is still being filled")]
+    Filling,
     /// The table has an index of that name.
     #[error("index already exists")]
     IndexExists,

@@ -12,13 +12,14 @@ request! {
 
 pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
     let name = validate::table_name(request.table_name)?;
-    super::described_table(app, &name)?;
+    super::changed_table(app, &name)?;
     match app.store.change_table_within(TableWrite::Delete(name.clone()), app.config.patience).await? {
         Ok(table) => Ok(Answer { table_description: TableDescription::of(app, &table, "DELETING") }),
         Err(TableRejection::Protected) => Err(Error::validation(
             "Resource cannot be deleted as it is currently protected against deletion. \
              Disable deletion protection first.",
         )),
+        Err(TableRejection::Filling) => Err(super::being_created(&name)),
         Err(TableRejection::NotFound) => Err(super::no_such_table(&name)),
         Err(other) => Err(Error::Internal(format!("could not delete table {name}: {other}"))),
     }

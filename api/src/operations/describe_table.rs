@@ -1,6 +1,6 @@
 //! DescribeTable.
 
-use item::IndexStatus;
+use item::{IndexStatus, Table};
 use serde::Serialize;
 
 use super::{table_description::TableDescription, throughput::global_indexes};
@@ -21,7 +21,16 @@ pub(crate) struct Answer {
 pub(crate) fn run(app: &App, request: Request) -> Result<Answer, Error> {
     let name = validate::table_name(request.table_name)?;
     let table = super::described_table(app, &name)?;
-    // Who waits for the table waits for its indexes too.
-    let is_filling = global_indexes(&table).any(|index| index.status == IndexStatus::Filling);
-    Ok(Answer { table: TableDescription::of(app, &table, if is_filling { "UPDATING" } else { "ACTIVE" }) })
+    Ok(Answer { table: TableDescription::of(app, &table, status(&table)) })
+}
+
+/// The status of a table. Who waits for the table waits for its indexes too.
+fn status(table: &Table) -> &'static str {
+    if table.settings.is_filling {
+        "CREATING"
+    } else if global_indexes(table).any(|index| index.status == IndexStatus::Filling) {
+        "UPDATING"
+    } else {
+        "ACTIVE"
+    }
 }

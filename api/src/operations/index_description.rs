@@ -58,6 +58,7 @@ impl IndexDescription {
         let (item_count, index_size_bytes) = app.store.approximate_size(&index.entries(table));
         let is_global = index.kind == IndexKind::Global;
         let is_filling = index.status == IndexStatus::Filling;
+        let is_creating = is_filling || table.settings.is_filling;
         IndexDescription {
             index_name: index.name.clone(),
             key_schema: key_schema(index.partition_attributes(), index.sort_attributes()),
@@ -66,7 +67,7 @@ impl IndexDescription {
                 Projection::KeysOnly => projection("KEYS_ONLY", None),
                 Projection::Include(names) => projection("INCLUDE", Some(names.iter().cloned().collect())),
             },
-            index_status: is_global.then_some(if is_filling { "CREATING" } else { "ACTIVE" }),
+            index_status: is_global.then_some(if is_creating { "CREATING" } else { "ACTIVE" }),
             backfilling: is_filling.then_some(true),
             provisioned_throughput: is_global.then(|| Throughput::of(app, index.billing, &index.throughput)),
             on_demand_throughput: OnDemandThroughput::of(&index.throughput),

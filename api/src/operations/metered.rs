@@ -70,7 +70,8 @@ impl Metered {
             Action::PutEncoded(item) => Change::Put(item.size(), has_indexes.then(|| item.decode())),
             Action::Update { .. } => Change::Update,
             Action::Remove => Change::Remove,
-            Action::Check => Change::Check,
+            // No request restores: jobs do, which nobody meters.
+            Action::Check | Action::Restore(_) => Change::Check,
         };
         Metered { table: write.table.clone(), key: write.key.clone(), change, factor, admitted: Admitted::default() }
     }
@@ -87,7 +88,9 @@ impl Metered {
                 Action::Put(item) | Action::Merge(item) if has(index, &|name| item.get(name).is_some()) => 1.0,
                 Action::PutEncoded(item) if has(index, &|name| item.get(name).is_some()) => 1.0,
                 Action::Update { .. } | Action::Remove => 0.0,
-                Action::Put(_) | Action::Merge(_) | Action::PutEncoded(_) | Action::Check => continue,
+                Action::Put(_) | Action::Merge(_) | Action::PutEncoded(_) | Action::Check | Action::Restore(_) => {
+                    continue;
+                }
             };
             if index.kind == item::IndexKind::Global {
                 claims.extend(claim(&self.table, Some(index), Use::Write, units));

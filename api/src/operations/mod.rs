@@ -174,16 +174,31 @@ fn answer(answer: impl Serialize) -> Result<Vec<u8>, Error> {
     serde_json::to_vec(&answer).map_err(|error| Error::Internal(error.to_string()))
 }
 
-/// The table that an operation on items works on. System tables cannot be named: their names are no table names.
+/// The table that an operation on items works on: none that is still being filled.
 pub(crate) fn table(app: &App, name: &str) -> Result<Arc<Table>, Error> {
-    let catalog = app.store.catalog();
-    let table = catalog.by_name(name).filter(|table| !table.id.is_system()).cloned();
+    let table = user_table(app, name).filter(|table| !table.settings.is_filling);
     table.ok_or_else(|| Error::NotFound("Requested resource not found".into()))
 }
 
-/// The table that an operation on tables works on.
+/// The table that an operation on tables describes.
 fn described_table(app: &App, name: &str) -> Result<Arc<Table>, Error> {
-    table(app, name).map_err(|_| no_such_table(name))
+    user_table(app, name).ok_or_else(|| no_such_table(name))
+}
+
+/// The table that an operation on tables changes: none that is still being filled.
+fn changed_table(app: &App, name: &str) -> Result<Arc<Table>, Error> {
+    let table = described_table(app, name)?;
+    if table.settings.is_filling { Err(being_created(name)) } else { Ok(table) }
+}
+
+/// System tables cannot be named: their names are no table names.
+fn user_table(app: &App, name: &str) -> Option<Arc<Table>> {
+    app.store.catalog().by_name(name).filter(|table| !table.id.is_system()).cloned()
+}
+
+/// What a change of a table gets that is still being filled.
+fn being_created(name: &str) -> Error {
+    Error::InUse(format!("Attempt to change a resource which is still in use: Table is being created: {name}"))
 }
 
 fn no_such_table(name: &str) -> Error {

@@ -79,7 +79,7 @@ pub(crate) async fn tag(app: &App, request: TagRequest) -> Result<(), Error> {
     if tags.is_empty() {
         return Err(Error::validation("Atleast one Tag needs to be provided as Input."));
     }
-    change(app, TableWrite::Tag(table.name.clone(), checked(tags)?)).await
+    change(app, &table, TableWrite::Tag(table.name.clone(), checked(tags)?)).await
 }
 
 /// UntagResource.
@@ -90,7 +90,7 @@ pub(crate) async fn untag(app: &App, request: UntagRequest) -> Result<(), Error>
         return Err(Error::validation("Atleast one Tag Key needs to be provided as Input."));
     }
     keys.iter().try_for_each(|key| check_length("Key", key, 1, KEY_CHARACTERS_MAX))?;
-    change(app, TableWrite::Untag(table.name.clone(), keys)).await
+    change(app, &table, TableWrite::Untag(table.name.clone(), keys)).await
 }
 
 /// ListTagsOfResource.
@@ -155,10 +155,11 @@ fn tagged_table(app: &App, arn: Option<String>) -> Result<Arc<Table>, Error> {
     })
 }
 
-async fn change(app: &App, change: TableWrite) -> Result<(), Error> {
+async fn change(app: &App, table: &Table, change: TableWrite) -> Result<(), Error> {
     match app.store.change_table_within(change, app.config.patience).await? {
         Ok(_) => Ok(()),
         Err(TableRejection::TooManyTags) => Err(too_many()),
+        Err(TableRejection::Filling) => Err(super::being_created(&table.name)),
         Err(TableRejection::NotFound) => Err(Error::NotFound("Requested resource not found".into())),
         Err(other) => Err(Error::Internal(format!("could not change tags: {other}"))),
     }

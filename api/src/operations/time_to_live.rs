@@ -82,7 +82,7 @@ pub(crate) async fn update(app: &App, request: UpdateRequest) -> Result<Updated,
     violations.finish()?;
     let wanted = request.specification.unwrap_or_default();
     let (enabled, attribute_name) = (wanted.enabled.unwrap_or_default(), wanted.attribute.unwrap_or_default());
-    let table = super::described_table(app, &name)?;
+    let table = super::changed_table(app, &name)?;
     match table.expiry().map(|index| &index.partition_key.name) {
         Some(_) if enabled => return Err(already("enabled")),
         None if !enabled => return Err(already("disabled")),
@@ -96,6 +96,7 @@ pub(crate) async fn update(app: &App, request: UpdateRequest) -> Result<Updated,
     let change = TableWrite::SetExpiry(name.clone(), enabled.then(|| attribute_name.clone()));
     match app.store.change_table_within(change, app.config.patience).await? {
         Ok(_) => Ok(Updated { time_to_live_specification: Specification { enabled, attribute_name } }),
+        Err(TableRejection::Filling) => Err(super::being_created(&name)),
         Err(TableRejection::NotFound) => Err(super::no_such_table(&name)),
         // Somebody else was faster.
         Err(TableRejection::IndexExists) => Err(already("enabled")),

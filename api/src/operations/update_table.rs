@@ -66,7 +66,7 @@ pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
     constraints(&request)?;
     check_given(&request)?;
     for _ in 0..ATTEMPTS_MAX {
-        let old = super::described_table(app, &name)?;
+        let old = super::changed_table(app, &name)?;
         let update = update(&request, &old, app.store.clock().now_us())?;
         let dropped = update.drop_index.as_ref().and_then(|name| old.index(name)).cloned();
         // Who protects a table waits for nothing.
@@ -352,6 +352,7 @@ fn in_use(name: &str) -> Error {
 fn refused(name: &str, rejection: TableRejection) -> Error {
     match rejection {
         TableRejection::NotFound => super::no_such_table(name),
+        TableRejection::Filling => super::being_created(name),
         TableRejection::Invalid(error) => Error::parameter(error),
         other => Error::Internal(format!("could not change table {name}: {other}")),
     }

@@ -50,8 +50,9 @@ pub(crate) fn app_on(disk: Arc<dyn Disk>, settings: store::Config, config: Confi
     let ingest = Ingest::new(store.clone(), ingest::Config::default()).unwrap();
     let streams = Streams::new(&store);
     let (keys, origins) = (api::Keys::new(store.clone(), None), api::Origins::default());
+    let jobs = jobs::Jobs::new(store.clone());
     let (facts, throttle) = (Facts::default(), api::Throttle::default());
-    App { store, streams, ingest, compactor, keys, certificate: None, origins, metrics, facts, config, throttle }
+    App { store, streams, ingest, compactor, jobs, keys, certificate: None, origins, metrics, facts, config, throttle }
 }
 
 /// A service over a new store.

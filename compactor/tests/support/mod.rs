@@ -21,6 +21,12 @@ use store::{
 
 pub(crate) struct TestClock(pub(crate) AtomicU64);
 
+impl TestClock {
+    pub(crate) fn now(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 impl Clock for TestClock {
     fn now_us(&self) -> u64 {
         self.0.load(Ordering::Relaxed)

@@ -4,12 +4,14 @@
 //! settings    flags: varint, not 0 | changed_at_us: varint, if flag 4 | on_demand_since_us: varint, if flag 8
 //!             | throughput, if flag 16
 //!             | count: varint, not 0, count x (stream view: 1 byte, enabled_at_us: varint, ended_at_us: varint), if flag 32
+//!             | since_us: varint, period_days: varint, if flag 128
+//!             | source table: text, source backup: text, as_of_us: varint, if flag 256
 //! throughput  flags: varint, not 0 | read units: varint, if flag 1 | write units: varint, if flag 2
 //!             | warm read units: varint, warm write units: varint, if flag 4 | increased_at_us: varint, if flag 8
 //!             | decreased_at_us: varint, decreases: varint, if flag 16
 //!
 //! settings flags    1 a class was chosen | 2 infrequent access | 4 the class was changed | 8 on-demand since then
-//!                   | 16 throughput | 32 streams that ended
+//!                   | 16 throughput | 32 streams that ended | 64 being filled | 128 continuous backups | 256 restored
 //! throughput flags  1 most reads on demand | 2 most writes on demand | 4 warm | 8 increased | 16 decreased
 //! ```
 //! Flags are persisted: never renumber.
@@ -17,7 +19,7 @@
 use std::collections::BTreeMap;
 
 use super::{Billing, Index, IndexKind, Stream, Table};
-use crate::codec::{CodecError, Reader, put_varint};
+use crate::codec::{CodecError, Reader, put_bytes, put_varint};
 
 /// Microseconds of a day. Decreases are counted by days of UTC.
 const DAY_US: u64 = 24 * 3600 * 1_000_000;
@@ -44,6 +46,42 @@ pub struct TableSettings {
     pub throughput: Throughput,
     /// Streams that were disabled not long ago, the last one last.
     pub ended_streams: Vec<EndedStream>,
+    /// Is a job still filling the table? Then nobody else may read or write it.
+    pub is_filling: bool,
+    /// Continuous backups, if they are made.
+    pub recovery: Option<Recovery>,
+    /// Of what the table was restored, if it was.
+    pub restored: Option<Restored>,
+}
+
+/// Of what a table was restored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// The name of the table that it was.
+    pub table: String,
+    /// The id of the backup; empty if it was restored to a time by continuous backups.
+    pub backup: String,
+    /// The time of which it was restored, microseconds since 1970.
+    pub as_of_us: u64,
+}
+
+/// Continuous backups: the table can be restored as it was at any time of a period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recovery {
+    /// Since when they have been made without a gap, microseconds since 1970.
+    pub since_us: u64,
+    /// How many days back a restore can go.
+    pub period_days: u8,
+}
+
+impl Recovery {
+    /// The longest period, and that of who asks for none.
+    pub const PERIOD_DAYS_MAX: u8 = 35;
+
+    /// The period, in microseconds.
+    pub fn period_us(self) -> u64 {
+        u64::from(self.period_days) * DAY_US
+    }
 }
 
 /// A stream that was disabled. It can still be read while the log is kept.
@@ -164,6 +202,12 @@ impl Table {
         self.stream = stream.map(|stream| Stream { enabled_at_us: now_us.max(after_last), ..stream });
     }
 
+    /// Turns continuous backups on, for so many days back, or off. What is on stays on since it began.
+    pub fn change_recovery(&mut self, period_days: Option<u8>, now_us: u64) {
+        let since_us = self.settings.recovery.map_or(now_us, |recovery| recovery.since_us);
+        self.settings.recovery = period_days.map(|period_days| Recovery { since_us, period_days });
+    }
+
     /// Changes the capacity of the table and its indexes.
     pub fn change_capacity(&mut self, change: &CapacityChange, now_us: u64) {
         if change.class.is_some() && change.class != self.settings.class {
@@ -267,7 +311,10 @@ impl TableSettings {
             | flag(self.class_changed_at_us.is_some(), 4)
             | flag(self.on_demand_since_us.is_some(), 8)
             | flag(self.throughput != Throughput::default(), 16)
-            | flag(!self.ended_streams.is_empty(), 32);
+            | flag(!self.ended_streams.is_empty(), 32)
+            | flag(self.is_filling, 64)
+            | flag(self.recovery.is_some(), 128)
+            | flag(self.restored.is_some(), 256);
         put_varint(u128::from(flags), out);
         let times = [self.class_changed_at_us, self.on_demand_since_us];
         times.into_iter().flatten().for_each(|time| put_varint(u128::from(time), out));
@@ -281,6 +328,15 @@ impl TableSettings {
                 put_varint(u128::from(*ended_at_us), out);
             }
         }
+        if let Some(Recovery { since_us, period_days }) = self.recovery {
+            put_varint(u128::from(since_us), out);
+            put_varint(u128::from(period_days), out);
+        }
+        if let Some(Restored { table, backup, as_of_us }) = &self.restored {
+            put_bytes(table.as_bytes(), out);
+            put_bytes(backup.as_bytes(), out);
+            put_varint(u128::from(*as_of_us), out);
+        }
     }
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<TableSettings, CodecError> {
@@ -292,15 +348,43 @@ impl TableSettings {
             3 => Some(TableClass::InfrequentAccess),
             _ => return reader.error(start, "a known table class"),
         };
-        if flags == 0 || flags > 63 {
+        if flags == 0 || flags > 511 {
             return reader.error(start, "known settings flags");
         }
         let class_changed_at_us = if flags & 4 != 0 { Some(reader.number("a time")?) } else { None };
         let on_demand_since_us = if flags & 8 != 0 { Some(reader.number("a time")?) } else { None };
         let throughput = if flags & 16 != 0 { Throughput::read(reader)? } else { Throughput::default() };
         let ended_streams = if flags & 32 != 0 { read_ended_streams(reader)? } else { Vec::new() };
-        Ok(TableSettings { class, class_changed_at_us, on_demand_since_us, throughput, ended_streams })
+        let is_filling = flags & 64 != 0;
+        let recovery = if flags & 128 != 0 { Some(read_recovery(reader)?) } else { None };
+        let restored = if flags & 256 != 0 { Some(read_restored(reader)?) } else { None };
+        Ok(TableSettings {
+            class,
+            class_changed_at_us,
+            on_demand_since_us,
+            throughput,
+            ended_streams,
+            is_filling,
+            recovery,
+            restored,
+        })
     }
+}
+
+fn read_restored(reader: &mut Reader<'_>) -> Result<Restored, CodecError> {
+    let table = reader.text("a table name")?.to_owned();
+    let backup = reader.text("a backup's id")?.to_owned();
+    Ok(Restored { table, backup, as_of_us: reader.number("a time")? })
+}
+
+fn read_recovery(reader: &mut Reader<'_>) -> Result<Recovery, CodecError> {
+    let since_us = reader.number("a time")?;
+    let start = reader.offset();
+    let period_days = reader.number("a number of days")?;
+    if !(1..=Recovery::PERIOD_DAYS_MAX).contains(&period_days) {
+        return reader.error(start, "1 to 35 days");
+    }
+    Ok(Recovery { since_us, period_days })
 }
 
 fn read_ended_streams(reader: &mut Reader<'_>) -> Result<Vec<EndedStream>, CodecError> {

@@ -24,6 +24,9 @@ pub const TOKEN_UNTIL_US: &str = "until_us";
 /// Who may ask. Key: `kind` (S: `key`), `name` (S: the access key).
 pub const PRINCIPALS: TableId = TableId(4);
 
+/// What is done in the background: imports and the like. Key: `kind` (S), `id` (S).
+pub const JOBS: TableId = TableId(5);
+
 /// The schema of [`QUARANTINE`].
 pub fn quarantine() -> Table {
     table(QUARANTINE, "$quarantine", "client", Some("id"))
@@ -44,6 +47,11 @@ pub fn principals() -> Table {
     table(PRINCIPALS, "$principals", "kind", Some("name"))
 }
 
+/// The schema of [`JOBS`].
+pub fn jobs() -> Table {
+    table(JOBS, "$jobs", "kind", Some("id"))
+}
+
 /// Does a row of [`TOKENS`] count no more at `now_us`?
 pub fn is_token_expired(row: &Item, now_us: u64) -> bool {
     match row.get(TOKEN_UNTIL_US) {
@@ -54,7 +62,7 @@ pub fn is_token_expired(row: &Item, now_us: u64) -> bool {
 
 /// Every system table, by id.
 pub fn tables() -> Vec<Table> {
-    vec![quarantine(), retained(), tokens(), principals()]
+    vec![quarantine(), retained(), tokens(), principals(), jobs()]
 }
 
 fn table(id: TableId, name: &str, partition_key: &str, sort_key: Option<&str>) -> Table {

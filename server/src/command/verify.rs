@@ -1,10 +1,10 @@
 //! `thalweg verify`: a data directory that no server uses is sound, or what is wrong with it, and where. Nothing is written.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use anyhow::{Context, bail};
 use serde_json::json;
-use store::env::OsDisk;
+use store::env::{Disk, OsDisk};
 
 use super::Output;
 use crate::cli::VerifyArguments;
@@ -29,6 +29,10 @@ pub(crate) async fn run(arguments: &VerifyArguments, output: Output) -> anyhow::
             "rows": verified.rows,
             "bytes": verified.bytes,
         },
+        "backup": {
+            "bases": verified.bases,
+            "history_files": verified.history_files,
+        },
         "problems": problems,
         "notes": verified.notes,
     }));
@@ -43,6 +47,10 @@ fn verify(directory: &Path) -> anyhow::Result<compactor::Verified> {
     if !directory.join("FORMAT").is_file() {
         bail!("{} is not a thalweg data directory: it has no FORMAT file", directory.display());
     }
-    let disk = OsDisk::open(directory)?;
-    compactor::verify(&disk).with_context(|| directory.display().to_string())
+    let disk: Arc<dyn Disk> = Arc::new(OsDisk::open(directory)?);
+    let verified = compactor::verify(disk.as_ref()).and_then(|mut verified| {
+        verified.check_backups(&disk)?;
+        Ok(verified)
+    });
+    verified.with_context(|| directory.display().to_string())
 }

@@ -86,13 +86,25 @@ impl Planner {
                 self.alter(&name, |table| table.tags.extend(tags))
             }
             TableWrite::Untag(name, keys) => self.alter(&name, |table| table.tags.retain(|key, _| !keys.contains(key))),
+            TableWrite::SetRecovery(name, period_days) => {
+                self.alter(&name, |table| table.change_recovery(period_days, now_us))
+            }
             TableWrite::ActivateIndex(id) => {
                 let (table, _) = self.catalog.index(id).ok_or(TableRejection::IndexNotFound)?;
-                let name = table.name.clone();
-                self.alter(&name, |table| {
+                self.replace(table.clone(), |table| {
                     let filled = table.indexes.iter_mut().filter(|index| index.id == id);
                     filled.for_each(|index| index.status = IndexStatus::Active);
                 })
+            }
+            TableWrite::Open(id) => {
+                let table = self.catalog.by_id(id).ok_or(TableRejection::NotFound)?;
+                self.replace(table.clone(), |table| table.settings.is_filling = false)
+            }
+            TableWrite::Discard(id) => {
+                let table = self.catalog.by_id(id).filter(|table| table.settings.is_filling);
+                let table = table.cloned().ok_or(TableRejection::NotFound)?;
+                self.catalog.remove(id);
+                Ok((table, Some(Change::DeleteTable)))
             }
         }
     }
@@ -145,6 +157,15 @@ impl Planner {
         alter: impl FnOnce(&mut Table),
     ) -> Result<(Arc<Table>, Option<Change>), TableRejection> {
         let old = self.user_table(name)?;
+        self.replace(old, alter)
+    }
+
+    /// Makes of a table its next version.
+    fn replace(
+        &mut self,
+        old: Arc<Table>,
+        alter: impl FnOnce(&mut Table),
+    ) -> Result<(Arc<Table>, Option<Change>), TableRejection> {
         let mut table = Table::clone(&old);
         alter(&mut table);
         if table == *old {
@@ -158,8 +179,10 @@ impl Planner {
         Ok((table.clone(), Some(Change::PutTable(table))))
     }
 
+    /// The table that a user may change.
     fn user_table(&self, name: &str) -> Result<Arc<Table>, TableRejection> {
-        self.catalog.by_name(name).filter(|table| !table.id.is_system()).cloned().ok_or(TableRejection::NotFound)
+        let table = self.catalog.by_name(name).filter(|table| !table.id.is_system()).ok_or(TableRejection::NotFound)?;
+        if table.settings.is_filling { Err(TableRejection::Filling) } else { Ok(table.clone()) }
     }
 }
 

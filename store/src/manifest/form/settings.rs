@@ -1,6 +1,6 @@
 //! A table's settings in the manifest's text.
 
-use item::table::{Decreases, EndedStream, TableClass, TableSettings, Throughput, WarmThroughput};
+use item::table::{Decreases, EndedStream, Recovery, Restored, TableClass, TableSettings, Throughput, WarmThroughput};
 use serde::{Deserialize, Serialize};
 
 use super::table::StreamForm;
@@ -17,6 +17,25 @@ pub(super) struct SettingsForm {
     throughput: ThroughputForm,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     ended_streams: Vec<EndedStreamForm>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_filling: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    recovery: Option<RecoveryForm>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    restored: Option<RestoredForm>,
+}
+
+#[derive(PartialEq, Serialize, Deserialize)]
+struct RestoredForm {
+    table: String,
+    backup: String,
+    as_of_us: u64,
+}
+
+#[derive(PartialEq, Serialize, Deserialize)]
+struct RecoveryForm {
+    since_us: u64,
+    period_days: u8,
 }
 
 #[derive(PartialEq, Serialize, Deserialize)]
@@ -81,6 +100,14 @@ impl From<&TableSettings> for SettingsForm {
             on_demand_since_us: settings.on_demand_since_us,
             throughput: (&settings.throughput).into(),
             ended_streams: settings.ended_streams.iter().map(EndedStreamForm::from).collect(),
+            is_filling: settings.is_filling,
+            recovery: settings
+                .recovery
+                .map(|Recovery { since_us, period_days }| RecoveryForm { since_us, period_days }),
+            restored: settings.restored.clone().map(|restored| {
+                let Restored { table, backup, as_of_us } = restored;
+                RestoredForm { table, backup, as_of_us }
+            }),
         }
     }
 }
@@ -96,6 +123,12 @@ impl From<SettingsForm> for TableSettings {
             on_demand_since_us: form.on_demand_since_us,
             throughput: form.throughput.into(),
             ended_streams: form.ended_streams.into_iter().map(EndedStream::from).collect(),
+            is_filling: form.is_filling,
+            recovery: form.recovery.map(|RecoveryForm { since_us, period_days }| Recovery { since_us, period_days }),
+            restored: form.restored.map(|restored| {
+                let RestoredForm { table, backup, as_of_us } = restored;
+                Restored { table, backup, as_of_us }
+            }),
         }
     }
 }
