@@ -178,6 +178,9 @@ fn check_given(request: &Request) -> Result<(), Error> {
         }
     }
     refuse_encryption(request.encryption.as_ref())?;
+    if request.index_updates.as_ref().is_some_and(Vec::is_empty) {
+        return Err(Error::parameter("List of GlobalSecondaryIndexUpdates is empty"));
+    }
     let updates = request.index_updates.as_deref().unwrap_or_default();
     let is_something = request.billing_mode.is_some()
         || request.stream.is_some()
@@ -192,9 +195,6 @@ fn check_given(request: &Request) -> Result<(), Error> {
              SSESpecification, ReplicaUpdates, MultiAccountReplicaReady, ReplicaTransitRoleArn, MultiRegionConsistency, \
              DeletionProtectionEnabled, OnDemandThroughput, WarmThroughput or TableClass is required",
         ));
-    }
-    if request.index_updates.as_ref().is_some_and(Vec::is_empty) {
-        return Err(Error::parameter("List of GlobalSecondaryIndexUpdates is empty"));
     }
     check_together(request)?;
     let mut names = BTreeSet::new();
