@@ -2,6 +2,7 @@
 and provisioned tables give what is provisioned."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import boto3
 import pytest
@@ -70,8 +71,8 @@ def test_capacity_and_class_outlive_a_restart_and_a_flush(server):
         TableName="matches",
         ProvisionedThroughput=units(4, 7),
         GlobalSecondaryIndexUpdates=[{"Update": change}],
-        TableClass="STANDARD",
     )
+    database.update_table(TableName="matches", TableClass="STANDARD")
     create(database, "bounded", BillingMode="PAY_PER_REQUEST", OnDemandThroughput={"MaxReadRequestUnits": 8})
     database.update_table(TableName="bounded", BillingMode="PROVISIONED", ProvisionedThroughput=units(1, 1))
     database.update_table(
@@ -250,3 +251,22 @@ def test_what_is_refused_takes_no_units_from_others(server):
             assert error.value.response["Error"]["Code"] == "ValidationException"
     client.put_item(TableName="idle", Item={"pk": {"S": "a"}})
     assert client.get_item(TableName="idle", Key={"pk": {"S": "a"}})["Item"] == {"pk": {"S": "a"}}
+
+
+def test_changes_at_once_are_each_checked_against_what_is(server):
+    """Several clients turn the stream on at once: one does, the others are told that it is on."""
+    database = client(server)
+    create(database, "matches", BillingMode="PAY_PER_REQUEST")
+    stream = {"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"}
+
+    def enable(_):
+        try:
+            client(server).update_table(TableName="matches", StreamSpecification=stream)
+        except ClientError as error:
+            return error.response["Error"]["Message"]
+
+    with ThreadPoolExecutor(8) as clients:
+        answers = list(clients.map(enable, range(8)))
+    refused = [text for text in answers if text]
+    assert len(refused) == 7 and all("already has an enabled stream" in text for text in refused), answers
+    assert len(server.streams().list_streams(TableName="matches")["Streams"]) == 1

@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use bytes::{Bytes, BytesMut};
-use flate2::read::MultiGzDecoder;
+use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use http_body_util::BodyExt;
 use hyper::{HeaderMap, body::Body, header, http::request::Parts};
 
@@ -67,7 +67,10 @@ where
     }
     let bytes = match encoding {
         Encoding::Identity => bytes,
-        Encoding::Gzip => inflate(&bytes, bytes_max)?,
+        Encoding::Gzip => inflate("gzip", MultiGzDecoder::new(bytes.as_ref()), bytes_max)?,
+        // Some clients leave out the wrapping that the name stands for.
+        Encoding::Deflate if is_zlib(&bytes) => inflate("deflate", ZlibDecoder::new(bytes.as_ref()), bytes_max)?,
+        Encoding::Deflate => inflate("deflate", DeflateDecoder::new(bytes.as_ref()), bytes_max)?,
     };
     service.bodies.resize(&mut share, bytes.len());
     let parsed_bytes = parsed_bytes(&bytes);
@@ -98,6 +101,7 @@ fn parsed_bytes(json: &[u8]) -> usize {
 enum Encoding {
     Identity,
     Gzip,
+    Deflate,
 }
 
 impl Encoding {
@@ -107,7 +111,8 @@ impl Encoding {
             match value.as_bytes().to_ascii_lowercase().as_slice() {
                 b"" | b"identity" => {}
                 b"gzip" | b"x-gzip" if matches!(encoding, Encoding::Identity) => encoding = Encoding::Gzip,
-                _ => return Err(Error::BodyEncoding("content-encoding must be gzip or identity".into())),
+                b"deflate" if matches!(encoding, Encoding::Identity) => encoding = Encoding::Deflate,
+                _ => return Err(Error::BodyEncoding("content-encoding must be gzip, deflate or identity".into())),
             }
         }
         Ok(encoding)
@@ -144,12 +149,16 @@ where
     Ok(if whole.is_empty() { only } else { whole.freeze() })
 }
 
-fn inflate(compressed: &[u8], bytes_max: usize) -> Result<Bytes, Error> {
+/// Does it begin as zlib's form does?
+fn is_zlib(compressed: &[u8]) -> bool {
+    matches!(compressed, [method, flags, ..] if method & 15 == 8 && u16::from_be_bytes([*method, *flags]) % 31 == 0)
+}
+
+fn inflate(name: &str, from: impl Read, bytes_max: usize) -> Result<Bytes, Error> {
     let mut bytes = Vec::new();
-    MultiGzDecoder::new(compressed)
-        .take(bytes_max as u64 + 1)
+    from.take(bytes_max as u64 + 1)
         .read_to_end(&mut bytes)
-        .map_err(|error| Error::Serialization(Some(format!("The request body is not valid gzip: {error}"))))?;
+        .map_err(|error| Error::Serialization(Some(format!("The request body is not valid {name}: {error}"))))?;
     if bytes.len() > bytes_max {
         return Err(Error::BodyTooLarge { bytes_max });
     }

@@ -21,7 +21,7 @@ use crate::{
     admin, body,
     budget::{Room, SMALL_ANSWER_BYTES},
     cors, follow, guard, json, observe, operations, parameters, rows,
-    watched::Watched,
+    watched::{self, Watched},
     wire::{self, Payload, Wishes},
 };
 
@@ -43,11 +43,13 @@ impl Service {
         B::Error: std::fmt::Display,
     {
         let began = Instant::now();
-        let (head, body) = request.into_parts();
+        let (head, mut body) = request.into_parts();
         let origin = self.app.origins.allowed(&head.headers);
         let ended = AtomicBool::new(body.is_end_stream());
-        let mut answered = self.admit(&head, Watched { body, ended: &ended }, origin.is_some()).await;
-        if !ended.load(Ordering::Relaxed) {
+        let mut answered = self.admit(&head, Watched { body: &mut body, ended: &ended }, origin.is_some()).await;
+        // Who waits to be asked for the body need not send it.
+        let is_unasked = head.headers.contains_key(header::EXPECT);
+        if !ended.load(Ordering::Relaxed) && (is_unasked || !watched::finish(&mut body).await) {
             // What is left of the body is not read.
             answered.response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }

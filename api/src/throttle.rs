@@ -135,7 +135,8 @@ fn claims(table: &Table, usage: &Usage, used: Use) -> Vec<Claim> {
     claims
 }
 
-/// What a request was let through for. Given back when this is dropped: what was let through and then failed used nothing.
+/// What a request was let through for. Given back when this is dropped: what was let through and then failed used nothing,
+/// unless it is handed in by then.
 #[derive(Default)]
 pub(crate) struct Admitted(Option<Taken>);
 
@@ -143,6 +144,8 @@ struct Taken {
     throttle: Throttle,
     clock: Arc<dyn Clock>,
     claims: Vec<Claim>,
+    /// Is it, or may it be, in the store's hands?
+    is_handed_in: bool,
 }
 
 impl Taken {
@@ -163,6 +166,13 @@ impl Admitted {
         }
     }
 
+    /// What the request asks for is handed in, or it is not any more.
+    pub(crate) fn set_handed_in(&mut self, is_handed_in: bool) {
+        if let Some(taken) = &mut self.0 {
+            taken.is_handed_in = is_handed_in;
+        }
+    }
+
     /// The request has used what it claimed.
     pub(crate) fn keep(mut self) {
         self.0 = None;
@@ -171,7 +181,7 @@ impl Admitted {
 
 impl Drop for Admitted {
     fn drop(&mut self) {
-        if let Some(taken) = &self.0 {
+        if let Some(taken) = self.0.as_ref().filter(|taken| !taken.is_handed_in) {
             taken.settle(&[]);
         }
     }
@@ -190,7 +200,7 @@ impl App {
         let admitted = buckets.admit(&claims, clock.now_us());
         admitted.map_err(|refused| Error::ThroughputExceeded { index: refused.is_index })?;
         drop(buckets);
-        Ok(Admitted(Some(Taken { throttle: self.throttle.clone(), clock, claims })))
+        Ok(Admitted(Some(Taken { throttle: self.throttle.clone(), clock, claims, is_handed_in: false })))
     }
 }
 

@@ -59,6 +59,20 @@ impl Violations {
         }
     }
 
+    /// The name of the table that an operation on items names. An ARN is looked at later, by [`table_name`].
+    pub(crate) fn table_name(&mut self, given: Option<&String>) {
+        self.named(given, 1);
+    }
+
+    fn named(&mut self, given: Option<&String>, least: usize) {
+        self.required("tableName", given);
+        let Some(name) = given.filter(|name| !name.starts_with("arn:")) else { return };
+        self.length("tableName", Some(name), least, 255);
+        if !name.is_empty() && !is_table_name(name) {
+            self.add("tableName", name, "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+");
+        }
+    }
+
     /// All of them as one error, if there are any; of many the first ones.
     pub(crate) fn finish(mut self) -> Result<(), Error> {
         self.0.truncate(VIOLATIONS_TOLD_MAX);
@@ -91,16 +105,12 @@ pub(crate) fn new_table_name(given: Option<String>) -> Result<String, Error> {
 
 fn named(given: Option<String>, least: usize) -> Result<String, Error> {
     let mut violations = Violations::default();
-    violations.required("tableName", given.as_ref());
-    let Some(name) = given else { return violations.finish().map(|()| String::new()) };
-    if name.starts_with("arn:") {
-        return table_of_arn(&name);
+    violations.named(given.as_ref(), least);
+    violations.finish()?;
+    match given.unwrap_or_default() {
+        arn if arn.starts_with("arn:") => table_of_arn(&arn),
+        name => Ok(name),
     }
-    violations.length("tableName", Some(&name), least, 255);
-    if !name.is_empty() && !is_table_name(&name) {
-        violations.add("tableName", &name, "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+");
-    }
-    violations.finish().map(|()| name)
 }
 
 /// May a table be called so, apart from the length?

@@ -4,7 +4,10 @@ use std::{convert::Infallible, io::Write};
 
 use bytes::Bytes;
 use crc_fast::CrcAlgorithm;
-use flate2::{Compression, write::GzEncoder};
+use flate2::{
+    Compression,
+    write::{GzEncoder, ZlibEncoder},
+};
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::{HeaderMap, Response, StatusCode, header, header::HeaderValue};
 
@@ -14,7 +17,7 @@ use crate::Error;
 pub type Payload = UnsyncBoxBody<Bytes, Infallible>;
 
 /// Smaller answers are not worth compressing.
-const GZIP_BYTES_MIN: usize = 1024;
+const COMPRESSED_BYTES_MIN: usize = 1024;
 
 /// A body that is known whole.
 pub(crate) fn whole(bytes: impl Into<Bytes>) -> Payload {
@@ -78,7 +81,7 @@ pub(crate) fn failure(error: &Error) -> Response<Payload> {
 /// How a client of the DynamoDB protocol wants its answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wishes {
-    gzip: bool,
+    coding: Coding,
     content_type: &'static str,
 }
 
@@ -92,12 +95,12 @@ impl Wishes {
             _ if has_body => return None,
             _ => "application/json",
         };
-        Some(Wishes { gzip: accepts_gzip(headers), content_type })
+        Some(Wishes { coding: Coding::wanted(headers), content_type })
     }
 
     /// For a request whose headers say nothing useful.
     pub(crate) fn none() -> Wishes {
-        Wishes { gzip: false, content_type: "application/x-amz-json-1.0" }
+        Wishes { coding: Coding::Identity, content_type: "application/x-amz-json-1.0" }
     }
 
     /// The answer of an operation.
@@ -106,31 +109,76 @@ impl Wishes {
             Ok(body) => (200, body),
             Err(error) => (error.status(), error.body()),
         };
-        let compressed = if self.gzip && body.len() >= GZIP_BYTES_MIN { Some(gzip(&body)) } else { None };
-        let encoded = compressed.is_some();
-        let body = compressed.unwrap_or(body);
+        let compressed = if body.len() >= COMPRESSED_BYTES_MIN { self.coding.apply(&body) } else { None };
+        let (body, coding) = compressed.map_or((body, None), |(compressed, name)| (compressed, Some(name)));
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = numbered(request_id, status, self.content_type, body);
         let headers = response.headers_mut();
-        if encoded {
-            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        if let Some(name) = coding {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(name));
         }
         response
     }
 }
 
-fn accepts_gzip(headers: &HeaderMap) -> bool {
-    let listed = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-    listed.flat_map(|value| value.split(',')).any(|coding| {
-        let (name, quality) = coding.split_once(';').unwrap_or((coding, ""));
-        let refused = quality.trim().strip_prefix("q=").is_some_and(|q| q.parse::<f32>().is_ok_and(|q| q <= 0.0));
-        name.trim().eq_ignore_ascii_case("gzip") && !refused
-    })
+/// How an answer is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Coding {
+    Identity,
+    Gzip,
+    Deflate,
 }
 
-fn gzip(body: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
-    encoder.write_all(body).and_then(|()| encoder.finish()).expect("a vector takes whatever is written to it")
+impl Coding {
+    /// What the client likes best of what there is; of equals the one that takes fewest bytes.
+    fn wanted(headers: &HeaderMap) -> Coding {
+        let mut qualities: [Option<f32>; 3] = [None; 3];
+        let mut others = None;
+        let listed = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+        for coding in listed.flat_map(|value| value.split(',')) {
+            let (name, quality) = coding.split_once(';').unwrap_or((coding, ""));
+            let quality = match quality.trim().split_once('=') {
+                Some((name, text)) if name.trim().eq_ignore_ascii_case("q") => text.trim().parse().unwrap_or(0.0),
+                _ => 1.0,
+            };
+            match name.trim().to_ascii_lowercase().as_str() {
+                "gzip" | "x-gzip" => qualities[0] = Some(quality),
+                "deflate" => qualities[1] = Some(quality),
+                "identity" => qualities[2] = Some(quality),
+                "*" => others = Some(quality),
+                _ => {}
+            }
+        }
+        let compressed = |place: usize| qualities[place].or(others).unwrap_or(0.0);
+        let (gzip, deflate) = (compressed(0), compressed(1));
+        // Who does not name it takes it, but rather what he names.
+        let identity = qualities[2].unwrap_or(0.0);
+        if gzip <= 0.0 && deflate <= 0.0 || identity > gzip.max(deflate) {
+            Coding::Identity
+        } else if gzip >= deflate {
+            Coding::Gzip
+        } else {
+            Coding::Deflate
+        }
+    }
+
+    /// The body in this coding with the coding's name; none as it is.
+    fn apply(self, body: &[u8]) -> Option<(Vec<u8>, &'static str)> {
+        let room = Vec::with_capacity(body.len() / 4);
+        let written = match self {
+            Coding::Identity => return None,
+            Coding::Gzip => {
+                let mut encoder = GzEncoder::new(room, Compression::fast());
+                encoder.write_all(body).and_then(|()| encoder.finish())
+            }
+            Coding::Deflate => {
+                let mut encoder = ZlibEncoder::new(room, Compression::fast());
+                encoder.write_all(body).and_then(|()| encoder.finish())
+            }
+        };
+        let name = if self == Coding::Gzip { "gzip" } else { "deflate" };
+        Some((written.expect("a vector takes whatever is written to it"), name))
+    }
 }
 
 #[cfg(test)]
@@ -150,9 +198,18 @@ mod tests {
 
     #[test]
     fn answers_are_compressed_only_if_asked_and_worthwhile() {
-        for accepts in [Some("gzip"), Some("br, GZIP;q=0.5")] {
-            let (headers, length) = answered(accepts, 100_000);
-            assert_eq!(headers[header::CONTENT_ENCODING], "gzip");
+        for (accepts, coding) in [
+            ("gzip", "gzip"),
+            ("br, GZIP;q=0.5", "gzip"),
+            ("gzip, deflate", "gzip"),
+            ("deflate", "deflate"),
+            ("gzip;q=0.5, deflate; q=0.6", "deflate"),
+            ("gzip;q=0, *", "deflate"),
+            ("*;q=0.1", "gzip"),
+            ("identity;q=0.2, gzip;q=0.3", "gzip"),
+        ] {
+            let (headers, length) = answered(Some(accepts), 100_000);
+            assert_eq!(headers[header::CONTENT_ENCODING], coding, "{accepts}");
             assert!(length < 1000);
         }
         for (accepts, bytes) in [
@@ -161,6 +218,10 @@ mod tests {
             (Some("gzip;q=0"), 100_000),
             (Some("gzip; q=0.0"), 100_000),
             (Some("gzip"), 100),
+            (Some("identity, gzip;q=0.5"), 100_000),
+            (Some("gzip;q=0, deflate;q=0, *"), 100_000),
+            (Some("gzip;q=x"), 100_000),
+            (Some("br"), 100_000),
         ] {
             let (headers, length) = answered(accepts, bytes);
             assert!(!headers.contains_key(header::CONTENT_ENCODING), "{accepts:?}");

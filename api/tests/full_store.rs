@@ -6,10 +6,13 @@ mod support;
 use std::{sync::Arc, time::Duration};
 
 use api::Config;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Request;
 use serde_json::{Value, json};
 use sim::disk::{SimDisk, Trouble};
 use store::Patience;
-use support::{Served, app_on, serve_app, sim_disk};
+use support::{Served, app_on, serve_app, sim_disk, sim_disk_of};
 
 const SEGMENT_BYTES: u64 = 64 << 10;
 
@@ -102,4 +105,41 @@ async fn writes_into_full_memory_are_told_to_come_back() {
     assert_eq!(served.call("CreateTable", other.to_string()).await.status, 400);
     let (status, body) = ready(&served).await;
     assert_eq!((status, &body["ready"]), (503, &json!(false)), "{body}");
+}
+
+async fn create_key(served: &Served) -> u16 {
+    let request = Request::post("/admin/keys").header("host", "localhost").body(Full::<Bytes>::default()).unwrap();
+    served.send(request).await.status.as_u16()
+}
+
+/// Must requests be signed?
+async fn is_closed(served: &Served) -> bool {
+    let answer = served.call("ListTables", "{}").await;
+    String::from_utf8_lossy(&answer.body).contains("MissingAuthenticationTokenException")
+}
+
+/// A key was answered from memory like a reading, and after a power cut the server was open again.
+#[tokio::test]
+async fn keys_survive_a_power_cut_whatever_the_durability() {
+    for seed in 0..8 {
+        let disk = sim_disk_of(seed);
+        let settings = store::Config { durability: store::Durability::Memory, ..settings() };
+        let served = serve_on(&disk, settings.clone()).await;
+        assert_eq!(create_key(&served).await, 200);
+        disk.cut_power();
+        drop(served);
+        let served = serve_app(app_on(Arc::new(disk), settings, Config::default()));
+        assert!(is_closed(&served).await, "seed {seed}");
+    }
+}
+
+/// A key whose making ended without an answer was known to nobody until a restart, which then closed the server.
+#[tokio::test]
+async fn a_key_that_may_have_been_made_counts() {
+    let disk = sim_disk();
+    let served = serve_on(&disk, settings()).await;
+    assert!(!is_closed(&served).await);
+    disk.trouble(Trouble { syncs: 1000, ..Trouble::default() });
+    assert_eq!(create_key(&served).await, 500);
+    assert!(is_closed(&served).await);
 }

@@ -205,6 +205,7 @@ async fn every_entrance_knows_every_principal() {
 async fn a_key_of_some_devices_sees_no_others() {
     let served = support::serve();
     assert_eq!(served.call("CreateTable", TABLE).await.status, 200);
+    assert_eq!(served.call("CreateTable", TABLE.replace("plant-1", "secret")).await.status, 200);
     let admin = create(&served, None, &json!({})).await;
     let permission = |action: &str| json!({ "action": action, "table": "plant-*", "device": "pump-?" });
     let wanted = json!({ "permissions": [permission("read"), permission("write"), permission("dynamodb:*Table")] });
@@ -278,7 +279,13 @@ async fn a_key_of_some_devices_sees_no_others() {
         ("DeleteTable", all, "AccessDeniedException"),
         ("UpdateTable", all, "AccessDeniedException"),
         ("ListTables", "{}", "AccessDeniedException"),
-        ("GetItem", r#"{"TableName":"other","Key":{"pk":{"S":"pump-1"}}}"#, "ResourceNotFoundException"),
+        // Whether there is such a table is told only to whom it may concern.
+        ("GetItem", r#"{"TableName":"other","Key":{"pk":{"S":"pump-1"}}}"#, "AccessDeniedException"),
+        ("GetItem", r#"{"TableName":"secret","Key":{"wrong":{"S":"pump-1"}}}"#, "AccessDeniedException"),
+        ("PutItem", r#"{"TableName":"secret","Item":{}}"#, "AccessDeniedException"),
+        ("BatchGetItem", r#"{"RequestItems":{"secret":{"Keys":[{"x":{"S":"1"}}]}}}"#, "AccessDeniedException"),
+        ("TransactGetItems", r#"{"TransactItems":[{"Get":{"TableName":"secret","Key":{}}}]}"#, "AccessDeniedException"),
+        ("GetItem", r#"{"TableName":"plant-2","Key":{"pk":{"S":"pump-1"}}}"#, "ResourceNotFoundException"),
         ("GetItem", r#"{"TableName":"plant-1","Key":{"pk":{"S":"pump-1"}}}"#, "ValidationException"),
         ("GetItem", r#"{"TableName":"plant-1","Key":7}"#, "SerializationException"),
         ("DescribeTable", all, "TableDescription"),

@@ -61,6 +61,18 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
+fn deflate(bytes: &[u8], bare: bool) -> Vec<u8> {
+    let best = flate2::Compression::best();
+    if bare {
+        let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), best);
+        encoder.write_all(bytes).unwrap();
+        return encoder.finish().unwrap();
+    }
+    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), best);
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
 #[tokio::test]
 async fn an_uncompressed_answer_carries_its_length() {
     let server = start(Config::default()).await;
@@ -124,6 +136,19 @@ async fn compressed_bodies_are_bounded_after_inflation() {
         let answer = exchange(broken).await;
         assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("SerializationException"), "{answer}");
     }
+    // The same of the other coding, with its wrapping and without.
+    for bare in [false, true] {
+        let deflated = |bytes: &[u8]| deflate(bytes, bare);
+        for (body, told) in [
+            (deflated(b"{}"), "HTTP/1.1 200"),
+            (deflated(&vec![b' '; 64 << 20]), "HTTP/1.1 413"),
+            (deflated(br#"{"Limit": 1, "ExclusiveStartTableName": "abc"}"#)[..20].to_vec(), "SerializationException"),
+        ] {
+            let headers = format!("content-encoding: deflate\r\ncontent-length: {}\r\n", body.len());
+            let answer = server.exchange(&post("ListTables", &headers), &body).await;
+            assert!(answer.contains(told), "{bare} {answer}");
+        }
+    }
     let head = post("ListTables", "content-encoding: br\r\ncontent-length: 2\r\n");
     let answer = server.exchange(&head, b"{}").await;
     assert!(answer.starts_with("HTTP/1.1 415"), "{answer}");
@@ -178,16 +203,33 @@ async fn what_is_no_request_is_refused_and_the_server_goes_on() {
 async fn a_connection_on_which_a_body_is_left_says_that_it_ends() {
     let server = start(Config::default()).await;
     let open = |head: String| head.replacen("connection: close\r\n", "", 1);
-    let sized = "content-length: 2000\r\n";
+    let sized = "content-length: 200000\r\n";
     let foreign = post("ListTables", sized).replacen("x-amz-json-1.0", "x-other", 1);
-    let elsewhere = post("ListTables", sized).replacen("POST /", "POST /nowhere", 1);
-    for head in [foreign, elsewhere, post("ListTables", sized).replacen("localhost", "example.com", 1)] {
-        let answer = server.exchange(&open(head.clone()), &[b' '; 2000]).await;
+    let elsewhere = |headers: &str| post("ListTables", headers).replacen("POST /", "POST /nowhere", 1);
+    for head in [foreign, elsewhere(sized), post("ListTables", sized).replacen("localhost", "example.com", 1)] {
+        let answer = server.exchange(&open(head.clone()), &vec![b' '; 200_000]).await;
         assert!(answer.contains("connection: close\r\n"), "{head}: {answer}");
+    }
+    // Who waits to be asked for the body is not asked, and one that does not come is not waited for.
+    for expect in ["expect: 100-continue\r\n", ""] {
+        let head = open(elsewhere(&format!("{expect}content-length: 20\r\n")));
+        let answer = server.exchange(&head, b"").await;
+        assert!(answer.starts_with("HTTP/1.1 404") && answer.contains("connection: close\r\n"), "{answer}");
+    }
+    // A small one that nobody wants is read, and the connection goes on.
+    for headers in ["content-length: 2000\r\n", "transfer-encoding: chunked\r\n"] {
+        let body = if headers.starts_with('c') {
+            " ".repeat(2000)
+        } else {
+            format!("7d0\r\n{}\r\n0\r\n\r\n", " ".repeat(2000))
+        };
+        let two = [open(elsewhere(headers)), body, post("ListTables", "content-length: 2\r\n")];
+        let answers = server.exchange(&two.concat(), b"{}").await;
+        assert!(answers.contains("HTTP/1.1 404") && answers.contains("HTTP/1.1 200"), "{answers}");
     }
     // What was read does not end it, whatever is wrong with it.
     let two =
-        [open(post("Nothing", sized)), " ".repeat(1998), "{}".into(), post("ListTables", "content-length: 2\r\n")];
+        [open(post("Nothing", sized)), " ".repeat(199_998), "{}".into(), post("ListTables", "content-length: 2\r\n")];
     let answers = server.exchange(&two.concat(), b"{}").await;
     assert!(answers.contains("HTTP/1.1 400") && answers.contains("HTTP/1.1 200"), "{answers}");
 }

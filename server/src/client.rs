@@ -98,7 +98,12 @@ impl Server {
         &self.host
     }
 
-    /// The address as it is to be given to others: with a scheme if it is asked inside TLS.
+    /// The address as commands take it: with a scheme if it is asked inside TLS.
+    pub(crate) fn shown(&self) -> String {
+        if self.is_secured() { self.url() } else { self.address.clone() }
+    }
+
+    /// The address with its scheme.
     pub(crate) fn url(&self) -> String {
         format!("{}://{}", self.scheme(), self.address)
     }

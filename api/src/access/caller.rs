@@ -69,7 +69,7 @@ impl<'r> Caller<'r> {
     pub(crate) fn require_operation(&self, app: &App, operation: &str, body: &[u8]) -> Result<(), Error> {
         match self.key() {
             Some(key) if !key.allows_all() => {
-                super::needs(app, operation, body)?.iter().try_for_each(|access| key.require(access))
+                super::needs(app, key, operation, body)?.iter().try_for_each(|access| key.require(access))
             }
             _ => Ok(()),
         }

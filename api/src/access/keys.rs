@@ -150,13 +150,18 @@ impl Keys {
             if keys.list().len() >= KEYS_MAX {
                 return Err(Error::Validation(format!("there are {KEYS_MAX} keys already: revoke some first")));
             }
-            let item = row(&key);
+            let access_key = &key.credentials.access_key;
             let was_one = (THERE_WAS_ONE, Action::Put(marker(THERE_WAS_ONE)));
-            keys.write(vec![(&key.credentials.access_key, Action::Put(item)), was_one], patience).await?;
-            keys.edit(|all| _ = all.insert(key.credentials.access_key.clone(), Arc::clone(&key)));
+            let written = keys.write(vec![(access_key, Action::Put(row(&key))), was_one], patience).await;
+            match &written {
+                Ok(()) => tracing::info!(access_key, "an access key was made"),
+                // It may be stored. So it counts from now on as it may after a restart: it is listed, and can be revoked.
+                Err(Error::Internal(cause)) => tracing::error!(access_key, cause, "an access key may have been made"),
+                Err(_) => return written.map(|()| key),
+            }
+            keys.edit(|all| _ = all.insert(access_key.clone(), Arc::clone(&key)));
             keys.0.checking.send_replace(true);
-            tracing::info!(access_key = key.credentials.access_key, "an access key was made");
-            Ok(key)
+            written.map(|()| key)
         })
         .await
     }
@@ -230,7 +235,10 @@ impl Keys {
         for answer in self.0.store.write_within(rows.into_iter().map(write).collect(), patience).await? {
             answer?;
         }
-        Ok(())
+        // Whatever the durability of readings: who has lost a key, or has one again that was revoked, is worse off.
+        let log = Arc::clone(self.0.store.log());
+        let synced = tokio::task::spawn_blocking(move || log.sync()).await;
+        synced.map_err(|error| Error::Internal(error.to_string()))?.map_err(Error::from)
     }
 
     fn table(&self) -> Arc<Table> {

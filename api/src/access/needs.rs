@@ -3,12 +3,12 @@
 //! The body is read a second time, by the same types and rules as the operation reads it, and only for keys that do not
 //! allow everything. What is not known here asks for everything that there is.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use item::{Key, Table, key::decode_component};
 
-use super::{Access, Scope};
+use super::{Access, AccessKey, Scope};
 use crate::{
     App, Error,
     expressions::{Expressions, Names, Values},
@@ -143,26 +143,31 @@ request! {
     struct OfResource { arn: String = "ResourceArn", }
 }
 
-/// Everything that `operation` asks for with `body`. What the operation would refuse may be refused here already, in the
-/// same words.
-pub(crate) fn needs(app: &App, operation: &str, body: &[u8]) -> Result<Vec<Access>, Error> {
+/// No operation takes more items, actions or statements than this: it refuses them all.
+const PARTS_MAX: usize = 100;
+
+/// Everything that `operation` asks for with `body`, of an owner of `key`. What the operation would refuse may be refused here
+/// already, in the same words; and so is what names a table with which the key allows nothing of the kind, before anything
+/// of that table is looked at. Of more parts than an operation takes some are enough.
+pub(crate) fn needs(app: &App, key: &AccessKey, operation: &str, body: &[u8]) -> Result<Vec<Access>, Error> {
     let action = |name: &str| format!("dynamodb:{name}");
+    let table = |action: &str, name: Option<String>| table(app, key, action, name);
     let one = |table: Scope, device: Scope| Ok(vec![Access { action: action(operation), table, device }]);
     let named = |name: Option<String>| validate::table_name(name).map(Scope::One);
     match operation {
         "GetItem" | "UpdateItem" | "DeleteItem" => {
             let OfItem { table_name, key } = json::parse(body)?;
-            let (name, table) = table(app, table_name)?;
+            let (name, table) = table(operation, table_name)?;
             one(Scope::One(name), of_key(&table, key)?)
         }
         "PutItem" => {
             let OfPut { table_name, item } = json::parse(body)?;
-            let (name, table) = table(app, table_name)?;
+            let (name, table) = table(operation, table_name)?;
             one(Scope::One(name), of_item(&table, item)?)
         }
         "Query" => {
             let query: OfQuery = json::parse(body)?;
-            let (name, table) = table(app, query.table_name.clone())?;
+            let (name, table) = table(operation, query.table_name.clone())?;
             one(Scope::One(name), of_query(&table, query)?)
         }
         "Scan" => one(named(json::parse::<OfTable>(body)?.table_name)?, Scope::Every),
@@ -170,8 +175,8 @@ pub(crate) fn needs(app: &App, operation: &str, body: &[u8]) -> Result<Vec<Acces
             let OfBatchGet { items } = json::parse(body)?;
             let mut all = Vec::new();
             for (name, Keys { keys }) in items.map_or_else(Vec::new, |Members(items)| items) {
-                let (name, table) = table(app, Some(name))?;
-                for key in keys.unwrap_or_default() {
+                let (name, table) = table(operation, Some(name))?;
+                for key in keys.unwrap_or_default().into_iter().take(PARTS_MAX + 1) {
                     let device = of_key(&table, Some(key))?;
                     all.push(Access { action: action(operation), table: Scope::One(name.clone()), device });
                 }
@@ -182,8 +187,8 @@ pub(crate) fn needs(app: &App, operation: &str, body: &[u8]) -> Result<Vec<Acces
             let OfBatchWrite { items } = json::parse(body)?;
             let mut all = Vec::new();
             for (name, writes) in items.map_or_else(Vec::new, |Members(items)| items) {
-                let (name, table) = table(app, Some(name))?;
-                for OfWrite { put, delete } in writes {
+                let (name, table) = table(operation, Some(name))?;
+                for OfWrite { put, delete } in writes.into_iter().take(PARTS_MAX + 1) {
                     let put = put.map(|put| of_item(&table, put.item));
                     let delete = delete.map(|delete| of_key(&table, delete.key));
                     for device in put.into_iter().chain(delete) {
@@ -197,18 +202,18 @@ pub(crate) fn needs(app: &App, operation: &str, body: &[u8]) -> Result<Vec<Acces
         "TransactGetItems" | "TransactWriteItems" => {
             let OfTransaction { items } = json::parse(body)?;
             let mut all = Vec::new();
-            for item in items.unwrap_or_default() {
+            for item in items.unwrap_or_default().into_iter().take(PARTS_MAX + 1) {
                 let OfAction { get, check, put, delete, update } = item;
                 let by_key =
                     [("GetItem", get), ("ConditionCheckItem", check), ("DeleteItem", delete), ("UpdateItem", update)];
                 for (name, OfItem { table_name, key }) in by_key.into_iter().filter_map(|(name, of)| Some((name, of?)))
                 {
-                    let (table_name, table) = table(app, table_name)?;
+                    let (table_name, table) = table(name, table_name)?;
                     let (table, device) = (Scope::One(table_name), of_key(&table, key)?);
                     all.push(Access { action: action(name), table, device });
                 }
                 if let Some(TransactPut { table_name, item }) = put {
-                    let (table_name, table) = table(app, table_name)?;
+                    let (table_name, table) = table("PutItem", table_name)?;
                     let item = validate::values(item.unwrap_or_else(|| WireItem(Ok(Default::default()))))?;
                     let device = of_partition(&validate::item_key(&table, &item)?.partition);
                     all.push(Access { action: action("PutItem"), table: Scope::One(table_name), device });
@@ -219,7 +224,7 @@ pub(crate) fn needs(app: &App, operation: &str, body: &[u8]) -> Result<Vec<Acces
         "ExecuteStatement" => Ok(vec![of_statement(json::parse(body)?)?]),
         "BatchExecuteStatement" | "ExecuteTransaction" => {
             let OfStatements { statements, transacted } = json::parse(body)?;
-            statements.into_iter().chain(transacted).flatten().map(of_statement).collect()
+            statements.into_iter().chain(transacted).flatten().take(PARTS_MAX + 1).map(of_statement).collect()
         }
         "DescribeTable" | "DescribeTimeToLive" | "DescribeContinuousBackups" => {
             one(named(json::parse::<OfTable>(body)?.table_name)?, Scope::Any)
@@ -264,9 +269,11 @@ fn of_statement(given: OfStatement) -> Result<Access, Error> {
     Ok(Access::table(action, &validate::table_name(Some(statement.table().to_owned()))?))
 }
 
-/// A table that must be there, by the name that a request gives it.
-fn table(app: &App, name: Option<String>) -> Result<(String, std::sync::Arc<Table>), Error> {
+/// A table that must be there, by the name that a request gives it, with some of which the key allows `action`.
+fn table(app: &App, key: &AccessKey, action: &str, name: Option<String>) -> Result<(String, Arc<Table>), Error> {
     let name = validate::table_name(name)?;
+    let some = Access { action: format!("dynamodb:{action}"), table: Scope::One(name.clone()), device: Scope::Any };
+    key.require(&some)?;
     let table = operations::table(app, &name)?;
     Ok((name, table))
 }

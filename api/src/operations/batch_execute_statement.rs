@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::{
     ITEM_ROOM_BYTES,
-    metered::Metered,
+    metered::{Metered, handed_in},
     read_at_once::{Read, shown},
     statement::{Given, Telling, WriteStatement, only_reads, read},
 };
@@ -205,7 +205,10 @@ async fn run_writes(
     }
     let answers = match admitted.is_empty() {
         true => Vec::new(),
-        false => app.store.write_within(admitted, app.config.patience).await?,
+        false => {
+            let written = app.store.write_within(admitted, app.config.patience);
+            handed_in(metered.iter_mut().flatten(), written).await?
+        }
     };
     let mut answers = answers.into_iter().zip(metered);
     let mut answer = Answer::new(capacity);

@@ -10,9 +10,10 @@ use item::{Actor, EncodedItem, Item, Key, Table, TableId};
 use serde::Serialize;
 use store::write::{Action, Write};
 
-use super::metered::Metered;
+use super::metered::{Metered, handed_in};
 use crate::{
     App, Error,
+    budget::Room,
     capacity::{ConsumedCapacity, Detail, Usage},
     item_collection::{self, ItemCollectionMetrics},
     json::{Members, request},
@@ -80,7 +81,7 @@ enum Wanted {
     Delete(Item),
 }
 
-pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
+pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Result<Answer, Error> {
     let mut violations = Violations::default();
     violations.required("requestItems", request.items.as_ref());
     violations.one_of("returnConsumedCapacity", request.return_capacity.as_ref(), RETURN_CONSUMED_CAPACITY);
@@ -155,7 +156,13 @@ pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
         _ => Vec::new(),
     };
     let mut units: Vec<(Arc<str>, Usage)> = Vec::new();
-    let answers = app.store.write_within(admitted, app.config.patience).await?;
+    let returned = admitted.iter().filter(|write| write.return_old).count();
+    if returned > 0 {
+        // Units are counted by the items that there were, as they are stored and decoded.
+        room.reserve(2 * returned * Item::SIZE_MAX).await?;
+    }
+    let written_within = app.store.write_within(admitted, app.config.patience);
+    let answers = handed_in(counted.iter_mut().filter_map(|(_, metered)| metered.as_mut()), written_within).await?;
     for (answer, (given_name, metered)) in answers.into_iter().zip(counted) {
         let usage = metered.map(|metered| metered.settle(answer.as_ref()));
         answer?;

@@ -71,7 +71,12 @@ pub(crate) fn of<'a>(
             )));
         }
         let new = match (will_be, wanted.provisioned) {
-            (Billing::OnDemand, Some(_)) => return Err(not_on_demand()),
+            (Billing::OnDemand, Some(_)) => {
+                return Err(Error::parameter(format_args!(
+                    "The only Updates for index: {name} when TableThroughputMode is PAY_PER_REQUEST can be to \
+                     OnDemandThroughput, WarmThroughput"
+                )));
+            }
             (Billing::OnDemand, None) | (Billing::Provisioned { .. }, None) => None,
             (Billing::Provisioned { .. }, Some(throughput)) => Some(throughput.billing()?),
         };
@@ -100,16 +105,16 @@ fn billing(table: &Table, mode: Option<&str>, throughput: Option<&Throughput>) -
     match (mode, throughput, table.billing) {
         (Some("PAY_PER_REQUEST"), Some(_), _) | (None, Some(_), Billing::OnDemand) => Err(not_on_demand()),
         (Some("PAY_PER_REQUEST"), None, _) => Ok(Some(Billing::OnDemand)),
-        (Some(_), None, Billing::OnDemand) => Err(Error::parameter(
-            "ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is PROVISIONED",
-        )),
+        (Some(_), None, Billing::OnDemand) => {
+            Err(Error::parameter("ProvisionedThroughput must be specified when BillingMode is PROVISIONED"))
+        }
         (_, Some(throughput), _) => Ok(Some(throughput.billing()?)),
         (_, None, _) => Ok(None),
     }
 }
 
 /// What is said of provisioned units where the mode is on-demand.
-pub(crate) fn not_on_demand() -> Error {
+fn not_on_demand() -> Error {
     Error::parameter(
         "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST",
     )

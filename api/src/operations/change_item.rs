@@ -64,8 +64,8 @@ pub(crate) struct Answer {
 
 pub(crate) async fn run(app: &App, verb: Verb, request: Request, room: &mut Room<'_>) -> Result<Answer, Error> {
     let given_name = request.table_name.clone().unwrap_or_default();
-    let name = validate::table_name(request.table_name)?;
     let mut violations = Violations::default();
+    violations.table_name(request.table_name.as_ref());
     match verb {
         Verb::Put => violations.required("item", request.item.as_ref()),
         Verb::Delete => violations.required("key", request.key.as_ref()),
@@ -82,6 +82,7 @@ pub(crate) async fn run(app: &App, verb: Verb, request: Request, room: &mut Room
     expected.check_members(&mut violations);
     legacy::check_operator(&mut violations, request.conditional_operator.as_ref());
     violations.finish()?;
+    let name = validate::table_name(request.table_name)?;
     legacy::check_unmixed(
         &[("Expected", has_expected), ("ConditionalOperator", request.conditional_operator.is_some())],
         &[("ConditionExpression", request.condition.is_some())],

@@ -11,7 +11,7 @@ use store::{
 
 use super::{
     ITEM_ROOM_BYTES,
-    metered::{Metered, TRANSACTED},
+    metered::{Metered, TRANSACTED, handed_in},
 };
 use crate::{
     App, Error,
@@ -48,7 +48,7 @@ pub(super) async fn commit(
         writes.extend(write);
         told.push(Told { given_name, old_on_failure, size, inserts });
     }
-    let metered = Metered::admit_all(app, &mut writes, capacity)?;
+    let mut metered = Metered::admit_all(app, &mut writes, capacity)?;
     let returned = writes.iter().filter(|write| write.return_old).count();
     let transaction = Transaction::new(writes, token).map_err(|error| match error {
         TransactionError::Repeated => {
@@ -60,7 +60,9 @@ pub(super) async fn commit(
         room.reserve(returned * ITEM_ROOM_BYTES).await?;
     }
     let (kind, units): (UnitKind, Vec<Usage>) =
-        match app.store.transact_within(transaction, app.config.patience).await? {
+        match handed_in(metered.iter_mut().flatten(), app.store.transact_within(transaction, app.config.patience))
+            .await?
+        {
             Transacted::Written(written) => {
                 let settle = |(metered, written): (Option<Metered>, _)| {
                     metered.map_or_else(Usage::default, |metered| metered.settle(Ok(written)))

@@ -8,7 +8,10 @@ use item::{
 };
 use store::write::{Rejection, Write, Written};
 
-use super::{ITEM_ROOM_BYTES, metered::Metered};
+use super::{
+    ITEM_ROOM_BYTES,
+    metered::{Metered, handed_in},
+};
 use crate::{
     App, Error,
     budget::Room,
@@ -96,11 +99,11 @@ impl Asked {
         mut write: Write,
         room: &mut Room<'_>,
     ) -> Result<(Written, Option<ConsumedCapacity>), Error> {
-        let metered = Metered::admit(app, &mut write, self.capacity, 1.0)?;
+        let mut metered = Metered::admit(app, &mut write, self.capacity, 1.0)?;
         if self.wanted() != "NONE" || write.return_old {
             room.reserve(ITEM_ROOM_BYTES).await?;
         }
-        let answers = app.store.write_within(vec![write], app.config.patience).await?;
+        let answers = handed_in(metered.iter_mut(), app.store.write_within(vec![write], app.config.patience)).await?;
         let answer = answers.into_iter().next().ok_or_else(|| Error::Internal("the store answered nothing".into()))?;
         let usage = metered.map(|metered| metered.settle(answer.as_ref()));
         let written = answer.map_err(|rejection| match rejection {

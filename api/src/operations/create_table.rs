@@ -74,7 +74,7 @@ pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
     let billing = billing(request.billing_mode.as_deref(), request.throughput.as_ref())?;
     refuse_unsupported(&request)?;
     let settings = settings(&request, billing)?;
-    let stream = request.stream.as_ref().map_or(Ok(None), stream)?;
+    let stream = request.stream.as_ref().map_or(Ok(None), |given| stream(given, &WORDS))?;
     let attributes = request.attributes.unwrap_or_default();
     let schema = request.key_schema.unwrap_or_default();
     let undefined = || Error::validation("Invalid KeySchema: Some index key attribute have no definition");
@@ -117,7 +117,6 @@ fn constraints(request: &Request) -> Result<(), Error> {
     violations.required("attributeDefinitions", request.attributes.as_ref());
     violations.required("keySchema", request.key_schema.as_ref());
     violations.one_of("billingMode", request.billing_mode.as_ref(), &["PROVISIONED", "PAY_PER_REQUEST"]);
-    violations.one_of("tableClass", request.table_class.as_ref(), &["STANDARD", "STANDARD_INFREQUENT_ACCESS"]);
     key_schema::definition_constraints(&mut violations, request.attributes.as_ref());
     if request.key_schema.is_some() {
         let schema = request.key_schema.as_ref();
@@ -136,7 +135,8 @@ fn constraints(request: &Request) -> Result<(), Error> {
     if let Some(stream) = &request.stream {
         stream_constraints(&mut violations, stream);
     }
-    violations.finish()
+    violations.finish()?;
+    check_table_class(request.table_class.as_deref())
 }
 
 /// What a stream specification's members must be by themselves.
@@ -167,6 +167,17 @@ fn settings(request: &Request, billing: Billing) -> Result<table::TableSettings,
     Ok(settings)
 }
 
+/// Refuses a word that is no class.
+pub(crate) fn check_table_class(word: Option<&str>) -> Result<(), Error> {
+    match word {
+        None | Some("STANDARD" | "STANDARD_INFREQUENT_ACCESS") => Ok(()),
+        Some(_) => Err(Error::validation(
+            "Invalid table-class parameter provided. Please try again with a valid table-class value: [STANDARD, \
+             STANDARD_INFREQUENT_ACCESS].",
+        )),
+    }
+}
+
 /// The class of a word that has passed validation.
 pub(crate) fn table_class(word: Option<&str>) -> Option<TableClass> {
     match word? {
@@ -185,6 +196,17 @@ pub(crate) fn encryption_constraints(violations: &mut Violations, encryption: Op
 /// Without one the specification asks for what is so anyway.
 pub(crate) fn refuse_encryption(encryption: Option<&Encryption>) -> Result<(), Error> {
     let Some(encryption) = encryption else { return Ok(()) };
+    let kind = encryption.kind.as_deref();
+    let wrong = match (encryption.enabled.unwrap_or(false), kind, encryption.key.is_some()) {
+        (false, Some(_), _) => Some("SSEType can not be specified if Enabled is false"),
+        (false, None, true) => Some("KMSMasterKeyId can not be specified if Enabled is false"),
+        (true, Some("AES256"), _) => Some("SSEType AES256 is not supported"),
+        (true, None, true) => Some("SSEType KMS is required if KMSMasterKeyId is specified"),
+        _ => None,
+    };
+    if let Some(wrong) = wrong {
+        return Err(Error::parameter(wrong));
+    }
     if encryption.enabled == Some(true) || encryption.kind.is_some() || encryption.key.is_some() {
         return Err(Error::parameter(
             "SSESpecification is not supported by Thalweg, which does not encrypt at rest: use an encrypted disk",
@@ -263,18 +285,30 @@ fn refuse_unsupported(request: &Request) -> Result<(), Error> {
     refuse_encryption(request.encryption.as_ref())
 }
 
+/// What is said of a specification that names what a stream shows without asking for one, or the other way round.
+pub(crate) struct StreamWords {
+    /// It is on, and nothing says what it shows.
+    pub(crate) unnamed: &'static str,
+    /// It is off, and something does.
+    pub(crate) named: &'static str,
+}
+
+/// CreateTable's.
+const WORDS: StreamWords = StreamWords {
+    unnamed: "Table is being created with a stream enabled, UpdateViewType is required",
+    named: "Table is being created with a stream disabled, UpdateViewType should not be specified",
+};
+
 /// The stream that is asked for, if it is to be on. The store assigns its label.
-pub(crate) fn stream(given: &StreamSpecification) -> Result<Option<Stream>, Error> {
+pub(crate) fn stream(given: &StreamSpecification, words: &StreamWords) -> Result<Option<Stream>, Error> {
     match (given.enabled.unwrap_or(false), &given.view) {
         (true, Some(word)) => {
             let view = stream_arn::view_of_word(word);
             let view = view.ok_or_else(|| Error::parameter(format_args!("StreamViewType {word} is unknown")))?;
             Ok(Some(Stream { view, enabled_at_us: 0 }))
         }
-        (true, None) => Err(Error::parameter("StreamViewType must be specified when StreamEnabled is true")),
-        (false, Some(_)) => Err(Error::parameter(
-            "Table is being created with a stream disabled, UpdateViewType should not be specified",
-        )),
+        (true, None) => Err(Error::parameter(words.unnamed)),
+        (false, Some(_)) => Err(Error::parameter(words.named)),
         (false, None) => Ok(None),
     }
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{
     ITEM_ROOM_BYTES,
-    metered::Metered,
+    metered::{Metered, handed_in},
     next_token::{self, TOKEN_LENGTH_MAX},
     select::{Asked, Selected, select},
     statement::{Given, WriteStatement},
@@ -82,11 +82,11 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
 
 async fn write(app: &App, statement: WriteStatement, capacity: Detail, room: &mut Room<'_>) -> Result<Answer, Error> {
     let (mut write, telling) = statement.split()?;
-    let metered = Metered::admit(app, &mut write, capacity, 1.0)?;
+    let mut metered = Metered::admit(app, &mut write, capacity, 1.0)?;
     if telling.tells_items() || write.return_old {
         room.reserve(ITEM_ROOM_BYTES).await?;
     }
-    let answers = app.store.write_within(vec![write], app.config.patience).await?;
+    let answers = handed_in(metered.iter_mut(), app.store.write_within(vec![write], app.config.patience)).await?;
     let answer = answers.into_iter().next().ok_or_else(|| Error::Internal("the store answered nothing".into()))?;
     let usage = metered.map(|metered| metered.settle(answer.as_ref()));
     let written = answer.map_err(|rejection| telling.refusal(rejection))?;

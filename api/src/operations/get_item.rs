@@ -41,12 +41,13 @@ pub(crate) struct Answer {
 
 pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Result<Answer, Error> {
     let given_name = request.table_name.clone().unwrap_or_default();
-    let name = validate::table_name(request.table_name)?;
     let mut violations = Violations::default();
+    violations.table_name(request.table_name.as_ref());
     violations.required("key", request.key.as_ref());
     violations.one_of("returnConsumedCapacity", request.return_capacity.as_ref(), RETURN_CONSUMED_CAPACITY);
     legacy::check_names(&mut violations, "attributesToGet", request.attributes_to_get.as_ref());
     violations.finish()?;
+    let name = validate::table_name(request.table_name)?;
     legacy::check_unmixed(
         &[("AttributesToGet", request.attributes_to_get.is_some())],
         &[("ProjectionExpression", request.projection.is_some())],

@@ -1,6 +1,6 @@
 //! Secondary indexes as CreateTable and UpdateTable are told them.
 
-use std::fmt::Display;
+use std::{collections::BTreeSet, fmt::Display};
 
 use item::{Index, IndexKind, IndexStatus, Table, TableId, table::Billing, table::Projection};
 
@@ -51,7 +51,7 @@ impl IndexDefinition {
             if let Some(names) = projection.names.as_ref().filter(|names| names.len() > NAMES_MAX) {
                 let at = format!("{at}.projection.nonKeyAttributes");
                 let constraint = format_args!("Member must have length less than or equal to {NAMES_MAX}");
-                violations.add(at, format_args!("[{} names]", names.len()), constraint);
+                violations.add(at, key_schema::listed(names.iter().map(String::as_str)), constraint);
             }
             for (place, name) in projection.names.iter().flatten().enumerate() {
                 let at = format!("{at}.projection.nonKeyAttributes.{}.member", place + 1);
@@ -132,7 +132,13 @@ impl IndexDefinition {
             }
             (Some(_), None) => refuse("ProjectionType is INCLUDE, but NonKeyAttributes is not specified"),
             (Some(_), Some(names)) if names.is_empty() => refuse("NonKeyAttributes must not be empty"),
-            (Some(_), Some(names)) => Ok(Projection::Include(names.iter().cloned().collect())),
+            (Some(_), Some(names)) => {
+                let mut included = BTreeSet::new();
+                match names.iter().find(|name| !included.insert((*name).clone())) {
+                    Some(twice) => refuse(format_args!("Duplicate element in NonKeyAttributes: {twice}")),
+                    None => Ok(Projection::Include(included)),
+                }
+            }
         }
     }
 

@@ -76,9 +76,12 @@ pub(crate) fn schema_constraints(
 /// Refuses an attribute that is defined twice.
 pub(crate) fn check_definitions(attributes: &[AttributeDefinition]) -> Result<(), Error> {
     let mut names = BTreeSet::new();
-    match attributes.iter().all(|attribute| names.insert(&attribute.name)) {
-        true => Ok(()),
-        false => Err(Error::parameter("AttributeDefinitions must not define an attribute twice")),
+    match attributes.iter().find(|attribute| !names.insert(&attribute.name)) {
+        None => Ok(()),
+        Some(twice) => {
+            let name = twice.name.as_deref().unwrap_or_default();
+            Err(Error::Validation(format!("Attribute Name is duplicated: {name}")))
+        }
     }
 }
 
@@ -99,22 +102,21 @@ pub(crate) fn key(
         return Err(Error::validation("Invalid KeySchema: The second KeySchemaElement is not a RANGE key type"));
     }
     if range.iter().any(|element| is(element, "HASH")) {
-        return Err(Error::validation("Invalid KeySchema: A HASH KeySchemaElement follows one of the RANGE key type"));
+        return Err(Error::parameter("All HASH key attributes must precede RANGE key attributes in the KeySchema"));
     }
     let most = FurtherKeys::ATTRIBUTES_MAX;
-    if hash.len() > most || range.len() > most {
-        return Err(Error::Validation(format!(
-            "Invalid KeySchema: There can be at most {most} KeySchemaElements of the HASH and of the RANGE key type"
+    if let Some((_, kind)) = [(hash, "HASH"), (range, "RANGE")].into_iter().find(|(keys, _)| keys.len() > most) {
+        return Err(Error::parameter(format_args!(
+            "The KeySchema exceeds the maximum allowed number of {kind} key attributes"
         )));
     }
     let mut names = BTreeSet::new();
-    if let Some(twice) = schema.iter().find(|element| !names.insert(&element.name)) {
-        return Err(if schema.len() == 2 && range.len() == 1 {
-            Error::validation("Both the Hash Key and the Range Key element in the KeySchema have the same name")
+    if !schema.iter().all(|element| names.insert(&element.name)) {
+        return Err(Error::validation(if schema.len() == 2 && range.len() == 1 {
+            "Both the Hash Key and the Range Key element in the KeySchema have the same name"
         } else {
-            let name = twice.name.as_deref().unwrap_or_default();
-            Error::Validation(format!("Invalid KeySchema: The attribute {name} is in the KeySchema more than once"))
-        });
+            "The KeySchema contains multiple key attributes with the same name"
+        }));
     }
     let define = |element: &KeySchemaElement| {
         let definition = attributes.iter().find(|attribute| attribute.name == element.name).ok_or_else(&undefined)?;

@@ -38,6 +38,20 @@ enum Change {
     Check,
 }
 
+/// Waits for what becomes of `metered` writes. Who leaves meanwhile has used their units, because they are done all the same;
+/// so has who is told that nobody knows.
+pub(crate) async fn handed_in<'m, T>(
+    metered: impl Iterator<Item = &'m mut Metered>,
+    work: impl Future<Output = Result<T, store::Error>>,
+) -> Result<T, store::Error> {
+    let mut metered: Vec<&mut Metered> = metered.collect();
+    metered.iter_mut().for_each(|metered| metered.admitted.set_handed_in(true));
+    let result = work.await;
+    let is_unknown = matches!(result, Err(store::Error::Unanswered | store::Error::Poisoned { .. }));
+    metered.iter_mut().for_each(|metered| metered.admitted.set_handed_in(is_unknown));
+    result
+}
+
 impl Metered {
     /// Counts `write` if it is to be, and lets it through if there are units for it. `factor`: 2 in a transaction.
     pub(crate) fn admit(app: &App, write: &mut Write, detail: Detail, factor: f64) -> Result<Option<Metered>, Error> {

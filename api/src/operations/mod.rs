@@ -124,7 +124,7 @@ pub(crate) async fn run(
     match operation {
         "BatchExecuteStatement" => answer(batch_execute_statement::run(app, json::parse(body)?, room).await?),
         "BatchGetItem" => answer(batch_get_item::run(app, json::parse(body)?, room).await?),
-        "BatchWriteItem" => answer(batch_write_item::run(app, json::parse(body)?).await?),
+        "BatchWriteItem" => answer(batch_write_item::run(app, json::parse(body)?, room).await?),
         "CreateTable" => answer(create_table::run(app, json::parse(body)?).await?),
         "DeleteItem" => answer(change_item::run(app, Verb::Delete, json::parse(body)?, room).await?),
         "DeleteTable" => answer(delete_table::run(app, json::parse(body)?).await?),

@@ -43,8 +43,8 @@ request! {
 
 pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Result<Answer, Error> {
     let given_name = request.table_name.clone().unwrap_or_default();
-    let name = validate::table_name(request.table_name)?;
     let mut violations = Violations::default();
+    violations.table_name(request.table_name.as_ref());
     let told = Told::of(
         &mut violations,
         given_name,
@@ -62,6 +62,7 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
         conditions.check_members(&mut violations, "keyConditions");
     }
     violations.finish()?;
+    let name = validate::table_name(request.table_name)?;
     if request.limit.is_some_and(|Integer(limit)| limit < 1) {
         return Err(Error::validation(
             "1 validation error detected: Value at 'Limit' failed to satisfy constraint: \

@@ -43,8 +43,8 @@ request! {
 
 pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Result<Answer, Error> {
     let given_name = request.table_name.clone().unwrap_or_default();
-    let name = validate::table_name(request.table_name)?;
     let mut violations = Violations::default();
+    violations.table_name(request.table_name.as_ref());
     let told = Told::of(
         &mut violations,
         given_name,
@@ -62,6 +62,7 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
     violations.range("segment", request.segment, 0, SEGMENTS_MAX - 1);
     violations.range("totalSegments", request.total_segments, 1, SEGMENTS_MAX);
     violations.finish()?;
+    let name = validate::table_name(request.table_name)?;
     legacy::check_unmixed(
         &[
             ("AttributesToGet", request.attributes_to_get.is_some()),

@@ -89,7 +89,9 @@ pub(crate) async fn untag(app: &App, request: UntagRequest) -> Result<(), Error>
     if keys.is_empty() {
         return Err(Error::validation("Atleast one Tag Key needs to be provided as Input."));
     }
-    keys.iter().try_for_each(|key| check_length("Key", key, 1, KEY_CHARACTERS_MAX))?;
+    if let Some(wrong_key) = keys.iter().find(|key| !is_key(key)) {
+        return Err(wrong("Key", Some(wrong_key)));
+    }
     change(app, &table, TableWrite::Untag(table.name.clone(), keys)).await
 }
 
@@ -104,25 +106,21 @@ pub(crate) fn list(app: &App, request: ListRequest) -> Result<Answer, Error> {
     Ok(Answer { tags: table.tags.iter().map(shown).collect() })
 }
 
-/// Tags as the catalogue keeps them; of a key given twice the last counts.
+/// Tags as the catalogue keeps them.
 pub(crate) fn checked(tags: Vec<Tag>) -> Result<BTreeMap<String, String>, Error> {
     let mut kept = BTreeMap::new();
     for Tag { key, value } in tags {
-        let missing = |what| Error::parameter(format_args!("Tag {what} cannot be null"));
-        let key = key.ok_or_else(|| missing("Key"))?;
-        let value = value.ok_or_else(|| missing("Value"))?;
-        check_length("Key", &key, 1, KEY_CHARACTERS_MAX)?;
-        check_length("Value", &value, 0, VALUE_CHARACTERS_MAX)?;
-        let legal = |c: char| c.is_alphanumeric() || c.is_whitespace() || SYMBOLS.contains(c);
-        if let Some(character) = key.chars().chain(value.chars()).find(|character| !legal(*character)) {
-            return Err(Error::parameter(format_args!(
-                "Tag {key:?} has the character {character:?}, which no tag may have"
+        let Some(key) = key.as_ref().filter(|key| is_key(key)) else { return Err(wrong("Key", key.as_deref())) };
+        if key.to_ascii_lowercase().starts_with(RESERVED_PREFIX) {
+            return Err(Error::Validation(format!("Tag Key cannot be prefixed with {RESERVED_PREFIX}, Key: {key}")));
+        }
+        let is_value = |value: &&String| value.chars().count() <= VALUE_CHARACTERS_MAX && value.chars().all(is_legal);
+        let Some(value) = value.as_ref().filter(is_value) else { return Err(wrong("Value", value.as_deref())) };
+        if kept.insert(key.clone(), value.clone()).is_some() {
+            return Err(Error::Validation(format!(
+                "Duplicate Tag Keys provided as input: Duplicate Tag Key found {key}"
             )));
         }
-        if key.to_ascii_lowercase().starts_with(RESERVED_PREFIX) {
-            return Err(Error::parameter("aws: prefixed tag key names are not allowed for external use"));
-        }
-        kept.insert(key, value);
     }
     if kept.len() > TAGS_MAX {
         return Err(too_many());
@@ -130,23 +128,28 @@ pub(crate) fn checked(tags: Vec<Tag>) -> Result<BTreeMap<String, String>, Error>
     Ok(kept)
 }
 
-fn check_length(what: &str, text: &str, least: usize, most: usize) -> Result<(), Error> {
-    let length = text.chars().count();
-    if (least..=most).contains(&length) {
-        return Ok(());
-    }
-    Err(Error::parameter(format_args!("Tag {what} has {length} characters, not {least} to {most}")))
+fn is_key(key: &str) -> bool {
+    (1..=KEY_CHARACTERS_MAX).contains(&key.chars().count()) && key.chars().all(is_legal)
+}
+
+fn is_legal(character: char) -> bool {
+    character.is_alphanumeric() || character.is_whitespace() || SYMBOLS.contains(character)
+}
+
+/// What is said of a key or value that cannot be one.
+fn wrong(what: &str, given: Option<&str>) -> Error {
+    Error::Validation(format!("The Tag {what} provided is invalid, {what}: {}", given.unwrap_or("null")))
 }
 
 fn too_many() -> Error {
-    Error::parameter(format_args!("A table can have at most {TAGS_MAX} tags"))
+    Error::validation("Number of Tags exceed the current limit for the provided ResourceArn")
 }
 
 /// The table that an ARN names. What lies in another region or account is nobody's here to see.
 fn tagged_table(app: &App, arn: Option<String>) -> Result<Arc<Table>, Error> {
     let arn = arn.ok_or_else(|| Error::validation("Invalid TableArn"))?;
     if !arn.starts_with("arn:") {
-        return Err(Error::Validation(format!("Invalid TableArn: Invalid ResourceArn provided as input {arn}")));
+        return Err(Error::parameter(format_args!("ARNs must start with 'arn:': {arn}")));
     }
     let name = validate::table_name(Some(arn.clone()))?;
     super::described_table(app, &name).map_err(|_| match is_own_arn(&arn) {

@@ -63,8 +63,8 @@ pub(crate) struct Answer {
 
 pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Result<Answer, Error> {
     let given_name = request.table_name.clone().unwrap_or_default();
-    let name = validate::table_name(request.table_name)?;
     let mut violations = Violations::default();
+    violations.table_name(request.table_name.as_ref());
     violations.required("key", request.key.as_ref());
     let asked = Asked::of(
         &mut violations,
@@ -82,6 +82,7 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
     expected.check_members(&mut violations);
     legacy::check_operator(&mut violations, request.conditional_operator.as_ref());
     violations.finish()?;
+    let name = validate::table_name(request.table_name)?;
     legacy::check_unmixed(
         &[
             ("AttributeUpdates", request.attribute_updates.is_some()),

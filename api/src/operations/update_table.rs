@@ -11,7 +11,8 @@ use store::write::{TableRejection, TableUpdate, TableWrite};
 use super::{
     capacity_change::{self, IndexThroughput},
     create_table::{
-        Answer, Encryption, StreamSpecification, encryption_constraints, refuse_encryption, stream, stream_constraints,
+        Answer, Encryption, StreamSpecification, StreamWords, check_table_class, encryption_constraints,
+        refuse_encryption, stream, stream_constraints,
     },
     index_definition::{self, IndexDefinition},
     key_schema::{self, AttributeDefinition},
@@ -152,14 +153,14 @@ fn constraints(request: &Request) -> Result<(), Error> {
         stream_constraints(&mut violations, stream);
     }
     violations.one_of("billingMode", request.billing_mode.as_ref(), &["PROVISIONED", "PAY_PER_REQUEST"]);
-    violations.one_of("tableClass", request.table_class.as_ref(), &["STANDARD", "STANDARD_INFREQUENT_ACCESS"]);
     encryption_constraints(&mut violations, request.encryption.as_ref());
     wanted(request).constraints(&mut violations, "");
     key_schema::definition_constraints(&mut violations, request.attributes.as_ref());
     for (place, update) in request.index_updates.iter().flatten().enumerate() {
         update.constraints(&mut violations, &format!("globalSecondaryIndexUpdates.{}.member", place + 1));
     }
-    violations.finish()
+    violations.finish()?;
+    check_table_class(request.table_class.as_deref())
 }
 
 /// Refuses what asks for nothing, for what cannot go together, and for what is not there.
@@ -177,6 +178,9 @@ fn check_given(request: &Request) -> Result<(), Error> {
         }
     }
     refuse_encryption(request.encryption.as_ref())?;
+    if request.index_updates.as_ref().is_some_and(Vec::is_empty) {
+        return Err(Error::parameter("List of GlobalSecondaryIndexUpdates is empty"));
+    }
     let updates = request.index_updates.as_deref().unwrap_or_default();
     let is_something = request.billing_mode.is_some()
         || request.stream.is_some()
@@ -187,10 +191,12 @@ fn check_given(request: &Request) -> Result<(), Error> {
         || !updates.is_empty();
     if !is_something {
         return Err(Error::validation(
-            "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates or \
-             SSESpecification or ReplicaUpdates is required",
+            "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates, \
+             SSESpecification, ReplicaUpdates, MultiAccountReplicaReady, ReplicaTransitRoleArn, MultiRegionConsistency, \
+             DeletionProtectionEnabled, OnDemandThroughput, WarmThroughput or TableClass is required",
         ));
     }
+    check_together(request)?;
     let mut names = BTreeSet::new();
     for update in updates {
         let name = update.only_name()?;
@@ -198,6 +204,45 @@ fn check_given(request: &Request) -> Result<(), Error> {
             return Err(Error::parameter(format_args!(
                 "Only one global secondary index update per index is allowed simultaneously. Index: {name}"
             )));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses changes that cannot be asked for in one request.
+fn check_together(request: &Request) -> Result<(), Error> {
+    let updates = request.index_updates.as_deref().unwrap_or_default();
+    let has_capacity = request.throughput.is_some() || request.billing_mode.is_some();
+    let has_limits = request.on_demand_throughput.is_some();
+    let has_stream = request.stream.is_some();
+    let changes_indexes = updates.iter().any(|update| update.update.is_none());
+    let others = has_capacity || has_limits || has_stream;
+    let parts = [
+        ("TableClass modification", request.table_class.is_some(), others || !updates.is_empty()),
+        ("DeletionProtection modification", request.deletion_protection.is_some(), others || !updates.is_empty()),
+        ("WarmThroughput", request.warm_throughput.is_some(), others),
+    ];
+    let given = parts.iter().filter(|(_, is_given, _)| *is_given).count();
+    let together = |(_, is_given, has_others): &&(&str, bool, bool)| *is_given && (*has_others || given > 1);
+    if let Some((what, ..)) = parts.iter().find(together) {
+        return Err(Error::parameter(format_args!("{what} must be the only operation in the request")));
+    }
+    if request.warm_throughput.is_some() && updates.iter().any(|update| update.create.is_some()) {
+        return Err(Error::parameter("Create global secondary index cannot be specified when updating WarmThroughput"));
+    }
+    if has_limits && (request.throughput.is_some() || has_stream || changes_indexes) {
+        return Err(Error::parameter(
+            "OnDemandThroughput can only be combined with BillingMode in an UpdateTable request",
+        ));
+    }
+    let has_units = request.throughput.is_some();
+    for (is_given, told) in [
+        (has_stream && has_units, "You cannot modify stream status while updating table IOPS"),
+        (changes_indexes && has_units, "You cannot create or delete index while updating table IOPS"),
+        (changes_indexes && has_stream, "You cannot create or delete index while changing stream status"),
+    ] {
+        if is_given {
+            return Err(Error::parameter(told));
         }
     }
     Ok(())
@@ -249,16 +294,20 @@ fn check_used(table: &Table, change: Option<&IndexChange>, attributes: &[Attribu
     )))
 }
 
+/// What UpdateTable says of stream specifications.
+const STREAM_WORDS: StreamWords = StreamWords {
+    unnamed: "If stream is being enabled then UpdateViewType is required",
+    named: "If stream is being disabled, then UpdateViewType must not be specified",
+};
+
 /// What is to become of the stream.
 fn stream_change(table: &Table, given: &StreamSpecification) -> Result<Option<item::Stream>, Error> {
-    let stream = stream(given)?;
+    let stream = stream(given, &STREAM_WORDS)?;
     match (&table.stream, &stream) {
         (Some(_), Some(_)) => {
             Err(Error::Validation(format!("Table already has an enabled stream: TableName: {}", table.name)))
         }
-        (None, None) => {
-            Err(Error::Validation(format!("Table has no enabled stream to disable: TableName: {}", table.name)))
-        }
+        (None, None) => Err(Error::Validation(format!("Table has no stream to disable: TableName: {}", table.name))),
         _ => Ok(stream),
     }
 }
@@ -285,7 +334,13 @@ fn index_change(
         let billing: Billing = capacity.table.billing.unwrap_or(table.billing);
         // UpdateTable has other words for this than CreateTable.
         match (billing, definition.throughput.is_some()) {
-            (Billing::OnDemand, true) => return Err(capacity_change::not_on_demand()),
+            (Billing::OnDemand, true) => {
+                return Err(Error::parameter(format_args!(
+                    "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified for index: {} when BillingMode \
+                     is PAY_PER_REQUEST",
+                    definition.name.as_deref().unwrap_or_default()
+                )));
+            }
             (Billing::Provisioned { .. }, false) => {
                 return Err(Error::parameter(format_args!(
                     "Both ReadCapacityUnits and WriteCapacityUnits must be specified for index: {}",
@@ -304,7 +359,10 @@ fn index_change(
         return Ok(Some(IndexChange::Add(Box::new(index))));
     }
     let Some(index) = update.delete.as_ref().and_then(|delete| delete.name.clone()) else { return Ok(None) };
-    if table.index(&index).is_none_or(|index| index.kind == IndexKind::Local) {
+    if table.index(&index).is_some_and(|index| index.kind == IndexKind::Local) {
+        return Err(Error::Validation(format!("Cannot delete an index that is not a GlobalSecondaryIndex: {index}")));
+    }
+    if table.index(&index).is_none() {
         return Err(Error::NotFound(format!("Requested resource not found: Index: {index} not found")));
     }
     Ok(Some(IndexChange::Drop(index)))
@@ -337,8 +395,7 @@ impl IndexUpdate {
                  GlobalSecondaryIndexUpdate.Delete must not be null",
             )),
             (Some(_), Some(_)) => Err(Error::parameter(
-                "Only one of GlobalSecondaryIndexUpdate.Update, GlobalSecondaryIndexUpdate.Create, \
-                 GlobalSecondaryIndexUpdate.Delete may be specified",
+                "Only one global secondary index action is allowed per GlobalSecondaryIndexUpdate object",
             )),
         }
     }

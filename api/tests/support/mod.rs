@@ -37,7 +37,12 @@ pub(crate) fn app(directory: &std::path::Path, config: Config) -> App {
 
 /// A disk that can be told to fail.
 pub(crate) fn sim_disk() -> SimDisk {
-    let disk = SimDisk::new(Random::new(1));
+    sim_disk_of(1)
+}
+
+/// The same, with a fate of its own.
+pub(crate) fn sim_disk_of(seed: u64) -> SimDisk {
+    let disk = SimDisk::new(Random::new(seed));
     open_format(&disk, || Ok(DirectoryId(1))).unwrap();
     disk
 }

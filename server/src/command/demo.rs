@@ -117,7 +117,8 @@ impl Stage {
 
 /// Says what runs, and what to try next, with the real addresses.
 fn announce(stage: &Stage, output: Output) {
-    let http = stage.server.url();
+    let http = stage.server.shown();
+    let url = stage.server.url();
     if output == Output::Json {
         println!(
             "{}",
@@ -147,7 +148,7 @@ Try in another terminal:
   {thalweg} status
   {thalweg} compact
 
-  export AWS_ENDPOINT_URL={http} AWS_REGION=local AWS_DEFAULT_REGION=local \\
+  export AWS_ENDPOINT_URL={url} AWS_REGION=local AWS_DEFAULT_REGION=local \\
       AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any
   aws dynamodb query --table-name {TABLE} --no-scan-index-forward --max-items 3 \\
       --key-condition-expression 'device_id = :d' --expression-attribute-values '{{\":d\": {{\"S\": \"demo/truck-00\"}}}}'
