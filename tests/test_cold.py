@@ -241,15 +241,15 @@ def test_maps_are_structs_and_few_numbers_are_doubles(make_server):
     client = server.dynamodb()
     make_table(client, "maps", "S", "N")
     table = boto3.resource("dynamodb", **server.sdk()).Table("maps")
-    expected, doubles = {}, {}
+    expected = {}
     for n in range(300):
         value, found = wind(n)
         item = {"p": f"p{n % 5}", "s": Decimal(n)} | ({} if value is None else {"wind": value})
         if n % 50 == 7:
             item["c"] = Decimal("1E+30") + n
         if n % 50 == 9:
+            # No decimal column holds both.
             item["c"] = Decimal(f"{n}E-30")
-            doubles[item["p"], item["s"]] = float(f"{n}E-30")
         table.put_item(Item=item)
         expected[item["p"], item["s"]] = (item, found)
         if n in (50, 150):
@@ -270,8 +270,12 @@ def test_maps_are_structs_and_few_numbers_are_doubles(make_server):
         assert len(rows) == len(expected)
         for p, s, found in rows:
             assert found == expected[p, s][1], (name, p, s)
-        rows = reader.rows_of(["p", "s", '"c$double"' if isinstance(reader, DuckDb) else "c$double"])
-        assert {(p, s): c for p, s, c in rows if c is not None} == doubles, name
+        quote = '"' if isinstance(reader, DuckDb) else ""
+        rows = reader.rows_of(["p", "s", "c", f"{quote}c$double{quote}"])
+        decimals = {(p, s): c for p, s, c, _ in rows if c is not None}
+        doubles = {(p, s): Decimal(repr(c)) for p, s, _, c in rows if c is not None}
+        numbers = {key: item["c"] for key, (item, _) in expected.items() if "c" in item}
+        assert decimals and doubles and decimals | doubles == numbers and not decimals.keys() & doubles.keys(), name
 
 
 def test_a_key_is_found_by_filters(make_server):
@@ -390,7 +394,7 @@ def test_the_list_is_right_at_any_time(make_server):
                 history.delete()
                 server.run("compact")
                 for reader in READERS.values():
-                    check_table(reader(table), list(history.items.values()), NUMBERS, OTHERS)
+                    check_table(reader(table), list(history.items.values()), NUMBERS, ("name", "ok"))
         finally:
             ended.set()
         assert polling.result(60) > 5
