@@ -54,7 +54,12 @@ pub(crate) async fn from_backup(app: &App, request: Request) -> Result<Answer, E
     let table = target(&backup.table, restored, &request)?;
     refuse_existing(app, &table.name)?;
     let backups = app.compactor.backups();
+    let id = backup.id().to_owned();
     let started = restore::from_backup(&app.jobs, backups, backup, table.clone(), app.config.patience).await;
+    if started.is_err() && backups.get(&id).is_none() {
+        // It was deleted while it was being linked.
+        find(app, request.backup)?;
+    }
     started_as(app, &table, started)
 }
 
