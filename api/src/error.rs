@@ -151,6 +151,11 @@ impl Error {
         Error::Validation(text.into())
     }
 
+    /// An exception that only a few operations have.
+    pub(crate) fn exception(name: &'static str, text: impl Into<String>) -> Error {
+        Error::Exception { name, text: text.into() }
+    }
+
     /// A validation error that DynamoDB introduces with its usual words.
     pub(crate) fn parameter(text: impl std::fmt::Display) -> Error {
         Error::Validation(format!("One or more parameter values were invalid: {text}"))

@@ -122,6 +122,32 @@ impl<'de> Deserialize<'de> for Integer {
     }
 }
 
+/// A time, in seconds since 1970, as microseconds; what is no number of seconds that a clock could show ends at the range's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seconds(pub(crate) i128);
+
+impl<'de> Deserialize<'de> for Seconds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct SecondsVisitor;
+        impl Visitor<'_> for SecondsVisitor {
+            type Value = Seconds;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a time")
+            }
+            fn visit_i64<E>(self, seconds: i64) -> Result<Seconds, E> {
+                Ok(Seconds(i128::from(seconds) * 1_000_000))
+            }
+            fn visit_u64<E>(self, seconds: u64) -> Result<Seconds, E> {
+                Ok(Seconds(i128::from(seconds) * 1_000_000))
+            }
+            fn visit_f64<E>(self, seconds: f64) -> Result<Seconds, E> {
+                Ok(Seconds((seconds * 1e6).round() as i128))
+            }
+        }
+        deserializer.deserialize_any(SecondsVisitor)
+    }
+}
+
 /// Anything at all, remembered only as present: for parameters that are refused.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Present;

@@ -12,7 +12,9 @@ use item::TableId;
 use store::{Error, Store, env::Disk, log::FrameNumber, manifest::Manifest};
 
 use crate::{
-    AsOf, Base, Kind, Past, draft,
+    AsOf, Base, Kind, Past,
+    base::Opened,
+    draft,
     past::{self, PASTS_DIR},
     recorder,
 };
@@ -315,9 +317,10 @@ fn bases(disk: &Arc<dyn Disk>, dir: &str) -> Result<Vec<Base>, Error> {
     let mut bases = Vec::new();
     for name in disk.list(dir).map_err(Error::io("list", dir))? {
         let path = format!("{dir}/{name}");
-        match Base::open(disk, &path)? {
-            Some(base) => bases.push(base),
-            None => {
+        match Base::open_or_tell(disk, &path)? {
+            Opened::Whole(base) => bases.push(base),
+            Opened::Damaged => {}
+            Opened::Unfinished => {
                 tracing::info!(path, "removing an unfinished backup");
                 draft::remove(disk, &path)?;
             }

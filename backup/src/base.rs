@@ -23,6 +23,16 @@ pub struct Base {
     pub note: Note,
 }
 
+/// What a directory is.
+pub(crate) enum Opened {
+    /// A base.
+    Whole(Base),
+    /// A base once, and no more.
+    Damaged,
+    /// No base: a crash cut its making or its removal off.
+    Unfinished,
+}
+
 impl Base {
     /// Makes one at `dir` of a table as `manifest`, the one in force, has it; none if it has no such table. The files that the
     /// manifest names must stay until this returns. Blocks on the disk.
@@ -66,6 +76,19 @@ impl Base {
         };
         let table = table.ok_or_else(missing)?;
         Ok(Some(Base { disk: Arc::clone(disk), dir: dir.to_owned(), table, note }))
+    }
+
+    /// What lies at `dir`. Damage is told, and is no reason not to serve: `thalweg verify` says more.
+    pub(crate) fn open_or_tell(disk: &Arc<dyn Disk>, dir: &str) -> Result<Opened, Error> {
+        match Base::open(disk, dir) {
+            Ok(Some(base)) => Ok(Opened::Whole(base)),
+            Ok(None) => Ok(Opened::Unfinished),
+            Err(error @ (Error::Corrupt { .. } | Error::NewerFormat { .. })) => {
+                tracing::error!(dir, %error, "a backup is damaged and left out");
+                Ok(Opened::Damaged)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// The last part of its directory's name.

@@ -17,6 +17,7 @@ use store::{
 
 use crate::{
     Base, HistoryFile, Kind,
+    base::Opened,
     draft::{self, remove_dir, sync_up},
     history::HISTORY_DIR,
     recorder::Position,
@@ -66,9 +67,11 @@ impl Past {
                 continue;
             }
             let path = format!("{dir}/{name}");
-            match Base::open(disk, &path)? {
-                Some(base) => bases.push(Arc::new(base)),
-                None => draft::remove(disk, &path)?,
+            match Base::open_or_tell(disk, &path)? {
+                Opened::Whole(base) => bases.push(Arc::new(base)),
+                // The others are good for the times after them.
+                Opened::Damaged => {}
+                Opened::Unfinished => draft::remove(disk, &path)?,
             }
         }
         bases.sort_by_key(|base| base.frame());
@@ -78,7 +81,11 @@ impl Past {
         };
         let mut history = HistoryFile::list(disk.as_ref(), &history_dir(table))?;
         let first = first.frame();
-        history.retain(|file| file.last > first);
+        // What only bases needed that are gone.
+        for file in history.extract_if(.., |file| file.last <= first) {
+            let path = format!("{}/{}", history_dir(table), file.name());
+            remove_if_present(disk.as_ref(), &path).map_err(Error::io("remove", path))?;
+        }
         let last = bases.last().map(|base| base.frame());
         let recorded = last.max(history.last().map(|file| file.last)).unwrap_or_default();
         Ok(Some(Past { table, bases, history, recorded }))

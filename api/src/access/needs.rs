@@ -143,6 +143,21 @@ request! {
     struct OfResource { arn: String = "ResourceArn", }
 }
 
+request! {
+    /// An operation on a backup.
+    struct OfBackup { arn: String = "BackupArn", }
+}
+
+request! {
+    /// A restore, of either kind.
+    struct OfRestore {
+        target: String = "TargetTableName",
+        backup: String = "BackupArn",
+        source_name: String = "SourceTableName",
+        source_arn: String = "SourceTableArn",
+    }
+}
+
 /// No operation takes more items, actions or statements than this: it refuses them all.
 const PARTS_MAX: usize = 100;
 
@@ -231,6 +246,25 @@ pub(crate) fn needs(app: &App, key: &AccessKey, operation: &str, body: &[u8]) ->
         }
         "CreateTable" | "UpdateTable" | "DeleteTable" | "UpdateTimeToLive" | "UpdateContinuousBackups" => {
             one(named(json::parse::<OfTable>(body)?.table_name)?, Scope::Every)
+        }
+        "CreateBackup" => one(named(json::parse::<OfTable>(body)?.table_name)?, Scope::Every),
+        "ListBackups" => {
+            let OfTable { table_name } = json::parse(body)?;
+            one(table_name.map_or(Ok(Scope::Every), |name| named(Some(name)))?, Scope::Any)
+        }
+        "DescribeBackup" | "DeleteBackup" => {
+            let OfBackup { arn } = json::parse(body)?;
+            one(Scope::One(operations::table_of_backup(arn.as_ref())?), Scope::Every)
+        }
+        "RestoreTableFromBackup" | "RestoreTableToPointInTime" => {
+            // Who may restore a table sees all of it, under another name.
+            let OfRestore { target, backup, source_name, source_arn } = json::parse(body)?;
+            let source = match &backup {
+                Some(_) if operation == "RestoreTableFromBackup" => operations::table_of_backup(backup.as_ref())?,
+                _ => validate::table_name(source_name.or(source_arn))?,
+            };
+            let tables = [Scope::One(source), named(target)?].into_iter();
+            Ok(tables.map(|table| Access { action: action(operation), table, device: Scope::Every }).collect())
         }
         "ListTagsOfResource" | "TagResource" | "UntagResource" => {
             one(named(json::parse::<OfResource>(body)?.arn)?, Scope::Any)

@@ -2,6 +2,8 @@
 //!
 //! Each `run` takes a typed request and answers a typed answer or an error; it knows no HTTP.
 
+mod backup_description;
+mod backups;
 mod batch_execute_statement;
 mod batch_get_item;
 mod batch_write_item;
@@ -9,6 +11,7 @@ mod capacity_change;
 mod change_item;
 mod commit;
 mod conditional;
+mod continuous_backups;
 mod create_table;
 mod delete_table;
 mod describe_endpoints;
@@ -31,6 +34,7 @@ mod next_token;
 mod page;
 mod query;
 mod read_at_once;
+mod restore_table;
 mod scan;
 mod select;
 mod statement;
@@ -75,9 +79,13 @@ const SERVED: &[&str] = &[
     "BatchExecuteStatement",
     "BatchGetItem",
     "BatchWriteItem",
+    "CreateBackup",
     "CreateTable",
+    "DeleteBackup",
     "DeleteItem",
     "DeleteTable",
+    "DescribeBackup",
+    "DescribeContinuousBackups",
     "DescribeEndpoints",
     "DescribeLimits",
     "DescribeTable",
@@ -85,15 +93,19 @@ const SERVED: &[&str] = &[
     "ExecuteStatement",
     "ExecuteTransaction",
     "GetItem",
+    "ListBackups",
     "ListTables",
     "ListTagsOfResource",
     "PutItem",
     "Query",
+    "RestoreTableFromBackup",
+    "RestoreTableToPointInTime",
     "Scan",
     "TagResource",
     "TransactGetItems",
     "TransactWriteItems",
     "UntagResource",
+    "UpdateContinuousBackups",
     "UpdateItem",
     "UpdateTable",
     "UpdateTimeToLive",
@@ -112,6 +124,11 @@ pub(crate) fn table_of_stream(arn: Option<&String>) -> Result<String, Error> {
     stream_arn::required("streamArn", arn).map(|stream| stream.table)
 }
 
+/// The table of which an ARN names a backup.
+pub(crate) fn table_of_backup(arn: Option<&String>) -> Result<String, Error> {
+    backups::parse_arn(arn.map(String::as_str).unwrap_or_default()).map(|(table, _)| table)
+}
+
 /// Runs `operation`, which [`known`] gave, on a request body that came to `host`. Before an operation reads what may be large
 /// it reserves `room` for it.
 pub(crate) async fn run(
@@ -125,9 +142,13 @@ pub(crate) async fn run(
         "BatchExecuteStatement" => answer(batch_execute_statement::run(app, json::parse(body)?, room).await?),
         "BatchGetItem" => answer(batch_get_item::run(app, json::parse(body)?, room).await?),
         "BatchWriteItem" => answer(batch_write_item::run(app, json::parse(body)?, room).await?),
+        "CreateBackup" => answer(backups::create(app, json::parse(body)?).await?),
         "CreateTable" => answer(create_table::run(app, json::parse(body)?).await?),
+        "DeleteBackup" => answer(backups::delete(app, json::parse(body)?).await?),
         "DeleteItem" => answer(change_item::run(app, Verb::Delete, json::parse(body)?, room).await?),
         "DeleteTable" => answer(delete_table::run(app, json::parse(body)?).await?),
+        "DescribeBackup" => answer(backups::describe(app, json::parse(body)?)?),
+        "DescribeContinuousBackups" => answer(continuous_backups::describe(app, json::parse(body)?)?),
         "DescribeEndpoints" => answer(describe_endpoints::run(host)),
         "DescribeLimits" => answer(describe_limits::run()),
         "DescribeStream" => answer(describe_stream::run(app, json::parse(body)?).await?),
@@ -138,16 +159,20 @@ pub(crate) async fn run(
         "GetItem" => answer(get_item::run(app, json::parse(body)?, room).await?),
         "GetRecords" => answer(get_records::run(app, json::parse(body)?, room).await?),
         "GetShardIterator" => answer(get_shard_iterator::run(app, json::parse(body)?).await?),
+        "ListBackups" => answer(backups::list(app, json::parse(body)?)?),
         "ListStreams" => answer(list_streams::run(app, json::parse(body)?)?),
         "ListTables" => answer(list_tables::run(app, json::parse(body)?)?),
         "ListTagsOfResource" => answer(tags::list(app, json::parse(body)?)?),
         "PutItem" => answer(change_item::run(app, Verb::Put, json::parse(body)?, room).await?),
         "Query" => answer(query::run(app, json::parse(body)?, room).await?),
+        "RestoreTableFromBackup" => answer(restore_table::from_backup(app, json::parse(body)?).await?),
+        "RestoreTableToPointInTime" => answer(restore_table::to_time(app, json::parse(body)?).await?),
         "Scan" => answer(scan::run(app, json::parse(body)?, room).await?),
         "TagResource" => tags::tag(app, json::parse(body)?).await.map(|()| Vec::new()),
         "TransactGetItems" => answer(transact_get_items::run(app, json::parse(body)?, room).await?),
         "TransactWriteItems" => answer(transact_write_items::run(app, json::parse(body)?, room).await?),
         "UntagResource" => tags::untag(app, json::parse(body)?).await.map(|()| Vec::new()),
+        "UpdateContinuousBackups" => answer(continuous_backups::update(app, json::parse(body)?).await?),
         "UpdateItem" => answer(update_item::run(app, json::parse(body)?, room).await?),
         "UpdateTable" => answer(update_table::run(app, json::parse(body)?).await?),
         "UpdateTimeToLive" => answer(time_to_live::update(app, json::parse(body)?).await?),

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use item::{
-    IndexKind, KeyAttribute, Table,
+    IndexKind, KeyAttribute, Table, TableId,
     table::{self, Billing, TableClass},
 };
 use serde::Serialize;
 use streams::StreamName;
 
-use super::{index_description::IndexDescription, stream_arn, throughput};
+use super::{backup_description::backup_arn, index_description::IndexDescription, stream_arn, throughput};
 use crate::App;
 
 /// The region of every ARN and record.
@@ -20,6 +20,11 @@ pub(crate) const ACCOUNT: &str = "000000000000";
 /// The ARN of a table.
 pub(crate) fn table_arn(name: &str) -> String {
     format!("arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{name}")
+}
+
+/// A table's number as clients are told it.
+pub(crate) fn table_id(id: TableId) -> String {
+    format!("00000000-0000-4000-8000-{:012x}", id.0)
 }
 
 /// Does an ARN name something of this server's region and account?
@@ -61,6 +66,19 @@ pub(crate) struct TableDescription {
     #[serde(skip_serializing_if = "Option::is_none")]
     latest_stream_arn: Option<String>,
     deletion_protection_enabled: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restore_summary: Option<RestoreSummary>,
+}
+
+/// Of what the table was, or is being, restored.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct RestoreSummary {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_backup_arn: Option<String>,
+    source_table_arn: String,
+    restore_date_time: f64,
+    restore_in_progress: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -154,7 +172,7 @@ impl TableDescription {
             table_size_bytes,
             item_count,
             table_arn: table_arn(&table.name),
-            table_id: format!("00000000-0000-4000-8000-{:012x}", table.id.0),
+            table_id: table_id(table.id),
             billing_mode_summary: table.on_demand_since_us().map(|since_us| BillingModeSummary {
                 billing_mode: mode,
                 last_update_to_pay_per_request_date_time: seconds(since_us),
@@ -177,6 +195,12 @@ impl TableDescription {
             latest_stream_arn: stream.as_ref().map(stream_arn::arn),
             latest_stream_label: stream.map(|stream| stream.label),
             deletion_protection_enabled: table.deletion_protection,
+            restore_summary: settings.restored.as_ref().map(|restored| RestoreSummary {
+                source_backup_arn: (!restored.backup.is_empty()).then(|| backup_arn(&restored.table, &restored.backup)),
+                source_table_arn: table_arn(&restored.table),
+                restore_date_time: seconds(restored.as_of_us),
+                restore_in_progress: settings.is_filling,
+            }),
         }
     }
 }

@@ -139,6 +139,24 @@ fn units_max(word: &str, what: &str, given: Option<Integer>) -> Result<Option<Op
     }
 }
 
+/// Provisioned units as a backup tells them.
+#[derive(Debug, serde::Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Units {
+    read_capacity_units: u64,
+    write_capacity_units: u64,
+}
+
+impl Units {
+    pub(crate) fn of(billing: Billing) -> Units {
+        let (read_capacity_units, write_capacity_units) = match billing {
+            Billing::OnDemand => (0, 0),
+            Billing::Provisioned { read_units, write_units } => (read_units, write_units),
+        };
+        Units { read_capacity_units, write_capacity_units }
+    }
+}
+
 /// The global indexes of a table.
 pub(crate) fn global_indexes(table: &Table) -> impl Iterator<Item = &Index> {
     table.indexes.iter().filter(|index| index.kind == IndexKind::Global)
