@@ -8,7 +8,7 @@ FAST_SYNC_US = 400
 
 def goals(figures):
     """Each goal that was measured: number, what, the figure, the least or the most it may be, and whether it is reached."""
-    told = [goal for row in [log, put, processor, get, batch, mqtt, series, late, memory, recovery, keys, written] for goal in row(figures)]
+    told = [goal for row in [log, put, processor, get, batch, mqtt, series, late, memory, recovery, keys, written, indexes, streams] for goal in row(figures)]
     return [goal for goal in told if goal["figure"] is not None]
 
 
@@ -120,3 +120,15 @@ def written(figures):
     device, log, parquet = (figures.of("written", "thalweg", name) for name in ["device_bytes", "log_bytes", "parquet_bytes"])
     beside = None if device is None else device - parquet
     yield at_most(12, "bytes written to the device, but for Parquet, against bytes of log", ratio(beside, log), 1.3, "x")
+
+
+def indexes(figures):
+    figure = figures.of("fill", "thalweg", "per_second")
+    yield at_least(13, "items a second while an index is filled", figure, 200_000)
+
+
+def streams(figures):
+    cost = ratio(*(figures.of(name, "thalweg", "server", "cpu_us_per_operation") for name in ["streamed", "plain"]))
+    yield at_most(14, "server processor time of an item written with a stream, against without", cost, 1.1, "x")
+    ours, theirs = (figures.of("changes", who, "per_second") for who in ["thalweg", "jetstream"])
+    yield at_least(15, "records of GetRecords a second, against messages that JetStream is fetched from", ratio(ours, theirs), 1, "x")

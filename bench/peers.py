@@ -202,12 +202,13 @@ class Mosquitto(Contender):
 
 def all_of(binary, tools, memory_bytes):
     """Every contender, by name."""
+    from changes import JetStream
     from influxdb import InfluxDB
     from postgresql import PostgreSQL
 
     everyone = [
         Disk(), Thalweg(binary), Dynoxide(tools, on_disk=True), Dynoxide(tools, on_disk=False), Dynalite(tools), Mosquitto(),
-        PostgreSQL(), InfluxDB(tools), LimitedThalweg(binary), SmallThalweg(binary, memory_bytes),
+        PostgreSQL(), InfluxDB(tools), JetStream(tools), LimitedThalweg(binary), SmallThalweg(binary, memory_bytes),
     ]  # fmt: skip
     return {contender.name: contender for contender in everyone}
 

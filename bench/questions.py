@@ -5,6 +5,8 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import changes
+import filling
 import fleet
 import history
 import peers
@@ -83,6 +85,34 @@ class Recovery(Question):
 
 
 @dataclass(frozen=True)
+class Filling(Question):
+    """An index that is added to a table."""
+
+    projection: str = "ALL"
+
+    def measure(self, setting, contender, server):
+        return filling.measure(setting, server, self.projection)
+
+
+@dataclass(frozen=True)
+class Changes(Question):
+    """All changes of a table, read by one reader; and as large messages of a peer."""
+
+    def measure(self, setting, contender, server):
+        return server.ask(self.name, setting) if server.ask else changes.records(setting, server)
+
+
+@dataclass(frozen=True)
+class Streamed(Question):
+    """Writes to a table that has a stream, or none."""
+
+    stream: bool = False
+
+    def measure(self, setting, contender, server):
+        return changes.ingest(setting, server, self.stream)
+
+
+@dataclass(frozen=True)
 class Written(Question):
     """A load, and all that the server wrote to the device for it."""
 
@@ -154,6 +184,10 @@ ALL = [
     Question("late", "the same, 20 % of it an hour late", ["thalweg"], [*HOURS, "--late", 20]),
     Import("import", "import of a year in order, as much of it being cold", ["thalweg"], []),
     Import("shuffled", "the same at random", ["thalweg"], [], at_random=True),
+    Filling("fill", "an index of keys only for items in Parquet files", ["thalweg"], [], projection="KEYS_ONLY"),
+    Changes("changes", "GetRecords and fetches, 1000 at a time, 1 connection", ["thalweg", "jetstream"], []),
+    Streamed("plain", "BatchWriteItem of 25 to a table without a stream", ["thalweg"], []),
+    Streamed("streamed", "the same to a table with one", ["thalweg"], [], stream=True),
     Question(
         "keys", "UpdateItem under a condition and GetItem, 10 times the memory, 32 connections", ["thalweg-small", "dynalite"],
         ["update-item", "--connections", 32, "--devices", 1000, "--cold"], scaled=True,
