@@ -1,7 +1,7 @@
 //! From a table's generation and runs to its next generation: each live key once, no tombstones.
 //!
 //! 1. Make the directory, empty.
-//! 2. For each shard, link the files that go on as they are, and merge the others by key; of a key's rows the one with the
+//! 2. For each shard, link the files that go on as they are, copy those that only lack columns, and merge the others by key; of a key's rows the one with the
 //!    greatest sequence number counts, and is left out if it removed the key, or is a token that counts no more. Write files
 //!    of bounded size and sync each.
 //! 3. Write the lists of its files, sync the directories, commit, swap the link.
@@ -15,7 +15,7 @@ use item::{ShardId, Table, TableId, table::system};
 use store::{
     Error,
     env::Disk,
-    files::{ColdFile, ColumnTypes, FileId, FileWriter, NewFile},
+    files::{ColdFile, ColumnTypes, FileCopy, FileId, FileWriter, NewFile},
     manifest::{Edit, FileEntry, GENERATIONS_DIR, Manifest, Place, generation_dir},
 };
 
@@ -54,7 +54,7 @@ struct Plan {
 
 enum State {
     Prepare,
-    Write { shard: ShardId, parts: VecDeque<Part>, merging: Option<Merging> },
+    Write { shard: ShardId, parts: VecDeque<Part>, writing: Option<Writing> },
     Sync,
     Commit,
     Link,
@@ -63,6 +63,11 @@ enum State {
 }
 
 /// A part of a shard under way to files.
+enum Writing {
+    Merging(Merging),
+    Copying(Box<FileCopy>),
+}
+
 struct Merging {
     inputs: Inputs,
     writer: Option<Box<FileWriter>>,
@@ -102,7 +107,7 @@ impl Merge {
                 make_empty(disk.as_ref(), &dir)?;
                 self.begin(plan, ShardId(0))
             }
-            State::Write { shard, parts, merging } => self.write(plan, shard, parts, merging)?,
+            State::Write { shard, parts, writing } => self.write(plan, shard, parts, writing)?,
             State::Sync => {
                 let manifest = self.site.store.manifest();
                 let lists = listing::lists(&manifest, plan.table.id, plan.generation, self.files.iter());
@@ -127,7 +132,7 @@ impl Merge {
     fn begin(&self, plan: &Plan, shard: ShardId) -> State {
         // A file of a quarter of the greatest size is not small.
         let parts = layout::parts(&plan.extents(shard), self.site.config.file_bytes_max / 4);
-        State::Write { shard, parts: parts.into(), merging: None }
+        State::Write { shard, parts: parts.into(), writing: None }
     }
 
     fn write(
@@ -135,23 +140,32 @@ impl Merge {
         plan: &Plan,
         shard: ShardId,
         mut parts: VecDeque<Part>,
-        merging: Option<Merging>,
+        writing: Option<Writing>,
     ) -> Result<State, Error> {
-        let merging = match merging {
-            Some(merging) => self.merge(plan, shard, merging)?,
+        let writing = match writing {
+            Some(Writing::Merging(merging)) => self.merge(plan, shard, merging)?.map(Writing::Merging),
+            Some(Writing::Copying(mut copy)) => {
+                if copy.copy_some()? {
+                    Some(Writing::Copying(copy))
+                } else {
+                    self.add(copy.finish()?);
+                    None
+                }
+            }
             None => match parts.pop_front() {
                 Some(Part::Keep(file)) => {
                     self.keep(plan, shard, file)?;
                     None
                 }
-                Some(Part::Merge(files)) => Some(Merging {
+                Some(Part::Copy(file)) => Some(Writing::Copying(self.copy(plan, shard, file)?)),
+                Some(Part::Merge(files)) => Some(Writing::Merging(Merging {
                     inputs: plan.inputs(shard, &files, self.site.config.inputs_bytes_max()),
                     writer: None,
-                }),
+                })),
                 None => return self.next_shard(plan, shard),
             },
         };
-        Ok(State::Write { shard, parts, merging })
+        Ok(State::Write { shard, parts, writing })
     }
 
     /// Does a step of a merge; answers what is left of it.
@@ -196,6 +210,14 @@ impl Merge {
         Ok(())
     }
 
+    /// Begins a copy of a file, with the columns that it lacks.
+    fn copy(&self, plan: &Plan, shard: ShardId, file: usize) -> Result<Box<FileCopy>, Error> {
+        let source = plan.files_of(shard)[file];
+        let new = self.new_file(plan, shard);
+        metrics::counter!("thalweg_compactor_copied_files_total").increment(1);
+        Ok(Box::new(FileCopy::create(self.site.store.disk().as_ref(), source, plan.entry(source.id), new)?))
+    }
+
     fn next_shard(&mut self, plan: &Plan, shard: ShardId) -> Result<State, Error> {
         let next = ShardId(shard.0 + 1);
         if next.0 < self.site.store.shards() {
@@ -223,10 +245,13 @@ impl Merge {
     }
 
     fn finish(&mut self, writer: FileWriter) -> Result<(), Error> {
-        let entry = writer.finish()?;
+        self.add(writer.finish()?);
+        Ok(())
+    }
+
+    fn add(&mut self, entry: FileEntry) {
         self.report.add(&entry);
         self.files.push(entry);
-        Ok(())
     }
 
     fn commit(&mut self, plan: &Plan) -> Result<State, Error> {
@@ -298,6 +323,7 @@ impl Plan {
             max_key: file.max_key.clone(),
             bytes: file.bytes,
             is_finished: !file.may_have_removed() && *file.types() == *self.types && !self.expires(),
+            is_copied: file.can_be_copied(&self.types) && !self.expires(),
         };
         self.files_of(shard).into_iter().map(extent).collect()
     }

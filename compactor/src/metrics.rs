@@ -18,6 +18,10 @@ pub const METRICS: &[Metric] = &[
         "thalweg_compactor_kept_files_total",
         "Files that went on into a new generation as they were, not read",
     ),
+    Metric::counter(
+        "thalweg_compactor_copied_files_total",
+        "Files that were copied into a new generation undecoded, beside columns that were new",
+    ),
     Metric::counter("thalweg_compactor_residual_values_total", "Values written to the residual column of generations"),
     Metric::counter("thalweg_compactor_collected_generations_total", "Old generations removed"),
     Metric::counter(

@@ -21,7 +21,7 @@ fn large(at: u64) -> Item {
     let mut item = reading(at % 10, at, "1.5");
     let mut state = at + 1;
     let mut text = String::new();
-    for _ in 0..64 {
+    for _ in 0..80 {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         text.push_str(&format!("{state:016x}"));
     }

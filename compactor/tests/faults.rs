@@ -19,7 +19,7 @@ use store::{
     cache::Cache,
     env::{Disk, DiskFile, OsDisk},
 };
-use support::{Database, START_US, copy, published, reading};
+use support::{Database, START_US, copy, files_in, published, reading};
 
 /// Fails one operation on cold files or manifests.
 struct FaultyDisk {
@@ -187,8 +187,8 @@ fn check_tidy(dir: &Path, database: &Database) {
     let named = |path: &Path| manifest.files.values().any(|entry| dir.join(entry.path()) == path);
     for (id, cold) in &manifest.cold_tables {
         let generation = dir.join(format!("cold/generations/{}-{}", id.0, cold.generation));
-        for file in std::fs::read_dir(generation).into_iter().flatten() {
-            assert!(named(&file.unwrap().path()));
+        for file in files_in(&generation) {
+            assert!(named(&generation.join(file)));
         }
     }
     for run in std::fs::read_dir(dir.join("cold/runs")).unwrap() {

@@ -6,8 +6,13 @@ mod support;
 use std::{collections::BTreeSet, os::unix::fs::MetadataExt, path::Path, sync::atomic::Ordering, time::Duration};
 
 use compactor::{Config, Step, Task};
-use store::files::{ColumnType, TimeUnit};
-use support::{Database, START_US, number, published, reading};
+use item::Value;
+use metrics_exporter_prometheus::PrometheusBuilder;
+use store::{
+    env::OsDisk,
+    files::{ColumnType, TimeUnit},
+};
+use support::{Database, START_US, files_in, number, published, reading};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_merge_swaps_the_link_and_the_old_generation_goes_after_its_grace() {
@@ -39,7 +44,7 @@ async fn a_merge_swaps_the_link_and_the_old_generation_goes_after_its_grace() {
         kept.iter().all(|name| inode(&old.join(name)) == inode(&link.join(name))),
         "a name stands for the same bytes"
     );
-    assert_eq!(std::fs::read_dir(&old).unwrap().count(), files.len());
+    assert_eq!(files_in(&old), files);
     assert_eq!(std::fs::read_dir(root.path().join("cold/runs")).unwrap().count(), 0, "merged runs are removed");
     assert_eq!(database.compactor.next_task(), None);
 
@@ -51,6 +56,37 @@ async fn a_merge_swaps_the_link_and_the_old_generation_goes_after_its_grace() {
     assert!(!old.exists());
     assert_eq!(database.compactor.next_task(), None);
     assert_eq!(database.scan(&table).await.len(), 101);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_only_lack_a_column_are_copied() {
+    let root = tempfile::tempdir().unwrap();
+    // No file is small.
+    let database = Database::open_with(root.path(), Config { file_bytes_max: 1, ..Config::default() }, START_US);
+    let table = database.create("readings").await;
+    database.put(&table, (0..3000).map(|at| reading(at % 7, at, "1.5")).collect()).await;
+    database.compactor.compact(None).await.unwrap();
+    let before = published(root.path(), "readings");
+    let mut late = reading(9, 1, "2.5");
+    late.insert("late", Value::from("text"));
+    database.put(&table, vec![late]).await;
+    flush(&database).await;
+    let expected = database.scan(&table).await;
+    let recorder = PrometheusBuilder::new().build_recorder();
+    metrics::with_local_recorder(&recorder, || {
+        let mut job = database.compactor.start(&Task::Merge(table.id));
+        while job.step().unwrap() == Step::More {}
+    });
+    let told = recorder.handle().render();
+    let copied = format!("thalweg_compactor_copied_files_total {}\n", before.len());
+    assert!(told.contains(&copied), "{told}");
+    let after = published(root.path(), "readings");
+    assert_eq!(after.len(), before.len() + 1);
+    assert!(after.iter().all(|name| !before.contains(name)), "{after:?}");
+    assert_eq!(database.scan(&table).await, expected);
+    database.close().await;
+    let sound = compactor::verify(&OsDisk::open(root.path()).unwrap()).unwrap();
+    assert!(sound.problems.is_empty(), "{:?}", sound.problems);
 }
 
 #[tokio::test(flavor = "multi_thread")]

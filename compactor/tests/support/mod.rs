@@ -160,18 +160,26 @@ pub(crate) fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Names under `cold/tables/<table>/`, through the link.
+/// Names of the data files under `cold/tables/<table>/`, through the link.
 pub(crate) fn published(dir: &Path, table: &str) -> Vec<String> {
     // Resolved once, so that what is read is of one generation.
     let Ok(generation) = std::fs::canonicalize(dir.join("cold/tables").join(table)) else { return Vec::new() };
-    let entries = std::fs::read_dir(&generation).unwrap();
+    assert!(generation.join("_current.json").exists());
+    files_in(&generation)
+}
+
+/// Names of the data files of a generation, which are those of its list if it has one.
+pub(crate) fn files_in(generation: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(generation).into_iter().flatten();
     let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     let lists: Vec<String> = names.extract_if(.., |name| name.starts_with('_')).collect();
-    assert_eq!(lists, ["_current.csv", "_current.json"]);
-    let listed = std::fs::read_to_string(generation.join("_current.csv")).unwrap();
-    let paths = listed.lines().skip(1).map(|line| line.split(',').next().unwrap());
-    let listed: Vec<&str> = paths.map(|path| path.rsplit('/').next().unwrap()).collect();
-    assert_eq!(listed, names, "the list names the files that are there");
+    if !lists.is_empty() {
+        assert_eq!(lists, ["_current.csv", "_current.json"]);
+        let list = std::fs::read_to_string(generation.join("_current.csv")).unwrap();
+        let paths = list.lines().skip(1).map(|line| line.split(',').next().unwrap());
+        let listed: Vec<&str> = paths.map(|path| path.rsplit('/').next().unwrap()).collect();
+        assert_eq!(listed, names, "the list names the files that are there");
+    }
     names
 }

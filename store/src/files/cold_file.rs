@@ -210,6 +210,11 @@ impl ColdFile {
         &self.footer.types
     }
 
+    /// How many of its values are in the residual column.
+    pub(super) fn residual_values(&self) -> u64 {
+        self.footer.residual_values
+    }
+
     /// May some of its rows be of removed keys? Then it has a column more than the files of a generation.
     pub fn may_have_removed(&self) -> bool {
         self.footer.with_deleted

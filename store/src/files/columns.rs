@@ -60,8 +60,7 @@ pub struct Columns {
 pub struct ColumnReader {
     file: Arc<ColdFile>,
     batches: ParquetRecordBatchReader,
-    /// Why a read of the disk failed, if one did: what comes through Parquet is only text.
-    failure: Arc<Mutex<Option<Error>>>,
+    pages: Pages,
     types: Arc<ColumnTypes>,
     schema: SchemaRef,
     /// Where each column comes from; none if rows must be encoded again.
@@ -161,10 +160,9 @@ impl ColumnReader {
         sources: Option<Vec<Source>>,
     ) -> Result<ColumnReader, Error> {
         let rows = usize::try_from(bytes_max / file.row_bytes()).unwrap_or(usize::MAX).clamp(1, rows_max.max(1));
-        let failure = Arc::default();
-        let pages = Pages { file: Arc::clone(&file), failure: Arc::clone(&failure) };
+        let pages = Pages::new(&file);
         let metadata: ArrowReaderMetadata = file.reader().clone();
-        let batches = ParquetRecordBatchReaderBuilder::new_with_metadata(pages, metadata)
+        let batches = ParquetRecordBatchReaderBuilder::new_with_metadata(pages.clone(), metadata)
             .with_batch_size(rows)
             .build()
             .map_err(|error| file.corrupt(error.to_string()))?;
@@ -173,7 +171,7 @@ impl ColumnReader {
         Ok(ColumnReader {
             file,
             batches,
-            failure,
+            pages,
             types,
             schema,
             sources,
@@ -194,10 +192,7 @@ impl ColumnReader {
             match self.batches.next() {
                 Some(Ok(batch)) if batch.num_rows() == 0 => {}
                 Some(Ok(batch)) => break batch,
-                Some(Err(error)) => {
-                    let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
-                    return Err(failure.unwrap_or_else(|| self.file.corrupt(error.to_string())));
-                }
+                Some(Err(error)) => return Err(self.pages.failed(&error)),
                 None if self.rows_read == self.file.rows => return Ok(None),
                 None => return Err(self.file.corrupt(format!("it ends after {} rows", self.rows_read))),
             }
@@ -288,7 +283,7 @@ fn sources(from: &ColumnTypes, to: &ColumnTypes, has_residual: bool) -> Option<V
     let source = |column: &super::Column| {
         let same = |other: &super::Column| other.name == column.name && other.attribute == column.attribute;
         let Some(at) = from.columns().iter().position(same) else {
-            let may_hold = has_residual && matches!(column.column_type, ColumnType::Map(_) | ColumnType::Double);
+            let may_hold = has_residual && column.column_type.may_take_from_residual();
             return (!may_hold).then_some(Source::New);
         };
         match (&from.columns()[at].column_type, &column.column_type) {
@@ -339,18 +334,29 @@ fn residual_counts(texts: &StringArray) -> Result<Vec<u64>, String> {
 
 /// A file as Parquet's reader wants it: it asks for one page at a time.
 #[derive(Clone)]
-struct Pages {
+pub(super) struct Pages {
     file: Arc<ColdFile>,
+    /// Why a read of the disk failed, if one did: what comes through Parquet is only text.
     failure: Arc<Mutex<Option<Error>>>,
 }
 
 /// The bytes of a file from an offset on.
-struct Tail {
+pub(super) struct Tail {
     pages: Pages,
     offset: u64,
 }
 
 impl Pages {
+    pub(super) fn new(file: &Arc<ColdFile>) -> Pages {
+        Pages { file: Arc::clone(file), failure: Arc::default() }
+    }
+
+    /// Why Parquet's reader failed: because a read did, or because of what it read.
+    pub(super) fn failed(&self, error: &impl std::fmt::Display) -> Error {
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        failure.unwrap_or_else(|| self.file.corrupt(error.to_string()))
+    }
+
     fn read(&self, range: Range<u64>) -> Result<Bytes, Error> {
         let read = self.file.read_range(range);
         if let Err(error) = &read {

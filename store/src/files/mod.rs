@@ -8,6 +8,7 @@
 mod bloom;
 mod cold_file;
 mod columns;
+mod copy;
 mod decimal;
 mod decode;
 mod encode;
@@ -19,6 +20,7 @@ mod layout;
 mod names;
 mod residual;
 mod set;
+mod sink;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -28,6 +30,7 @@ use item::{Image, Item, Key, SequenceNumber};
 
 pub use cold_file::ColdFile;
 pub use columns::{ColumnReader, Columns};
+pub use copy::FileCopy;
 pub use names::{DELETED_COLUMN, RESIDUAL_COLUMN, SEQUENCE_COLUMN};
 pub use set::FileSet;
 pub use types::{COLUMNS_MAX, Column, ColumnType, ColumnTypes, TimeUnit};

@@ -50,7 +50,11 @@ impl Directory {
 
     pub(super) fn writer(&self, id: u64, table: &Table, types: &ColumnTypes, place: Place) -> FileWriter {
         self.disk.create_dir(&generation_dir(table.id, 1)).unwrap();
-        let new = NewFile {
+        FileWriter::create(&self.disk, Directory::new_file(id, table, types, place)).unwrap()
+    }
+
+    pub(super) fn new_file(id: u64, table: &Table, types: &ColumnTypes, place: Place) -> NewFile {
+        NewFile {
             buffer_bytes_max: 32 << 20,
             id: FileId(id),
             table: Arc::new(table.clone()),
@@ -59,12 +63,11 @@ impl Directory {
             types: Arc::new(types.clone()),
             with_removed: place == Place::Run,
             now_us: 1,
-        };
-        FileWriter::create(&self.disk, new).unwrap()
+        }
     }
 
     /// What any program reads of a file's footer, with the indexes of its pages.
-    fn metadata(&self, entry: &FileEntry) -> ParquetMetaData {
+    pub(super) fn metadata(&self, entry: &FileEntry) -> ParquetMetaData {
         let file = std::fs::File::open(self.root.path().join(entry.path())).unwrap();
         ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Required).parse_and_finish(&file).unwrap()
     }

@@ -58,6 +58,21 @@ pub enum ColumnType {
     Map(Arc<ColumnTypes>),
 }
 
+impl ColumnType {
+    /// Parquet's columns for it.
+    pub(super) fn leaves(&self) -> usize {
+        match self {
+            ColumnType::Map(fields) => fields.columns().iter().map(|field| field.column_type.leaves()).sum(),
+            _ => 1,
+        }
+    }
+
+    /// May values that came before there was such a column be in the residual column, though it would hold them?
+    pub(super) fn may_take_from_residual(&self) -> bool {
+        matches!(self, ColumnType::Map(_) | ColumnType::Double)
+    }
+}
+
 /// The unit of a time column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

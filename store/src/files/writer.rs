@@ -3,7 +3,7 @@
 //! Rows are encoded in batches, a row group is compressed when it is full, and its bytes go to the disk in order. The
 //! file is durable only after [`FileWriter::finish`] (which syncs it) and a sync of its directory.
 
-use std::{io::Write, mem, ops::Range, sync::Arc};
+use std::{mem, ops::Range, sync::Arc};
 
 use arrow_array::RecordBatch;
 use bytes::Bytes;
@@ -12,6 +12,7 @@ use parquet::{
     arrow::{ArrowWriter, arrow_writer::ArrowWriterOptions},
     basic::{Compression, ZstdLevel},
     errors::ParquetError,
+    file::properties::WriterPropertiesBuilder,
 };
 
 use super::{
@@ -21,6 +22,7 @@ use super::{
     gather::Gather,
     keys::{KeyBuffer, to_key},
     layout::{self, Layouts},
+    sink::{Sink, cannot_encode},
     types::ColumnTypes,
 };
 use crate::{
@@ -87,13 +89,6 @@ pub struct FileWriter {
     last_key: KeyBuffer,
     table: Arc<Table>,
     buffer_bytes_max: usize,
-}
-
-/// Encoded bytes that are not on the disk yet.
-struct Sink {
-    bytes: Vec<u8>,
-    offset: u64,
-    checksum: crc_fast::Digest,
 }
 
 impl FileWriter {
@@ -239,11 +234,7 @@ impl FileWriter {
         writer.finish().map_err(|error| cannot_encode(&self.path, error))?;
         self.drain(&mut writer)?;
         self.file.sync().map_err(Error::io("sync", self.path.as_str()))?;
-        let sink = writer.inner();
-        let mut entry = self.entry;
-        entry.bytes = sink.offset;
-        entry.crc32c = u32::try_from(sink.checksum.finalize()).expect("a CRC-32C has 32 bits");
-        Ok(entry)
+        Ok(writer.inner().measured(self.entry))
     }
 
     /// Checks that a row may come next.
@@ -296,28 +287,25 @@ impl FileWriter {
 
     fn new_writer(&self, sample: &[RecordBatch], compressed: bool) -> Result<ArrowWriter<Sink>, ParquetError> {
         let is_run = self.entry.place == Place::Run;
-        let level = if is_run { RUN_ZSTD_LEVEL } else { GENERATION_ZSTD_LEVEL };
-        let compression = match compressed {
-            true => Compression::ZSTD(ZstdLevel::try_new(level)?),
-            false => Compression::UNCOMPRESSED,
+        let compression = match (compressed, is_run) {
+            (true, true) => zstd(RUN_ZSTD_LEVEL),
+            (true, false) => generation_compression(),
+            (false, _) => Compression::UNCOMPRESSED,
         };
         let schema = self.encoder.schema();
         let layouts = match is_run || !compressed {
             true => Layouts::usual(schema)?,
             false => Layouts::smallest(sample, schema, compression)?,
         };
-        let mut builder = layout::builder(compression)
-            .set_created_by(format!("thalweg version {}", env!("CARGO_PKG_VERSION")))
+        let mut builder = builder(compression)
             .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
             .set_max_row_group_bytes(Some(self.buffer_bytes_max.clamp(1, ROW_GROUP_BYTES)));
         builder = layouts.set(builder, &layout::descriptor(schema)?);
         if self.entry.rows >= bloom::ROWS_MIN {
             builder = bloom::set(builder, &self.footer.types, &self.table);
         }
-        let checksum = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);
-        let sink = Sink { bytes: Vec::new(), offset: 0, checksum };
         let options = ArrowWriterOptions::new().with_properties(builder.build()).with_skip_arrow_metadata(true);
-        ArrowWriter::try_new_with_options(sink, Arc::clone(schema), options)
+        ArrowWriter::try_new_with_options(Sink::new(), Arc::clone(schema), options)
     }
 
     fn write_batches(&mut self, batches: impl IntoIterator<Item = RecordBatch>) -> Result<(), Error> {
@@ -332,34 +320,24 @@ impl FileWriter {
 
     fn drain(&self, writer: &mut ArrowWriter<Sink>) -> Result<(), Error> {
         writer.sync().map_err(Error::io("write", self.path.as_str()))?;
-        let sink = writer.inner_mut();
-        if sink.bytes.is_empty() {
-            return Ok(());
-        }
-        let bytes = mem::take(&mut sink.bytes);
-        self.file.write_at(sink.offset, &bytes).map_err(Error::io("write", self.path.as_str()))?;
-        sink.checksum.update(&bytes);
-        sink.offset += bytes.len() as u64;
-        Ok(())
+        writer.inner_mut().drain(self.file.as_ref(), &self.path)
     }
 }
 
-impl Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
+/// How files of a generation are compressed.
+pub(super) fn generation_compression() -> Compression {
+    zstd(GENERATION_ZSTD_LEVEL)
+}
 
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+fn zstd(level: i32) -> Compression {
+    Compression::ZSTD(ZstdLevel::try_new(level).expect("a level that zstd has"))
+}
+
+/// What the properties of every file begin with.
+pub(super) fn builder(compression: Compression) -> WriterPropertiesBuilder {
+    layout::builder(compression).set_created_by(format!("thalweg version {}", env!("CARGO_PKG_VERSION")))
 }
 
 fn borrowed(item: &Item) -> impl Iterator<Item = Result<(&str, ValueRef<'_>), CodecError>> {
     item.iter().map(|(name, value)| Ok((name.as_str(), ValueRef::from(value))))
-}
-
-/// Encoding into memory has no reason to fail; if it does, the file is not made.
-fn cannot_encode(path: &str, error: impl std::fmt::Display) -> Error {
-    Error::Io { operation: "encode", path: path.to_owned(), source: Arc::new(std::io::Error::other(error.to_string())) }
 }

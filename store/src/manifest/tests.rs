@@ -171,8 +171,8 @@ fn damage_and_newer_formats_are_told_apart() {
     assert!(matches!(load(&changed), Error::Corrupt { what, .. } if what.contains("checksum")));
     assert!(matches!(load(&text[..text.len() / 2]), Error::Corrupt { .. }));
     assert!(matches!(load(""), Error::Corrupt { .. }));
-    let newer = load("{\"format\": 2, \"wholly\": \"different\"}");
-    assert!(matches!(newer, Error::NewerFormat { found: 2, supported: 1, .. }), "{newer}");
+    let newer = load("{\"format\": 3, \"wholly\": \"different\"}");
+    assert!(matches!(newer, Error::NewerFormat { found: 3, supported: 2, .. }), "{newer}");
     std::fs::remove_file(&path).unwrap();
     std::fs::write(root.path().join("manifest/00000000000000000003.json"), &text).unwrap();
     assert!(matches!(Manifest::load(&disk).unwrap_err(), Error::Corrupt { what, .. } if what.contains("numbered 2")));

@@ -1,13 +1,15 @@
 use std::{collections::BTreeMap, sync::Arc};
 
+use futures::FutureExt;
 use item::{Item, KeyAttribute, KeyType, Table, Value};
 use proptest::prelude::*;
 
 use super::{ColumnReader, sources};
 use crate::{
     Direction,
+    cache::Cache,
     files::{
-        ColdFile, ColumnTypes, ItemRow, KeyRange,
+        ColdFile, ColumnTypes, FileCopy, ItemRow, KeyRange,
         tests::{Directory, number, rows, scan, table, tables_with_items, types_of},
     },
     manifest::{FileEntry, Place},
@@ -76,6 +78,95 @@ proptest! {
         same_entry.id = entry.id;
         prop_assert_eq!(entry, same_entry);
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever a file has is the same in its copy, with columns more.
+    #[test]
+    fn a_copy_with_more_columns_has_the_same_rows(
+        (table, items) in tables_with_items(),
+        others in proptest::collection::vec(item::arbitrary::values(), 0..8),
+    ) {
+        let directory = Directory::new();
+        let rows: Vec<ItemRow> = rows(&table, items).into_iter().filter(|row| row.item.is_some()).collect();
+        prop_assume!(!rows.is_empty());
+        let before = types_of(&table, &rows);
+        let mut types = before.clone();
+        for (at, value) in others.into_iter().enumerate() {
+            types.widen(&Item(BTreeMap::from([(format!("other-{at}"), value)])));
+        }
+        let (entry, source) = directory.write(&table, &before, Place::Generation(1), &rows);
+        let source = Arc::new(source);
+        prop_assume!(source.can_be_copied(&types));
+        let (copied, file) = copied(&directory, &table, &types, &source, &entry);
+        prop_assert_eq!(&everything(&file), &rows);
+        prop_assert_eq!(file.types(), &types);
+        prop_assert_eq!((copied.rows, copied.residual_values), (entry.rows, entry.residual_values));
+    }
+}
+
+fn copied(
+    directory: &Directory,
+    table: &Table,
+    types: &ColumnTypes,
+    source: &Arc<ColdFile>,
+    entry: &FileEntry,
+) -> (FileEntry, ColdFile) {
+    let new = Directory::new_file(8, table, types, Place::Generation(1));
+    let mut copy = FileCopy::create(&directory.disk, source, entry, new).unwrap();
+    while copy.copy_some().unwrap() {}
+    let entry = copy.finish().unwrap();
+    let file = ColdFile::open(&directory.disk, &entry).unwrap();
+    (entry, file)
+}
+
+/// Row groups, pages, statistics and filters go along; keys are found as before.
+#[test]
+fn a_copy_of_many_rows_has_what_the_file_had() {
+    let directory = Directory::new();
+    let table = table(None, false);
+    let item = |at: u32| {
+        let mut item = Item::new();
+        item.insert("device_id", Value::from(format!("device-{:08x}", at.wrapping_mul(0x9e37_79b9))));
+        item.insert("value", number(&format!("{at}.25")));
+        item.insert("wind", Value::Map(BTreeMap::from([("speed".to_owned(), number(&at.to_string()))])));
+        (item, false)
+    };
+    let rows = rows(&table, (0..5000).map(item).collect());
+    let before = types_of(&table, &rows);
+    let mut types = before.clone();
+    let later = [("late", Value::from("text")), ("more", Value::Map(BTreeMap::from([("a".to_owned(), number("1"))])))];
+    types.widen(&Item(later.map(|(name, value)| (name.to_owned(), value)).into()));
+    let (entry, source) = directory.write(&table, &before, Place::Generation(1), &rows);
+    let source = Arc::new(source);
+    assert!(source.can_be_copied(&types));
+    let (copied, file) = copied(&directory, &table, &types, &source, &entry);
+    assert_eq!(everything(&file), rows);
+    assert!(file.has_filters());
+    for row in rows.iter().step_by(501) {
+        let range = KeyRange { from: Some(row.key.clone()), until: None };
+        assert_eq!(&scan(&file, &range, Direction::Forward, 1)[0], row);
+        assert!(file.get(&row.key, &Cache::Off).now_or_never().unwrap().unwrap().is_some());
+    }
+    let (before, after) = (directory.metadata(&entry), directory.metadata(&copied));
+    for column in before.row_group(0).columns() {
+        let path = column.column_path();
+        let same = after.row_group(0).columns().iter().find(|it| it.column_path() == path).unwrap();
+        assert_eq!(same.statistics(), column.statistics(), "{path}");
+        assert_eq!(same.compressed_size(), column.compressed_size(), "{path}");
+        assert_eq!(same.bloom_filter_offset().is_some(), column.bloom_filter_offset().is_some(), "{path}");
+    }
+    let late = after.row_group(0).columns().iter().filter(|it| it.num_values() == 5000).count();
+    assert_eq!(late, before.row_group(0).num_columns() + 2);
+    let mut wider = types.clone();
+    wider.widen(&Item(BTreeMap::from([("value".to_owned(), number("0.125"))])));
+    assert!(!source.can_be_copied(&wider), "values are to be multiplied");
+    let mut deeper = types;
+    let field = Value::Map(BTreeMap::from([("from".to_owned(), number("1"))]));
+    deeper.widen(&Item(BTreeMap::from([("wind".to_owned(), field)])));
+    assert!(!source.can_be_copied(&deeper), "a field is new");
 }
 
 /// One item a device, with these attributes.
