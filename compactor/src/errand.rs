@@ -34,6 +34,10 @@ impl Errands {
         }
     }
 
+    fn are_waiting(&self) -> bool {
+        !self.waiting().errands.is_empty()
+    }
+
     /// Drops what waits, and takes nothing more: whoever waits is told.
     pub(crate) fn close(&self) {
         let mut waiting = self.waiting();
@@ -67,14 +71,19 @@ impl Compactor {
             let _ = sender.send(errand(compactor));
         }))?;
         let compactor = self.clone();
-        // Whoever holds the work looks at errands between two steps, or begins anew within a tick.
-        let run = move || match compactor.working.try_lock() {
-            Ok(_working) => compactor.errands.run(&compactor),
-            Err(TryLockError::Poisoned(working)) => {
-                let _working = working.into_inner();
-                compactor.errands.run(&compactor);
+        // Whoever holds the work looks at errands between two steps, or begins anew within a tick; who held it for errands alone
+        // looks again after letting it go.
+        let run = move || {
+            while compactor.errands.are_waiting() {
+                match compactor.working.try_lock() {
+                    Ok(_working) => compactor.errands.run(&compactor),
+                    Err(TryLockError::Poisoned(working)) => {
+                        let _working = working.into_inner();
+                        compactor.errands.run(&compactor);
+                    }
+                    Err(TryLockError::WouldBlock) => return,
+                }
             }
-            Err(TryLockError::WouldBlock) => {}
         };
         drop(tokio::task::spawn_blocking(run));
         answer.await.map_err(|_| Error::Closed)
