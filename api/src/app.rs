@@ -16,7 +16,7 @@ use store::Store;
 use streams::Streams;
 use tokio::sync::{Semaphore, watch};
 
-use crate::{Config, Keys, Origins, budget::Budget, metrics::Meter, throttle::Throttle};
+use crate::{Buckets, Config, Keys, Origins, budget::Budget, metrics::Meter, throttle::Throttle};
 
 /// What the routes need.
 #[derive(Clone)]
@@ -31,6 +31,8 @@ pub struct App {
     pub compactor: Compactor,
     /// What is done in the background.
     pub jobs: Jobs,
+    /// Where exports go to and imports come from.
+    pub buckets: Buckets,
     /// Who may ask.
     pub keys: Keys,
     /// Which origins' pages may ask.

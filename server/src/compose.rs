@@ -137,6 +137,7 @@ impl Running {
         let restorer = compactor.clone();
         let runner = Runner::new(jobs.clone())
             .with(restore::KIND, move |work| restore::attempt(work, restorer.backups().clone()));
+        let runner = api::with_transfers(runner, &config.buckets, &compactor);
         background.tasks.spawn(runner.run(background.stop.subscribe()));
         metrics::gauge!("thalweg_memory_limit_bytes").set(config.memory.memory_limit as f64);
 
@@ -165,13 +166,15 @@ impl Running {
             mqtt: mqtt.map(|address| address.to_string()),
             started_at_us,
         };
-        let (origins, config) = (config.origins.clone(), config.memory.requests());
+        let (origins, buckets) = (config.origins.clone(), config.buckets.clone());
+        let config = config.memory.requests();
         let app = api::App {
             store: store.clone(),
             streams,
             ingest,
             compactor,
             jobs,
+            buckets,
             keys,
             origins,
             metrics,
