@@ -17,7 +17,7 @@ use streams::Streams;
 use tls::Certificate;
 use tokio::sync::{Semaphore, watch};
 
-use crate::{Config, Keys, Origins, arriving::Arrivals, budget::Budget, metrics::Meter, throttle::Throttle};
+use crate::{Buckets, Config, Keys, Origins, arriving::Arrivals, budget::Budget, metrics::Meter, throttle::Throttle};
 
 /// What the routes need.
 #[derive(Clone)]
@@ -32,6 +32,8 @@ pub struct App {
     pub compactor: Compactor,
     /// What is done in the background.
     pub jobs: Jobs,
+    /// Where exports go to and imports come from.
+    pub buckets: Buckets,
     /// Who may ask.
     pub keys: Keys,
     /// What clients are shown; without one they are served without TLS.

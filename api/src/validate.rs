@@ -15,18 +15,30 @@ const VIOLATIONS_TOLD_MAX: usize = 10;
 
 /// Broken constraints of one request; DynamoDB tells them all at once.
 #[derive(Debug, Default)]
-pub(crate) struct Violations(Vec<String>);
+pub(crate) struct Violations {
+    told: Vec<String>,
+    /// What places are within, with a dot at its end; empty if that is the request itself.
+    within: &'static str,
+}
 
 impl Violations {
+    /// From now on places are members of `structure`, whose name ends with a dot.
+    pub(crate) fn within(self, structure: &'static str) -> Violations {
+        Violations { within: structure, ..self }
+    }
+
     /// Notes a broken constraint of the member at `place`.
     pub(crate) fn add(&mut self, place: impl Display, value: impl Display, constraint: impl Display) {
-        self.0.push(format!("Value '{value}' at '{place}' failed to satisfy constraint: {constraint}"));
+        let within = self.within;
+        self.told.push(format!("Value '{value}' at '{within}{place}' failed to satisfy constraint: {constraint}"));
     }
 
     /// A member that must be there.
     pub(crate) fn required<T>(&mut self, place: impl Display, member: Option<&T>) {
         if member.is_none() {
-            self.0.push(format!("Value null at '{place}' failed to satisfy constraint: Member must not be null"));
+            let within = self.within;
+            let told = format!("Value null at '{within}{place}' failed to satisfy constraint: Member must not be null");
+            self.told.push(told);
         }
     }
 
@@ -75,13 +87,13 @@ impl Violations {
 
     /// All of them as one error, if there are any; of many the first ones.
     pub(crate) fn finish(mut self) -> Result<(), Error> {
-        self.0.truncate(VIOLATIONS_TOLD_MAX);
-        let errors = match self.0.len() {
+        self.told.truncate(VIOLATIONS_TOLD_MAX);
+        let errors = match self.told.len() {
             0 => return Ok(()),
             1 => "1 validation error".to_owned(),
             several => format!("{several} validation errors"),
         };
-        Err(Error::Validation(format!("{errors} detected: {}", self.0.join("; "))))
+        Err(Error::Validation(format!("{errors} detected: {}", self.told.join("; "))))
     }
 }
 

@@ -66,7 +66,9 @@ impl Jobs {
         if new.token.is_some()
             && let Some(job) = of_kind.clone().rfind(is_same)
         {
-            return if job.spec == new.spec { Ok(Started::Again(job.clone())) } else { Err(Error::TokenReused) };
+            let fills = new.fills.map(numbered);
+            let is_same = job.spec == new.spec && job.fills.as_deref() == fills.as_ref();
+            return if is_same { Ok(Started::Again(job.clone())) } else { Err(Error::TokenReused) };
         }
         let running = of_kind.clone().filter(|job| !job.is_over()).count();
         if running >= RUNNING_MAX {

@@ -154,6 +154,7 @@ impl Running {
         let restorer = compactor.clone();
         let runner = Runner::new(jobs.clone())
             .with(restore::KIND, move |work| restore::attempt(work, restorer.backups().clone()));
+        let runner = api::with_transfers(runner, &config.buckets, &compactor);
         background.tasks.spawn(runner.run(background.stop.subscribe()));
         metrics::gauge!("thalweg_memory_limit_bytes").set(config.memory.memory_limit as f64);
 
@@ -189,13 +190,15 @@ impl Running {
             background.tasks.spawn(reload_at_hangups(certificate, hangups, background.stop.subscribe()));
         }
         let certificate = config.certificate.clone();
-        let (origins, config) = (config.origins.clone(), config.memory.requests());
+        let (origins, buckets) = (config.origins.clone(), config.buckets.clone());
+        let config = config.memory.requests();
         let app = api::App {
             store: store.clone(),
             streams,
             ingest,
             compactor,
             jobs,
+            buckets,
             keys,
             certificate,
             origins,

@@ -1,6 +1,7 @@
 //! The server's settings: flags over `THALWEG_*` variables over a TOML file over defaults.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
@@ -8,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use toml::Spanned;
@@ -32,6 +33,8 @@ pub(crate) struct Config {
     pub(crate) certificate: Option<tls::Certificate>,
     /// Origins whose pages may ask. Default none.
     pub(crate) origins: api::Origins,
+    /// Where exports go to and imports come from, by name. Default none.
+    pub(crate) buckets: api::Buckets,
     /// How lines of the log look. Default: as text.
     pub(crate) log_format: LogFormat,
     /// The store's settings.
@@ -75,6 +78,7 @@ pub(crate) struct Told {
     disk: DiskSection,
     compactor: CompactorSection,
     log: LogSection,
+    buckets: BTreeMap<String, PathBuf>,
     ingest: serde_json::Value,
     source: Vec<toml::Table>,
     route: Vec<toml::Table>,
@@ -97,6 +101,9 @@ struct File {
     disk: DiskSection,
     compactor: CompactorSection,
     log: LogSection,
+    /// `[buckets]`: directories that `S3Bucket` names in exports and imports. A path that is not absolute begins where the server is
+    /// started.
+    buckets: BTreeMap<String, PathBuf>,
     ingest: ingest::Settings,
     source: Vec<Spanned<ingest::Source>>,
     route: Vec<Spanned<ingest::Route>>,
@@ -259,6 +266,17 @@ impl Config {
         let log_format = arguments.log_format.unwrap_or(file.log_format);
         let data_dir =
             std::path::absolute(&data_dir).with_context(|| format!("data directory {}", data_dir.display()))?;
+        let absolute = |(name, directory): (String, PathBuf)| {
+            let absolute = std::path::absolute(&directory);
+            Ok((name, absolute.with_context(|| format!("buckets: directory {}", directory.display()))?))
+        };
+        let directories = file.buckets.into_iter().map(absolute).collect::<anyhow::Result<BTreeMap<_, _>>>()?;
+        for (name, directory) in &directories {
+            if directory.starts_with(&data_dir) || data_dir.starts_with(directory) {
+                bail!("buckets: `{name}`, {}, and the data directory lie in one another", directory.display());
+            }
+        }
+        let buckets = api::Buckets::new(directories.clone()).map_err(|text| anyhow!("buckets: {text}"))?;
         let overrides = Overrides {
             memtable: file.store.memtable_bytes_max,
             cache: file.cache.memory_bytes,
@@ -282,6 +300,7 @@ impl Config {
             disk: file.disk,
             compactor: file.compactor,
             log: file.log,
+            buckets: directories,
             ingest: json!({
                 "zone": limits.zone.0.iana_name(), "limits": limits.limits, "quarantine": limits.quarantine,
             }),
@@ -294,6 +313,7 @@ impl Config {
             mqtt,
             certificate,
             origins,
+            buckets,
             log_format,
             store: store::Config {
                 durability: match file.durability {
@@ -598,6 +618,8 @@ mod tests {
             ("[compactor]\nflush_interval_s = 0", ["compactor.flush_interval_s = 0", "1 to"]),
             ("[log]\nretention_hours = 0", ["log.retention_hours = 0", "1 to"]),
             ("[log]\nretention_bytes = 1000", ["log.retention_bytes = 1000", "segment_bytes"]),
+            ("[buckets]\n\"-no\" = \"/srv/a\"", ["buckets", "`-no` is no name"]),
+            ("[buckets]\nour = \"thalweg-data/cold\"", ["`our`", "data directory"]),
         ] {
             let error = format!("{:#}", load(text).unwrap_err());
             assert!(told.iter().all(|told| error.contains(told)), "{text}: {error}");

@@ -158,6 +158,24 @@ request! {
     }
 }
 
+request! {
+    /// An export, or a list of exports or imports.
+    struct OfTableArn { table_arn: String = "TableArn", }
+}
+
+request! {
+    /// ImportTable.
+    struct OfImport { table: OfTable = "TableCreationParameters", }
+}
+
+request! {
+    /// An operation on an export or an import.
+    struct OfJob {
+        export_arn: String = "ExportArn",
+        import_arn: String = "ImportArn",
+    }
+}
+
 /// No operation takes more items, actions or statements than this: it refuses them all.
 const PARTS_MAX: usize = 100;
 
@@ -265,6 +283,20 @@ pub(crate) fn needs(app: &App, key: &AccessKey, operation: &str, body: &[u8]) ->
             };
             let tables = [Scope::One(source), named(target)?].into_iter();
             Ok(tables.map(|table| Access { action: action(operation), table, device: Scope::Every }).collect())
+        }
+        "ExportTableToPointInTime" => one(named(json::parse::<OfTableArn>(body)?.table_arn)?, Scope::Every),
+        "ImportTable" => {
+            let OfImport { table } = json::parse(body)?;
+            one(named(table.unwrap_or_default().table_name)?, Scope::Every)
+        }
+        "DescribeExport" | "DescribeImport" => {
+            let OfJob { export_arn, import_arn } = json::parse(body)?;
+            let table = export_arn.or(import_arn).and_then(|arn| operations::table_of_job(&arn));
+            one(table.map_or(Scope::Every, Scope::One), Scope::Any)
+        }
+        "ListExports" | "ListImports" => {
+            let OfTableArn { table_arn } = json::parse(body)?;
+            one(table_arn.map_or(Ok(Scope::Every), |arn| named(Some(arn)))?, Scope::Any)
         }
         "ListTagsOfResource" | "TagResource" | "UntagResource" => {
             one(named(json::parse::<OfResource>(body)?.arn)?, Scope::Any)

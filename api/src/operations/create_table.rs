@@ -69,8 +69,27 @@ pub(crate) struct Answer {
 }
 
 pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
+    let table = definition(request, Violations::default())?;
+    let name = table.name.clone();
+    match app.store.change_table_within(TableWrite::Create(table), app.config.patience).await? {
+        Ok(table) => Ok(Answer { table_description: TableDescription::of(app, &table, "ACTIVE") }),
+        Err(rejection) => Err(refusal(&name, rejection)),
+    }
+}
+
+/// What is said when a table cannot be made.
+pub(crate) fn refusal(name: &str, rejection: TableRejection) -> Error {
+    match rejection {
+        TableRejection::Exists(_) | TableRejection::Filling => Error::InUse(format!("Table already exists: {name}")),
+        TableRejection::Invalid(error) => Error::parameter(error),
+        other => Error::Internal(format!("could not create table {name}: {other}")),
+    }
+}
+
+/// The table that is asked for, if it can be one. `violations` are those of what the request is part of.
+pub(crate) fn definition(request: Request, violations: Violations) -> Result<Table, Error> {
     let name = validate::new_table_name(request.table_name.clone())?;
-    constraints(&request)?;
+    constraints(&request, violations)?;
     let billing = billing(request.billing_mode.as_deref(), request.throughput.as_ref())?;
     refuse_unsupported(&request)?;
     let settings = settings(&request, billing)?;
@@ -86,7 +105,7 @@ pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
     let mut table = Table {
         // The store assigns id, version and times.
         id: TableId(0),
-        name: name.clone(),
+        name,
         version: 0,
         partition_key,
         sort_key,
@@ -103,17 +122,11 @@ pub(crate) async fn run(app: &App, request: Request) -> Result<Answer, Error> {
     };
     add_indexes(&mut table, request.global_indexes, request.local_indexes, &attributes)?;
     check_used(&table, &attributes)?;
-    match app.store.change_table_within(TableWrite::Create(table), app.config.patience).await? {
-        Ok(table) => Ok(Answer { table_description: TableDescription::of(app, &table, "ACTIVE") }),
-        Err(TableRejection::Exists(_)) => Err(Error::InUse(format!("Table already exists: {name}"))),
-        Err(TableRejection::Invalid(error)) => Err(Error::parameter(error)),
-        Err(other) => Err(Error::Internal(format!("could not create table {name}: {other}"))),
-    }
+    Ok(table)
 }
 
 /// What each member must be by itself.
-fn constraints(request: &Request) -> Result<(), Error> {
-    let mut violations = Violations::default();
+fn constraints(request: &Request, mut violations: Violations) -> Result<(), Error> {
     violations.required("attributeDefinitions", request.attributes.as_ref());
     violations.required("keySchema", request.key_schema.as_ref());
     violations.one_of("billingMode", request.billing_mode.as_ref(), &["PROVISIONED", "PAY_PER_REQUEST"]);

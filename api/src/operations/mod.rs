@@ -20,15 +20,18 @@ mod describe_stream;
 mod describe_table;
 mod execute_statement;
 mod execute_transaction;
+mod exports;
 mod get_item;
 mod get_records;
 mod get_shard_iterator;
+mod imports;
 mod index_definition;
 mod index_description;
 mod index_read;
 mod key_schema;
 mod list_streams;
 mod list_tables;
+mod listed_jobs;
 mod metered;
 mod next_token;
 mod page;
@@ -58,8 +61,9 @@ use serde::Serialize;
 use crate::{App, Error, budget::Room, json};
 
 use change_item::Verb;
+pub(crate) use listed_jobs::{export_arn, table_of_job};
 pub(crate) use stream_record::StreamRecord;
-pub(crate) use table_description::{ACCOUNT, table_arn};
+pub(crate) use table_description::{ACCOUNT, table_arn, table_id};
 
 /// The targets of the two protocols.
 const DYNAMODB: &str = "DynamoDB_20120810.";
@@ -87,13 +91,19 @@ const SERVED: &[&str] = &[
     "DescribeBackup",
     "DescribeContinuousBackups",
     "DescribeEndpoints",
+    "DescribeExport",
+    "DescribeImport",
     "DescribeLimits",
     "DescribeTable",
     "DescribeTimeToLive",
     "ExecuteStatement",
     "ExecuteTransaction",
+    "ExportTableToPointInTime",
     "GetItem",
+    "ImportTable",
     "ListBackups",
+    "ListExports",
+    "ListImports",
     "ListTables",
     "ListTagsOfResource",
     "PutItem",
@@ -150,16 +160,22 @@ pub(crate) async fn run(
         "DescribeBackup" => answer(backups::describe(app, json::parse(body)?)?),
         "DescribeContinuousBackups" => answer(continuous_backups::describe(app, json::parse(body)?)?),
         "DescribeEndpoints" => answer(describe_endpoints::run(host)),
+        "DescribeExport" => answer(exports::describe(app, json::parse(body)?).await?),
+        "DescribeImport" => answer(imports::describe(app, json::parse(body)?).await?),
         "DescribeLimits" => answer(describe_limits::run()),
         "DescribeStream" => answer(describe_stream::run(app, json::parse(body)?).await?),
         "DescribeTable" => answer(describe_table::run(app, json::parse(body)?)?),
         "DescribeTimeToLive" => answer(time_to_live::describe(app, json::parse(body)?)?),
         "ExecuteStatement" => answer(execute_statement::run(app, json::parse(body)?, room).await?),
         "ExecuteTransaction" => answer(execute_transaction::run(app, json::parse(body)?, room).await?),
+        "ExportTableToPointInTime" => answer(exports::start(app, json::parse(body)?).await?),
         "GetItem" => answer(get_item::run(app, json::parse(body)?, room).await?),
         "GetRecords" => answer(get_records::run(app, json::parse(body)?, room).await?),
         "GetShardIterator" => answer(get_shard_iterator::run(app, json::parse(body)?).await?),
+        "ImportTable" => answer(imports::start(app, json::parse(body)?).await?),
         "ListBackups" => answer(backups::list(app, json::parse(body)?)?),
+        "ListExports" => answer(exports::list(app, json::parse(body)?).await?),
+        "ListImports" => answer(imports::list(app, json::parse(body)?).await?),
         "ListStreams" => answer(list_streams::run(app, json::parse(body)?)?),
         "ListTables" => answer(list_tables::run(app, json::parse(body)?)?),
         "ListTagsOfResource" => answer(tags::list(app, json::parse(body)?)?),

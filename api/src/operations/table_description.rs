@@ -83,7 +83,7 @@ struct RestoreSummary {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct AttributeDefinition {
+pub(super) struct AttributeDefinition {
     attribute_name: String,
     attribute_type: String,
 }
@@ -250,7 +250,7 @@ impl WarmThroughput {
 }
 
 /// The key attributes of a table and its indexes, each once.
-fn definitions(table: &Table) -> Vec<AttributeDefinition> {
+pub(super) fn definitions(table: &Table) -> Vec<AttributeDefinition> {
     let mut seen = BTreeSet::new();
     let attributes = table.all_key_attributes().filter(|attribute| seen.insert(&attribute.name));
     attributes.map(AttributeDefinition::of).collect()

@@ -56,8 +56,24 @@ pub(crate) fn app_on(disk: Arc<dyn Disk>, settings: store::Config, config: Confi
     let streams = Streams::new(&store);
     let (keys, origins) = (api::Keys::new(store.clone(), None), api::Origins::default());
     let jobs = jobs::Jobs::new(store.clone());
+    // Nothing runs jobs here, so what is asked for stays as it begins.
+    let buckets = api::Buckets::new([("bucket".to_owned(), "/nonexistent/bucket".into())].into()).unwrap();
     let (facts, throttle) = (Facts::default(), api::Throttle::default());
-    App { store, streams, ingest, compactor, jobs, keys, certificate: None, origins, metrics, facts, config, throttle }
+    App {
+        store,
+        streams,
+        ingest,
+        compactor,
+        jobs,
+        buckets,
+        keys,
+        certificate: None,
+        origins,
+        metrics,
+        facts,
+        config,
+        throttle,
+    }
 }
 
 /// A service over a new store.

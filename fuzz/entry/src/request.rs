@@ -123,6 +123,7 @@ impl Served {
             ingest: ingest.clone(),
             compactor,
             jobs: jobs::Jobs::new(store.clone()),
+            buckets: api::Buckets::default(),
             keys: api::Keys::new(store.clone(), None),
             certificate: None,
             origins: api::Origins::default(),
