@@ -10,6 +10,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    mem,
     sync::Arc,
     time::Duration,
 };
@@ -112,34 +113,59 @@ impl Expirer {
     }
 
     async fn sweep_shard(&mut self, table: &Arc<Table>, shard: ShardId, now_s: u64) -> Result<u64, Error> {
-        let Some(index) = table.expiry() else { return Ok(0) };
+        let mut removed = 0;
+        while let Some(mut due) = self.due(table, shard, now_s).await? {
+            let writes = mem::take(&mut due.writes);
+            if !writes.is_empty() {
+                let answers = self.store.write(writes).await?;
+                // Whatever was refused has another time by now, or is gone with its table.
+                removed += answers.iter().flatten().filter(|written| written.sequence.is_some()).count() as u64;
+            }
+            self.done(&due);
+            if due.is_last {
+                break;
+            }
+        }
+        Ok(removed)
+    }
+
+    /// What is to be written next because items of a table expired in one shard at `now_s`, if there are such entries after
+    /// those that are [done](Expirer::done). To be written: a removal is refused if its item has another time by then.
+    pub async fn due(&self, table: &Arc<Table>, shard: ShardId, now_s: u64) -> Result<Option<Due>, Error> {
+        let Some(index) = table.expiry() else { return Ok(None) };
         let at = |seconds: u64| {
             let number = Value::Number(Number::from(seconds));
             key::encode_partition_attribute(&index.partition_key, &number).expect("every number can be a key")
         };
         let end = at(now_s);
         let start = || Key { partition: at(now_s.saturating_sub(OLDEST_S)), sort: Default::default() };
-        let mut removed = 0;
-        loop {
-            let after = self.done.get(&(index.id, shard)).cloned().unwrap_or_else(start);
-            let rows = self.store.rows(index.id, shard, &after, BATCH).await?;
-            let is_last = rows.len() < BATCH;
-            let expired: Vec<Row> = rows.into_iter().take_while(|row| row.key.partition <= end).collect();
-            let Some(last) = expired.last().map(|row| row.key.clone()) else { return Ok(removed) };
-            let is_last = is_last || expired.len() < BATCH;
-            let writes = expired.iter().filter_map(|row| removal(table, row).transpose());
-            let writes = writes.collect::<Result<Vec<Write>, Error>>()?;
-            if !writes.is_empty() {
-                let answers = self.store.write(writes).await?;
-                // Whatever was refused has another time by now, or is gone with its table.
-                removed += answers.iter().flatten().filter(|written| written.sequence.is_some()).count() as u64;
-            }
-            self.done.insert((index.id, shard), last);
-            if is_last {
-                return Ok(removed);
-            }
-        }
+        let after = self.done.get(&(index.id, shard)).cloned().unwrap_or_else(start);
+        let rows = self.store.rows(index.id, shard, &after, BATCH).await?;
+        let is_last = rows.len() < BATCH;
+        let expired: Vec<Row> = rows.into_iter().take_while(|row| row.key.partition <= end).collect();
+        let Some(last) = expired.last().map(|row| row.key.clone()) else { return Ok(None) };
+        let is_last = is_last || expired.len() < BATCH;
+        let writes = expired.iter().filter_map(|row| removal(table, row).transpose());
+        let writes = writes.collect::<Result<Vec<Write>, Error>>()?;
+        Ok(Some(Due { writes, is_last, place: (index.id, shard), last }))
     }
+
+    /// These were written: their entries are not looked at again, but by a whole sweep.
+    pub fn done(&mut self, due: &Due) {
+        self.done.insert(due.place, due.last.clone());
+    }
+}
+
+/// Removals that are due.
+#[derive(Debug)]
+pub struct Due {
+    /// One for each entry that is there still.
+    pub writes: Vec<Write>,
+    /// Are there no more for now?
+    pub is_last: bool,
+    place: (TableId, ShardId),
+    /// The last entry that was looked at.
+    last: Key,
 }
 
 /// What removes the item of an entry, if it still expires when the entry says; none if the entry is gone.
