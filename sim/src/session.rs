@@ -181,6 +181,10 @@ impl<'w> Session<'w> {
 
     /// Fills every index, and removes everything that has expired; answers a checksum of what is then read.
     pub(crate) fn expire(&mut self) -> Result<u64, End> {
+        // An index is filled from files.
+        let sealed = self.store.submit_seal();
+        self.drive()?;
+        drop(sealed);
         self.work_all()?;
         self.remove_expired()?;
         Ok(reads::read_everything(&self.store, &self.world.model)?)
