@@ -4,18 +4,18 @@
 //! empty set, 39 digits) is remembered as a [`Fault`] while parsing goes on, because DynamoDB complains of other things first.
 
 use std::{
-    borrow::Cow,
+    borrow::{Borrow, Cow},
     collections::{BTreeMap, BTreeSet},
     fmt,
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use item::{Item, ItemEncoder, Number, NumberError, Value};
+use item::{Image, Item, ItemEncoder, Number, NumberError, Value, ValueRef};
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
-    ser::SerializeMap,
+    ser::{Error as _, SerializeMap},
 };
 
 use crate::json::Text;
@@ -381,6 +381,10 @@ pub(crate) struct ValueOut<'a>(pub(crate) &'a Value);
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ItemOut(pub(crate) Item);
 
+/// An item on its way out, as it lies in the store.
+#[derive(Debug)]
+pub(crate) struct ImageOut<I>(pub(crate) I);
+
 /// Named values on their way out.
 struct AttributesOut<'a>(&'a BTreeMap<String, Value>);
 
@@ -390,30 +394,62 @@ impl Serialize for ItemOut {
     }
 }
 
+impl<I: Borrow<Image>> Serialize for ImageOut<I> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for attribute in self.0.borrow().attributes() {
+            let (name, value) = attribute.map_err(S::Error::custom)?;
+            map.serialize_entry(name, &ValueRefOut(value))?;
+        }
+        map.end()
+    }
+}
+
 impl Serialize for AttributesOut<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(name, value)| (name, ValueOut(value))))
     }
 }
 
+/// A value on its way out, as it is borrowed.
+struct ValueRefOut<'a>(ValueRef<'a>);
+
+impl Serialize for ValueRefOut<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            ValueRef::String(text) => one(serializer, "S", text),
+            ValueRef::Number(number) => one(serializer, "N", &NumberOut(&number)),
+            ValueRef::Binary(bytes) => one(serializer, "B", &STANDARD.encode(bytes)),
+            ValueRef::Bool(flag) => one(serializer, "BOOL", &flag),
+            ValueRef::Null => one(serializer, "NULL", &true),
+            ValueRef::Whole(value) => ValueOut(value).serialize(serializer),
+            ValueRef::Encoded { .. } => {
+                let value = self.0.to_value().map_err(S::Error::custom)?;
+                ValueOut(&value).serialize(serializer)
+            }
+        }
+    }
+}
+
+/// A value under its datatype.
+fn one<S: Serializer>(serializer: S, datatype: &str, value: &(impl Serialize + ?Sized)) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(1))?;
+    map.serialize_entry(datatype, value)?;
+    map.end()
+}
+
 impl Serialize for ValueOut<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(1))?;
         match self.0 {
-            Value::String(text) => map.serialize_entry("S", text),
-            Value::Number(number) => map.serialize_entry("N", &NumberOut(number)),
-            Value::Binary(bytes) => map.serialize_entry("B", &STANDARD.encode(bytes)),
-            Value::Bool(flag) => map.serialize_entry("BOOL", flag),
-            Value::Null => map.serialize_entry("NULL", &true),
-            Value::List(values) => map.serialize_entry("L", &Sequence(|| values.iter().map(ValueOut))),
-            Value::Map(values) => map.serialize_entry("M", &AttributesOut(values)),
-            Value::StringSet(texts) => map.serialize_entry("SS", texts),
-            Value::NumberSet(numbers) => map.serialize_entry("NS", &Sequence(|| numbers.iter().map(NumberOut))),
+            Value::List(values) => one(serializer, "L", &Sequence(|| values.iter().map(ValueOut))),
+            Value::Map(values) => one(serializer, "M", &AttributesOut(values)),
+            Value::StringSet(texts) => one(serializer, "SS", texts),
+            Value::NumberSet(numbers) => one(serializer, "NS", &Sequence(|| numbers.iter().map(NumberOut))),
             Value::BinarySet(set) => {
-                map.serialize_entry("BS", &Sequence(|| set.iter().map(|bytes| STANDARD.encode(bytes))))
+                one(serializer, "BS", &Sequence(|| set.iter().map(|bytes| STANDARD.encode(bytes))))
             }
-        }?;
-        map.end()
+            scalar => ValueRefOut(scalar.into()).serialize(serializer),
+        }
     }
 }
 
@@ -422,7 +458,7 @@ struct NumberOut<'a>(&'a Number);
 
 impl Serialize for NumberOut<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self.0)
+        serializer.serialize_str(self.0.to_text().as_str())
     }
 }
 

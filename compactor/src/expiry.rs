@@ -10,6 +10,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    mem,
     sync::Arc,
     time::Duration,
 };
@@ -123,8 +124,24 @@ impl Expirer {
 
     /// Removes the next items of a shard of a table that have expired, so many at most.
     async fn sweep_some(&mut self, table: &Arc<Table>, shard: ShardId, now_s: u64) -> Result<Swept, Error> {
-        let nothing = Swept { removed: 0, is_last: true };
-        let Some(index) = table.expiry() else { return Ok(nothing) };
+        let Some(mut due) = self.due(table, shard, now_s).await? else {
+            return Ok(Swept { removed: 0, is_last: true });
+        };
+        let writes = mem::take(&mut due.writes);
+        let mut removed = 0;
+        if !writes.is_empty() {
+            let answers = self.store.write(writes).await?;
+            // Whatever was refused has another time by now, or is gone with its table.
+            removed = answers.iter().flatten().filter(|written| written.sequence.is_some()).count() as u64;
+        }
+        self.done(&due);
+        Ok(Swept { removed, is_last: due.is_last })
+    }
+
+    /// What is to be written next because items of a table expired in one shard at `now_s`, if there are such entries after
+    /// those that are [done](Expirer::done). To be written: a removal is refused if its item has another time by then.
+    pub async fn due(&self, table: &Arc<Table>, shard: ShardId, now_s: u64) -> Result<Option<Due>, Error> {
+        let Some(index) = table.expiry() else { return Ok(None) };
         let at = |seconds: u64| {
             let number = Value::Number(Number::from(seconds));
             key::encode_partition_attribute(&index.partition_key, &number).expect("every number can be a key")
@@ -133,20 +150,31 @@ impl Expirer {
         let start = || Key { partition: at(now_s.saturating_sub(OLDEST_S)), sort: Default::default() };
         let after = self.done.get(&(index.id, shard)).cloned().unwrap_or_else(start);
         let rows = self.store.rows(index.id, shard, &after, BATCH).await?;
+        let is_last = rows.len() < BATCH;
         let expired: Vec<Row> = rows.into_iter().take_while(|row| row.key.partition <= end).collect();
-        let Some(last) = expired.last().map(|row| row.key.clone()) else { return Ok(nothing) };
-        let is_last = expired.len() < BATCH;
+        let Some(last) = expired.last().map(|row| row.key.clone()) else { return Ok(None) };
+        let is_last = is_last || expired.len() < BATCH;
         let writes = expired.iter().filter_map(|row| removal(table, row).transpose());
         let writes = writes.collect::<Result<Vec<Write>, Error>>()?;
-        let mut removed = 0;
-        if !writes.is_empty() {
-            let answers = self.store.write(writes).await?;
-            // Whatever was refused has another time by now, or is gone with its table.
-            removed = answers.iter().flatten().filter(|written| written.sequence.is_some()).count() as u64;
-        }
-        self.done.insert((index.id, shard), last);
-        Ok(Swept { removed, is_last })
+        Ok(Some(Due { writes, is_last, place: (index.id, shard), last }))
     }
+
+    /// These were written: their entries are not looked at again, but by a whole sweep.
+    pub fn done(&mut self, due: &Due) {
+        self.done.insert(due.place, due.last.clone());
+    }
+}
+
+/// Removals that are due.
+#[derive(Debug)]
+pub struct Due {
+    /// One for each entry that is there still.
+    pub writes: Vec<Write>,
+    /// Are there no more for now?
+    pub is_last: bool,
+    place: (TableId, ShardId),
+    /// The last entry that was looked at.
+    last: Key,
 }
 
 /// What a turn came to.

@@ -37,7 +37,7 @@ mod verify;
 pub use compactor::{Compacted, Compactor};
 pub use config::Config;
 pub use error::Error;
-pub use expiry::Expirer;
+pub use expiry::{Due, Expirer};
 pub use job::{Job, Report, Step};
 pub use metrics::{Backlog, METRICS};
 pub use plan::Task;

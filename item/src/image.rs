@@ -31,7 +31,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 
 use crate::codec::{CodecError, Reader, put_bytes, put_varint};
-use crate::{Item, Number, Value};
+use crate::{Item, Number, Value, value::number_size};
 
 const NULL: u8 = 0;
 const FALSE: u8 = 1;
@@ -89,6 +89,17 @@ impl Image {
             return reader.error(reader.offset(), "the end of the item");
         }
         Ok(Item(attributes))
+    }
+
+    /// The item's size in bytes as DynamoDB counts it, as [`Item::size`], without decoding it: names and texts are not looked
+    /// into.
+    pub fn size(&self) -> Result<usize, CodecError> {
+        let mut reader = Reader::new(&self.0, 0);
+        let mut size = 0;
+        for _ in 0..reader.number::<usize>(COUNT)? {
+            size += reader.slice(NAME)?.len() + value_size(&mut reader, DEPTH_MAX)?;
+        }
+        if reader.is_done() { Ok(size) } else { reader.error(reader.offset(), "the end of the item") }
     }
 
     /// Decodes one top-level attribute and skips the others; looks no further than the attribute.
@@ -425,6 +436,35 @@ fn skip_value(reader: &mut Reader<'_>, depth: usize) -> Result<(), CodecError> {
         }
         _ => reader.error(start, "a known type tag"),
     }
+}
+
+/// Skips a value; answers its size as [`Value::size`] does.
+fn value_size(reader: &mut Reader<'_>, depth: usize) -> Result<usize, CodecError> {
+    let start = reader.offset();
+    let mut size = 0;
+    match reader.byte("a type tag")? {
+        NULL | FALSE | TRUE => size = 1,
+        STRING | BINARY => size = reader.slice("text or bytes")?.len(),
+        NUMBER => size = number_size(&read_number(reader)?),
+        tag @ (LIST | MAP) => {
+            let depth = descend(reader, start, depth)?;
+            size = 3;
+            for _ in 0..reader.number::<usize>(COUNT)? {
+                let name = if tag == MAP { reader.slice(NAME)?.len() } else { 0 };
+                size += 1 + name + value_size(reader, depth)?;
+            }
+        }
+        tag @ (STRING_SET | NUMBER_SET | BINARY_SET) => {
+            for _ in 0..reader.number::<usize>(COUNT)? {
+                size += match tag {
+                    NUMBER_SET => number_size(&read_number(reader)?),
+                    _ => reader.slice("text or bytes")?.len(),
+                };
+            }
+        }
+        _ => return reader.error(start, "a known type tag"),
+    }
+    Ok(size)
 }
 
 #[cfg(test)]

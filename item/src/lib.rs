@@ -34,7 +34,7 @@ pub use event::{Actor, Change, Event, Old, SequenceNumber, ShardId};
 pub use image::{Attributes, Image, ValueRef};
 pub use item::{Collision, Item, ItemError};
 pub use key::{Key, KeyError, Slot};
-pub use number::{Number, NumberError};
+pub use number::{Number, NumberError, NumberText};
 pub use table::{
     FurtherKeys, Index, IndexKind, IndexStatus, KeyAttribute, KeyType, Stream, StreamView, Table, TableError, TableId,
 };

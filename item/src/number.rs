@@ -34,6 +34,39 @@ pub enum NumberError {
     Underflow,
 }
 
+/// A number's plain decimal notation.
+#[derive(Clone, Debug)]
+pub struct NumberText {
+    bytes: [u8; TEXT_BYTES_MAX],
+    length: usize,
+}
+
+/// A sign, a zero, a point, the zeros between it and the first digit of the least number, and 38 digits; a little more.
+const TEXT_BYTES_MAX: usize = 192;
+/// Digits of the greatest 16-byte integer.
+const DIGITS_MAX: usize = 39;
+
+impl NumberText {
+    fn new() -> NumberText {
+        NumberText { bytes: [0; TEXT_BYTES_MAX], length: 0 }
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.length]).expect("digits, a sign and a point are ASCII")
+    }
+
+    fn push(&mut self, text: &[u8]) {
+        self.bytes[self.length..self.length + text.len()].copy_from_slice(text);
+        self.length += text.len();
+    }
+
+    fn push_zeros(&mut self, count: usize) {
+        self.bytes[self.length..self.length + count].fill(b'0');
+        self.length += count;
+    }
+}
+
 impl Number {
     /// Zero.
     pub const ZERO: Number = Number { negative: false, exponent: 0, digits: 0 };
@@ -122,6 +155,33 @@ impl Number {
         if self.is_zero() { 0 } else { i32::from(self.exponent) + self.precision() as i32 - 1 }
     }
 
+    /// What [`fmt::Display`] shows, without asking for memory.
+    pub fn to_text(&self) -> NumberText {
+        let mut text = NumberText::new();
+        if self.negative {
+            text.push(b"-");
+        }
+        let mut places = [0; DIGITS_MAX];
+        let digits = decimal_digits(self.digits, &mut places);
+        match digits.len().checked_sub(self.scale() as usize) {
+            None | Some(0) => {
+                text.push(b"0.");
+                text.push_zeros(self.scale() as usize - digits.len());
+                text.push(digits);
+            }
+            Some(point) if point < digits.len() => {
+                text.push(&digits[..point]);
+                text.push(b".");
+                text.push(&digits[point..]);
+            }
+            Some(_) => {
+                text.push(digits);
+                text.push_zeros(usize::try_from(self.exponent).unwrap_or(0));
+            }
+        }
+        text
+    }
+
     /// The exact sum, if 38 digits hold it.
     pub fn checked_add(self, other: Number) -> Result<Number, NumberError> {
         if self.is_zero() {
@@ -162,6 +222,27 @@ fn count_digits(digits: u128) -> u32 {
     // Most numbers are small, and 16-byte arithmetic is slow.
     let log = u64::try_from(digits).map_or_else(|_| digits.checked_ilog10(), u64::checked_ilog10);
     log.map_or(0, |log| log + 1)
+}
+
+/// The decimal digits of `digits`, at the end of `places`; of zero, one.
+fn decimal_digits(digits: u128, places: &mut [u8; DIGITS_MAX]) -> &[u8] {
+    let mut at = DIGITS_MAX;
+    let mut rest = digits;
+    // Most numbers are small, and 16-byte arithmetic is slow.
+    while rest > u128::from(u64::MAX) {
+        at -= 1;
+        places[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    let mut rest = rest as u64;
+    loop {
+        at -= 1;
+        places[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            return &places[at..];
+        }
+    }
 }
 
 /// `digits`, not zero, without the zeros at its end, and how many they were.
@@ -228,15 +309,7 @@ impl From<i64> for Number {
 /// Plain decimal notation without exponent, as DynamoDB answers.
 impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.negative {
-            f.write_str("-")?;
-        }
-        let digits = self.digits.to_string();
-        match (digits.len()).checked_sub(self.scale() as usize) {
-            None | Some(0) => write!(f, "0.{digits:0>width$}", width = self.scale() as usize),
-            Some(point) if point < digits.len() => write!(f, "{}.{}", &digits[..point], &digits[point..]),
-            Some(_) => write!(f, "{digits:0<width$}", width = (digits.len()).max(self.integer_digits() as usize)),
-        }
+        f.write_str(self.to_text().as_str())
     }
 }
 

@@ -78,7 +78,7 @@ impl Value {
     }
 }
 
-fn number_size(number: &Number) -> usize {
+pub(crate) fn number_size(number: &Number) -> usize {
     // The digits before the point and those after it, two in a byte each, zeros at either end left out.
     let digits = number.precision();
     let whole = number.integer_digits().min(digits);

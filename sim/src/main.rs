@@ -110,6 +110,7 @@ fn total(results: &[Result<Report, Violation>]) -> String {
         line("flushes", |report| report.flushes),
         line("merges", |report| report.merges),
         line("fills", |report| report.fills),
+        line("expired", |report| report.expired),
         line("frames", |report| report.frames),
     ];
     format!("{} seeds, {} broken: {}", results.len(), results.len() - good.len(), lines.join(", "))

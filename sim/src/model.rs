@@ -17,7 +17,11 @@ use std::{
 };
 
 use crc_fast::{CrcAlgorithm, Digest};
-use item::{Change, Event, Index, IndexStatus, Item, SequenceNumber, ShardId, Table, TableId, table::system};
+use item::{
+    Actor, Change, Event, Index, IndexKind, IndexStatus, Item, Number, SequenceNumber, ShardId, Stream, Table, TableId,
+    Value,
+    table::{Billing, TableSettings, system},
+};
 use store::{
     log::{Frame, FrameNumber, Log},
     view::shard_of_key,
@@ -66,6 +70,8 @@ pub struct Wanted {
     pub check: Option<Check>,
     /// Is the item before to be answered?
     pub return_old: bool,
+    /// Who asks.
+    pub actor: Actor,
 }
 
 /// What must be answered.
@@ -152,6 +158,17 @@ impl Model {
         let (_, item) = self.tables.get(&table.id)?.rows.items().nth(place as usize)?;
         let names = std::iter::once(&table.partition_key).chain(&table.sort_key).map(|key| &key.name);
         Some(Item(names.filter_map(|name| Some((name.clone(), item.get(name)?.clone()))).collect()))
+    }
+
+    /// The items of `table` that are to expire between two times, as of the frames followed. Both are seconds since 1970.
+    pub fn expired(&self, table: &Table, from_s: u64, until_s: u64) -> Vec<LogicalKey> {
+        let Some(TableModel { table, rows }) = self.tables.get(&table.id) else { return Vec::new() };
+        let Some(index) = table.expiry() else { return Vec::new() };
+        let is_over = |item: &Item| match item.get(&index.partition_key.name) {
+            Some(Value::Number(at)) => Number::from(from_s) < *at && *at <= Number::from(until_s),
+            _ => false,
+        };
+        rows.items().filter(|(_, item)| is_over(item)).map(|(key, _)| key.clone()).collect()
     }
 
     /// Frames followed.
@@ -295,12 +312,25 @@ impl Model {
         let written = self.table_written.take();
         let right = match (&answer, &asked) {
             // Followed already: the table is there, or gone.
-            (Ok(table), TableWrite::Create(_)) => written.as_ref() == Some(table),
-            (Ok(table), TableWrite::Delete(_)) => written.as_ref() == Some(table),
-            (Ok(table), TableWrite::SetStream(name, _)) if written.is_none() => by_name(name) == Some(table),
+            // What was so already is no change.
+            (
+                Ok(table),
+                TableWrite::SetStream(name, _)
+                | TableWrite::SetDeletionProtection(name, _)
+                | TableWrite::SetCapacity(name, _)
+                | TableWrite::Tag(name, _)
+                | TableWrite::Untag(name, _),
+            ) if written.is_none() => by_name(name) == Some(table) && is_so(table, &asked),
             // An index may have become readable since.
-            (Ok(table), TableWrite::SetStream(..) | TableWrite::AddIndex(..) | TableWrite::DropIndex(..)) => {
-                written.as_ref() == Some(table)
+            (Ok(table), _) => written.as_ref() == Some(table),
+            (Err(TableRejection::Protected), TableWrite::Delete(name)) => {
+                by_name(name).is_some_and(|table| table.deletion_protection)
+            }
+            (Err(TableRejection::IndexExists), TableWrite::SetExpiry(name, Some(_))) => {
+                by_name(name).is_some_and(|table| table.expiry().is_some())
+            }
+            (Err(TableRejection::IndexNotFound), TableWrite::SetExpiry(name, None)) => {
+                by_name(name).is_some_and(|table| table.expiry().is_none())
             }
             (Err(TableRejection::IndexExists), TableWrite::AddIndex(name, index)) => {
                 by_name(name).is_some_and(|table| table.index(&index.name).is_some())
@@ -313,6 +343,11 @@ impl Model {
                 Err(TableRejection::NotFound),
                 TableWrite::Delete(name)
                 | TableWrite::SetStream(name, _)
+                | TableWrite::SetDeletionProtection(name, _)
+                | TableWrite::SetCapacity(name, _)
+                | TableWrite::SetExpiry(name, _)
+                | TableWrite::Tag(name, _)
+                | TableWrite::Untag(name, _)
                 | TableWrite::AddIndex(name, _)
                 | TableWrite::DropIndex(name, _),
             ) => by_name(name).is_none(),
@@ -407,35 +442,17 @@ impl Model {
                 self.tables.insert(table.id, TableModel { table: Arc::clone(table), rows: Rows::default() });
                 self.table_written = Some(Arc::clone(table));
             }
-            (Change::PutTable(new), Some(TableWrite::SetStream(name, _))) => {
+            (Change::PutTable(new), Some(write)) if altered_name(write).is_some() => {
                 let Some(TableModel { table, .. }) = self.tables.get_mut(&event.table) else {
                     return Err(Violation(format!("changed a table that is gone: {event:?}")));
                 };
-                ensure(table.name == *name && new.version == table.version + 1, || {
-                    format!("changed {table:?} to {new:?}")
-                })?;
-                *table = Arc::clone(new);
-                self.table_written = Some(Arc::clone(new));
-            }
-            (Change::PutTable(new), Some(write @ (TableWrite::AddIndex(name, _) | TableWrite::DropIndex(name, _)))) => {
-                let Some(TableModel { table, .. }) = self.tables.get_mut(&event.table) else {
-                    return Err(Violation(format!("changed a table that is gone: {event:?}")));
-                };
-                let mut expected = Table::clone(table);
-                expected.version += 1;
-                match write {
-                    TableWrite::AddIndex(_, index) => {
-                        let numbered = new.index(&index.name);
-                        let id = numbered.map_or(TableId(0), |index| index.id);
-                        ensure(id > self.greatest_table, || format!("a number was given twice: {new:?}"))?;
-                        self.greatest_table = id;
-                        expected.indexes.push(Index { id, status: IndexStatus::Filling, ..index.clone() });
-                        expected.indexes.sort_by(|a, b| a.name.cmp(&b.name));
-                    }
-                    TableWrite::DropIndex(_, index) => expected.indexes.retain(|other| other.name != *index),
-                    _ => {}
+                if let Some(added) = new.indexes.iter().find(|index| named(table, &index.name).is_none()) {
+                    ensure(added.id > self.greatest_table, || format!("a number was given twice: {new:?}"))?;
+                    self.greatest_table = added.id;
                 }
-                ensure(table.name == *name && expected == **new, || format!("changed {table:?} to {new:?}"))?;
+                let expected = altered(table, write, new);
+                let is_right = altered_name(write) == Some(&table.name) && **new == expected;
+                ensure(is_right, || format!("changed {table:?} to {new:?}, asked for {write:?}"))?;
                 *table = Arc::clone(new);
                 self.table_written = Some(Arc::clone(new));
             }
@@ -453,6 +470,74 @@ impl Model {
         }
         Ok(())
     }
+}
+
+/// The table that a change alters.
+fn altered_name(write: &TableWrite) -> Option<&String> {
+    match write {
+        TableWrite::SetStream(name, _)
+        | TableWrite::SetDeletionProtection(name, _)
+        | TableWrite::SetCapacity(name, _)
+        | TableWrite::AddIndex(name, _)
+        | TableWrite::DropIndex(name, _)
+        | TableWrite::SetExpiry(name, _)
+        | TableWrite::Tag(name, _)
+        | TableWrite::Untag(name, _) => Some(name),
+        TableWrite::Create(_) | TableWrite::Delete(_) | TableWrite::ActivateIndex(_) => None,
+    }
+}
+
+/// The index of that name, be it hidden.
+fn named<'t>(table: &'t Table, name: &str) -> Option<&'t Index> {
+    table.indexes.iter().find(|index| index.name == name)
+}
+
+/// What a change makes of `old`; numbers and times that nobody can foresee are those of `new`.
+fn altered(old: &Table, write: &TableWrite, new: &Table) -> Table {
+    let mut table = Table { version: old.version + 1, ..old.clone() };
+    let mut add = |index: Index| {
+        let id = named(new, &index.name).map_or(TableId(0), |index| index.id);
+        table.indexes.push(Index { id, status: IndexStatus::Filling, ..index });
+        table.indexes.sort_by(|a, b| a.name.cmp(&b.name));
+    };
+    match write {
+        TableWrite::SetStream(_, stream) => {
+            let enabled_at_us = new.stream.as_ref().map_or(0, |stream| stream.enabled_at_us);
+            table.stream = stream.as_ref().map(|stream| Stream { enabled_at_us, ..stream.clone() });
+            table.settings.ended_streams = new.settings.ended_streams.clone();
+        }
+        TableWrite::SetDeletionProtection(_, protected) => table.deletion_protection = *protected,
+        TableWrite::SetCapacity(_, change) => {
+            table.billing = change.table.billing.unwrap_or(table.billing);
+            table.settings = TableSettings {
+                class: change.class.or(table.settings.class),
+                ended_streams: table.settings.ended_streams,
+                ..new.settings.clone()
+            };
+            for index in table.indexes.iter_mut().filter(|index| index.kind == IndexKind::Global) {
+                if table.billing == Billing::OnDemand {
+                    index.billing = Billing::OnDemand;
+                }
+                let asked = change.indexes.get(&index.name).and_then(|change| change.billing);
+                index.billing = asked.unwrap_or(index.billing);
+                let known = new.index(&index.name).map(|index| index.throughput.clone());
+                index.throughput = known.unwrap_or_default();
+            }
+        }
+        TableWrite::AddIndex(_, index) => add(index.clone()),
+        TableWrite::SetExpiry(_, Some(attribute)) => add(Index::expiry(attribute)),
+        TableWrite::DropIndex(_, index) => table.indexes.retain(|other| other.name != *index),
+        TableWrite::SetExpiry(_, None) => table.indexes.retain(|index| index.kind != IndexKind::Expiry),
+        TableWrite::Tag(_, tags) => table.tags.extend(tags.clone()),
+        TableWrite::Untag(_, keys) => table.tags.retain(|key, _| !keys.contains(key)),
+        TableWrite::Create(_) | TableWrite::Delete(_) | TableWrite::ActivateIndex(_) => {}
+    }
+    table
+}
+
+/// Is a table already what it was to become?
+fn is_so(table: &Table, write: &TableWrite) -> bool {
+    altered(table, write, table) == Table { version: table.version + 1, ..table.clone() }
 }
 
 /// The numbers of a table and of its indexes.
@@ -483,7 +568,7 @@ impl Wanted {
     }
 
     fn into_write(self) -> Write {
-        let Wanted { table, key, wish, check, return_old } = self;
+        let Wanted { table, key, wish, check, return_old, actor } = self;
         let key = item::Key::of_item(&table, &key).expect("the workload makes valid keys");
         let action = match wish {
             Wish::Put(item) => Action::Put(item),
@@ -493,7 +578,7 @@ impl Wanted {
             Wish::Check => Action::Check,
         };
         let condition = check.map(|check| Arc::new(check.expression(&table)));
-        Write { table, key, action, condition, return_old, actor: item::Actor::User }
+        Write { table, key, action, condition, return_old, actor }
     }
 }
 

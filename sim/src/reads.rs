@@ -278,7 +278,8 @@ fn check_page(page: &Page, limit: PageLimit) -> Result<(), Violation> {
 }
 
 /// Without a cache, reads complete where they are called.
-fn now<T>(read: impl Future<Output = Result<T, Error>>) -> Result<T, Unread> {
+/// What a read answers, which waits for nothing here.
+pub(crate) fn now<T>(read: impl Future<Output = Result<T, Error>>) -> Result<T, Unread> {
     match read.now_or_never() {
         Some(answer) => answer.map_err(Unread::Failed),
         None => Err(Unread::Wrong(Violation("a read waited although the cache is off".to_owned()))),

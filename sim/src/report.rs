@@ -29,6 +29,8 @@ pub struct Report {
     pub errors: u64,
     /// Writes that were refused because the disk was full.
     pub refused_writes: u64,
+    /// Removals of items that had expired, handed in; they count as no operations.
+    pub expired: u64,
     /// Sealed sets written to runs.
     pub flushes: u64,
     /// Generations published.
@@ -65,7 +67,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Report { transactions, done_transactions, .. } = self;
+        let Report { transactions, done_transactions, expired, .. } = self;
         let Report { seed, writes, table_writes, reads, power_cuts, kills, shutdowns, interrupted_opens, .. } = self;
         let Report { errors, refused_writes, flushes, merges, fills, collections, failed_jobs, trims, frames, .. } =
             self;
@@ -76,7 +78,7 @@ impl fmt::Display for Report {
         write!(
             f,
             "{shutdowns} shutdowns, {errors} errors, {refused_writes} refused writes, {flushes} flushes, {merges} merges, {fills} fills, \
-             {collections} collections, "
+             {collections} collections, {expired} expired, "
         )?;
         write!(f, "{failed_jobs} failed jobs, {trims} trims, {frames} frames, ")?;
         write!(f, "log {:016x}, disk {:016x}, state {:016x}", self.log_hash, self.disk_hash, self.state_hash)

@@ -118,7 +118,7 @@ impl World {
         session.live(operations)
     }
 
-    /// Flushes and merges everything, ends cleanly, and compares what is there after that and a power cut.
+    /// Removes what has expired, flushes and merges everything, ends cleanly, and compares what is there after that and a power cut.
     fn last_life(&mut self) -> Result<u64, Violation> {
         self.disk.kill();
         self.in_trouble = false;
@@ -126,7 +126,8 @@ impl World {
             End::Crash | End::Interrupted => Violation("the last life was interrupted".to_owned()),
             End::Broken(violation) => violation,
         };
-        let (mut session, before) = self.open().map_err(certain)?;
+        let (mut session, _) = self.open().map_err(certain)?;
+        let before = session.expire().map_err(certain)?;
         let settled = session.settle().map_err(certain)?;
         session.close().map_err(|error| Violation(format!("closing: {error}")))?;
         self.report.shutdowns += 1;

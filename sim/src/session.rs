@@ -4,7 +4,7 @@ mod ask;
 
 use std::{sync::Arc, time::Duration};
 
-use compactor::{Compactor, Job, Step, Task};
+use compactor::{Compactor, Expirer, Job, Step, Task};
 use item::{Index, IndexStatus, Table};
 use store::{
     Config, Error, Stepper, Store,
@@ -24,6 +24,7 @@ use crate::{
     reads::{self, TakenSnapshot, Unread},
     report::Report,
     run::World,
+    workload::UNTIL,
 };
 
 /// Batches and table changes that wait for an answer.
@@ -73,6 +74,7 @@ pub(crate) struct Session<'w> {
     store: Store,
     stepper: Stepper,
     compactor: Compactor,
+    expirer: Expirer,
     /// The last one is worked on; a flush cuts in on another.
     jobs: Vec<(Task, Job)>,
     batches: Vec<Batch>,
@@ -124,7 +126,8 @@ impl<'w> Session<'w> {
             other => unreachable!("an open asks for no table: {other}"),
         })?;
         let (batches, transactions, jobs, snapshot, table_answer) = (Vec::new(), Vec::new(), Vec::new(), None, None);
-        Ok(Session { world, store, stepper, compactor, jobs, batches, transactions, snapshot, table_answer })
+        let expirer = Expirer::new(store.clone());
+        Ok(Session { world, store, stepper, compactor, expirer, jobs, batches, transactions, snapshot, table_answer })
     }
 
     /// Compares everything that survived; answers a checksum of it.
@@ -176,18 +179,35 @@ impl<'w> Session<'w> {
         }
     }
 
-    /// Flushes and merges everything; answers a checksum of what is then read.
-    pub(crate) fn settle(&mut self) -> Result<u64, End> {
+    /// Fills every index, and removes everything that has expired; answers a checksum of what is then read.
+    pub(crate) fn expire(&mut self) -> Result<u64, End> {
+        // An index is filled from files.
         let sealed = self.store.submit_seal();
         self.drive()?;
         drop(sealed);
-        self.world.clock.advance(120_000_000);
+        self.work_all()?;
+        self.remove_expired()?;
+        Ok(reads::read_everything(&self.store, &self.world.model)?)
+    }
+
+    /// Compacts as long as there is something to do.
+    fn work_all(&mut self) -> Result<(), End> {
         for _ in 0..ROUNDS_MAX {
             if !self.work()? {
                 break;
             }
             self.drive()?;
         }
+        Ok(())
+    }
+
+    /// Flushes and merges everything; answers a checksum of what is then read.
+    pub(crate) fn settle(&mut self) -> Result<u64, End> {
+        let sealed = self.store.submit_seal();
+        self.drive()?;
+        drop(sealed);
+        self.world.clock.advance(120_000_000);
+        self.work_all()?;
         ensure(self.store.view().sealed.is_empty() && self.jobs.is_empty(), || "compaction does not end".to_owned())?;
         self.compactor.catch_up().map_err(|error| Violation(format!("tidying up: {error}")))?;
         let sound = compactor::verify(self.store.disk().as_ref());
@@ -235,7 +255,10 @@ impl<'w> Session<'w> {
                 true => self.drive()?,
                 false => self.change_room(),
             },
-            89 => self.trim()?,
+            89 => match self.world.random.percent(30) {
+                true => self.trim()?,
+                false => self.remove_some_expired()?,
+            },
             90 => self.end_trouble()?,
             _ => _ = self.work()?,
         }
@@ -261,11 +284,18 @@ impl<'w> Session<'w> {
             return Ok(());
         }
         let table = workload.table();
-        let change = match random.below(10) {
-            0..=3 => TableWrite::Create(table),
-            4..=5 => TableWrite::AddIndex(table.name, Index { status: IndexStatus::Filling, ..workload.index() }),
-            6 => TableWrite::DropIndex(table.name, workload.index().name),
-            7..=8 => TableWrite::SetStream(table.name, table.stream.filter(|_| random.percent(50))),
+        let change = match random.below(20) {
+            0..=6 => TableWrite::Create(table),
+            7..=9 => TableWrite::AddIndex(table.name, Index { status: IndexStatus::Filling, ..workload.index() }),
+            10 => TableWrite::DropIndex(table.name, workload.index().name),
+            11..=12 => TableWrite::SetStream(table.name, table.stream.filter(|_| random.percent(50))),
+            13..=15 => TableWrite::SetExpiry(table.name, random.percent(75).then(|| UNTIL.to_owned())),
+            16 => TableWrite::SetCapacity(table.name, workload.capacity()),
+            17 => match random.percent(70) {
+                true => TableWrite::Tag(table.name, workload.tags()),
+                false => TableWrite::Untag(table.name, workload.tags().into_keys().collect()),
+            },
+            18 => TableWrite::SetDeletionProtection(table.name, random.percent(30)),
             _ => TableWrite::Delete(table.name),
         };
         report.table_writes += 1;

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use item::{
-    Index, IndexKind, IndexStatus, Item, KeyAttribute, KeyType, Number, Stream, StreamView, Table, TableId, Value,
+    FurtherKeys, Index, IndexKind, IndexStatus, Item, KeyAttribute, KeyType, Number, Stream, StreamView, Table,
+    TableId, Value,
     expression::{Condition, Kind, Substitutions},
-    table::{Billing, Projection},
+    table::{Billing, CapacityChange, Projection, TableClass, ThroughputChange},
 };
 
 use crate::{
@@ -17,11 +18,19 @@ use crate::{
 const NAMES: [&str; 4] = ["readings", "plain", "alarms", "..."];
 
 /// Attribute names, with pairs that differ only in case or look reserved.
-const ATTRIBUTES: [&str; 10] = ["value", "Value", "unit", "state", "_seq", "x.y", "größe", "note", SITE, LEVEL];
+const ATTRIBUTES: [&str; 12] =
+    ["value", "Value", "unit", "state", "_seq", "x.y", "größe", "note", SITE, LEVEL, RACK, UNTIL];
 
 /// Attributes that indexes are keyed by: always of the same type, so that no write is refused for them.
 const SITE: &str = "site";
 const LEVEL: &str = "level";
+const RACK: &str = "rack";
+
+/// When items expire, seconds since 1970, if their table lets them.
+pub(crate) const UNTIL: &str = "until";
+
+/// Keys of tags, of which a table has few.
+const TAGS: [&str; 3] = ["owner", "cost center", ""];
 
 /// Values of [`SITE`].
 const SITES: [&str; 3] = ["north", "south", "\0"];
@@ -115,6 +124,7 @@ impl Workload {
                 kind: IndexKind::Local,
                 partition_key: table.partition_key.clone(),
                 sort_key: Some(KeyAttribute::new(LEVEL, KeyType::N)),
+                further_keys: FurtherKeys::default(),
                 ..self.index()
             };
             table.indexes.push(local);
@@ -124,9 +134,14 @@ impl Workload {
 
     /// A global index, not yet numbered. Its name comes before that of a local one.
     pub fn index(&mut self) -> Index {
-        let (name, sort_key) = match self.random.percent(50) {
-            true => ("by-site", None),
-            false => ("by-site-and-level", Some(KeyAttribute::new(LEVEL, KeyType::N))),
+        let level = || KeyAttribute::new(LEVEL, KeyType::N);
+        let rack = || KeyAttribute::new(RACK, KeyType::S);
+        let none = FurtherKeys::default();
+        let (name, sort_key, further_keys) = match self.random.below(4) {
+            0 => ("by-site", None, none),
+            1 => ("by-site-and-level", Some(level()), none),
+            2 => ("by-site-rack", Some(rack()), FurtherKeys { sort: vec![level()], ..none }),
+            _ => ("by-site-level", Some(rack()), FurtherKeys { partition: vec![level()], ..none }),
         };
         let projection = match self.random.below(3) {
             0 => Projection::All,
@@ -140,19 +155,39 @@ impl Workload {
             partition_key: KeyAttribute::new(SITE, KeyType::S),
             sort_key,
             projection,
-            further_keys: Default::default(),
+            further_keys,
             status: IndexStatus::Active,
             billing: Billing::OnDemand,
             throughput: Default::default(),
         }
     }
 
-    /// A value of a partition key of an index.
-    pub fn index_partition(&mut self, index: &Index) -> Value {
-        match index.kind {
-            IndexKind::Local => Value::String(self.device()),
-            IndexKind::Global | IndexKind::Expiry => Value::String((*self.random.pick(&SITES)).to_owned()),
+    /// The attributes of a partition key of an index.
+    pub fn index_partition(&mut self, index: &Index) -> Item {
+        if index.kind == IndexKind::Local {
+            return Item::from([(index.partition_key.name.clone(), Value::String(self.device()))]);
         }
+        index.partition_attributes().map(|attribute| (attribute.name.clone(), self.value(&attribute.name))).collect()
+    }
+
+    /// A change of a table's capacity mode, and perhaps of its class and of one of its indexes.
+    pub fn capacity(&mut self) -> CapacityChange {
+        let billing = match self.random.percent(50) {
+            true => Billing::OnDemand,
+            false => {
+                Billing::Provisioned { read_units: self.random.between(1, 9), write_units: self.random.between(1, 9) }
+            }
+        };
+        let class = self.random.percent(30).then_some(TableClass::InfrequentAccess);
+        let table = ThroughputChange { billing: Some(billing), ..ThroughputChange::default() };
+        let index = self.random.percent(50).then(|| (self.index().name, table.clone()));
+        CapacityChange { class, table, indexes: index.into_iter().collect() }
+    }
+
+    /// Some tags.
+    pub fn tags(&mut self) -> BTreeMap<String, String> {
+        let tag = |_| ((*self.random.pick(&TAGS)).to_owned(), format!("value-{}", self.random.below(3)));
+        (0..2).map(tag).collect()
     }
 
     /// The key attributes of some item: new, likely there, or likely not.
@@ -219,7 +254,7 @@ impl Workload {
                 6 => ("tags", Edit::Without(self.texts())),
                 7 => (name, Edit::Remove),
                 8 => (name, Edit::Default(self.value(name))),
-                9 if name != SITE => (name, Edit::Count(Number::from(self.random.below(9)))),
+                9 if ![SITE, RACK].contains(&name) => (name, Edit::Count(Number::from(self.random.below(9)))),
                 10 => (name, Edit::Without(self.texts())),
                 _ => (name, Edit::Set(self.value(name))),
             };
@@ -236,6 +271,11 @@ impl Workload {
         match (name, self.random.below(20)) {
             (SITE, _) => Value::String((*self.random.pick(&SITES)).to_owned()),
             (LEVEL, _) => Value::Number(Number::from(self.random.below(5))),
+            (RACK, _) => Value::String(format!("rack-{}", self.random.below(3))),
+            // The clock begins at 1,700,000,000 and goes on for about an hour.
+            (UNTIL, 0..=16) => Value::Number(Number::from(1_699_999_900 + self.random.below(40) * 100)),
+            // So long ago that it is taken for a mistake.
+            (UNTIL, 17) => Value::Number(Number::from(self.random.below(1000))),
             // Mostly one type an attribute, so that conditions and merges meet equal values.
             ("value", 0..=17) => self.measurement(),
             ("unit", 0..=18) => Value::String((*self.random.pick(&["C", "F", "K"])).to_owned()),

@@ -9,12 +9,15 @@ use sim::{
 fn some_seeds_keep_every_promise() {
     // Long enough that each seed meets all of it.
     let options = Options { operations: 1500, ..Options::default() };
+    let mut expired = 0;
     for seed in 1..=6 {
         let report = run(seed, options).unwrap();
         assert!(report.operations() >= 1000 && report.crashes() >= 3, "{report}");
         assert!(report.flushes >= 1 && report.merges >= 1, "{report}");
+        expired += report.expired;
         assert!(report.done_transactions >= 20 && report.transactions > report.done_transactions, "{report}");
     }
+    assert!(expired >= 10, "{expired} items expired");
 }
 
 #[test]

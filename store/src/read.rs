@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, ops::Range, sync::Arc};
 
 use bytes::Bytes;
-use item::{CodecError, Index, IndexKind, Item, Key, ShardId, Slot, Table, TableId, key::SLOTS};
+use item::{CodecError, Image, Index, IndexKind, Item, Key, ShardId, Slot, Table, TableId, key::SLOTS};
 
 use crate::{
     Error,
@@ -41,15 +41,29 @@ pub struct SortRange {
     pub until: Option<Bytes>,
 }
 
-/// Some items of a query or scan.
-#[derive(Clone, Debug, Default)]
-pub struct Page {
+/// Some items of a query or scan, decoded or not.
+#[derive(Clone, Debug)]
+pub struct Page<T = Item> {
     /// The items, in order.
-    pub items: Vec<Item>,
+    pub items: Vec<T>,
     /// Sum of their sizes as DynamoDB counts them.
     pub bytes: usize,
     /// The key of the last one, if the page ended because of a limit; go on after it.
     pub last_key: Option<Key>,
+}
+
+impl<T> Default for Page<T> {
+    fn default() -> Page<T> {
+        Page { items: Vec::new(), bytes: 0, last_key: None }
+    }
+}
+
+impl Page<Image> {
+    /// The same with its items decoded, which are of `table`.
+    pub(crate) fn decode(self, table: &Table) -> Result<Page, Error> {
+        let items = self.items.iter().map(Image::decode).collect::<Result<_, _>>();
+        Ok(Page { items: items.map_err(|error| corrupt(table, &error))?, bytes: self.bytes, last_key: self.last_key })
+    }
 }
 
 /// Where a page ends.
@@ -140,7 +154,7 @@ impl Reader<'_> {
         direction: Direction,
         after: Option<&Key>,
         limit: PageLimit,
-    ) -> Result<Page, Error> {
+    ) -> Result<Page<Image>, Error> {
         let mut range = partition_range(&Bytes::copy_from_slice(partition), range);
         match (direction, after) {
             (_, None) => {}
@@ -169,7 +183,7 @@ impl Reader<'_> {
         slots: Range<u16>,
         after: Option<&Key>,
         limit: PageLimit,
-    ) -> Result<Page, Error> {
+    ) -> Result<Page<Image>, Error> {
         let mut page = Page::default();
         if slots.is_empty() {
             return Ok(page);
@@ -219,29 +233,29 @@ impl Reader<'_> {
     /// Adds the live items of `rows` in `slots` to `page`, until its limit.
     async fn fill(
         &self,
-        page: &mut Page,
+        page: &mut Page<Image>,
         target: Target<'_>,
         mut rows: Merge<'_>,
         limit: PageLimit,
         slots: Option<&Range<u16>>,
     ) -> Result<(), Error> {
         while let Some(row) = rows.next(self.cache).await? {
-            let Some(image) = row.image else { continue };
+            let Some(mut image) = row.image else { continue };
             if let Some(slots) = slots
                 && !slots.contains(&target.slot(&row.key)?.0)
             {
                 continue;
             }
-            let mut item = image.decode().map_err(|error| corrupt(target.table, &error))?;
+            let size = |image: &Image| image.size().map_err(|error| corrupt(target.table, &error));
             if let Some(index) = target.index.filter(|_| target.whole) {
-                page.bytes += item.size();
+                page.bytes += size(&image)?;
                 match self.whole(target.table, index, &row.key).await? {
-                    Some(whole) => item = whole,
+                    Some(whole) => image = whole,
                     None => continue,
                 }
             }
-            page.bytes += item.size();
-            page.items.push(item);
+            page.bytes += size(&image)?;
+            page.items.push(image);
             if page.items.len() >= limit.items || page.bytes >= limit.bytes {
                 page.last_key = Some(row.key);
                 break;
@@ -251,12 +265,12 @@ impl Reader<'_> {
     }
 
     /// The item whose entry in `index` has this key, unless it has another one by now: a view goes on while it is read.
-    async fn whole(&self, table: &Table, index: &Index, entry_key: &Key) -> Result<Option<Item>, Error> {
+    async fn whole(&self, table: &Table, index: &Index, entry_key: &Key) -> Result<Option<Image>, Error> {
         let malformed = |error| corrupt(table, &error);
         let key = index.item_key(entry_key).map_err(malformed)?;
-        let image = self.get(table.id, &key).await?.and_then(|row| row.image);
-        let item = image.map(|image| image.decode().map_err(malformed)).transpose()?;
-        Ok(item.filter(|item| index.entry_key(&key, item).as_ref() == Some(entry_key)))
+        let Some(image) = self.get(table.id, &key).await?.and_then(|row| row.image) else { return Ok(None) };
+        let item = image.decode().map_err(malformed)?;
+        Ok((index.entry_key(&key, &item).as_ref() == Some(entry_key)).then_some(image))
     }
 }
 
@@ -277,6 +291,11 @@ impl<'a> Target<'a> {
     /// The entries of an index of `table`, or, if `whole`, the items that they stand for.
     pub fn index(table: &'a Table, index: &'a Index, whole: bool) -> Target<'a> {
         Target { table, index: Some(index), whole }
+    }
+
+    /// The table that it is, or of which it is an index.
+    pub(crate) fn schema(self) -> &'a Table {
+        self.table
     }
 
     /// The number of its rows.

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use item::{Item, Key, ShardId, Table, TableId};
+use item::{Image, Item, Key, ShardId, Table, TableId};
 use tokio::{
     runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch},
@@ -341,6 +341,19 @@ impl Store {
         limit: PageLimit,
     ) -> Result<Page, Error> {
         let target = target.into();
+        self.query_images(target, partition, range, direction, after, limit).await?.decode(target.schema())
+    }
+
+    /// As [`Store::query`], without decoding the items.
+    pub async fn query_images(
+        &self,
+        target: Target<'_>,
+        partition: &[u8],
+        range: &SortRange,
+        direction: Direction,
+        after: Option<&Key>,
+        limit: PageLimit,
+    ) -> Result<Page<Image>, Error> {
         let page = self.0.shared.reader(&self.view()).query(target, partition, range, direction, after, limit).await?;
         self.0.shared.view.wait_for_frame();
         Ok(if self.is_there(target.id()) { page } else { Page::default() })
@@ -355,6 +368,17 @@ impl Store {
         limit: PageLimit,
     ) -> Result<Page, Error> {
         let target = target.into();
+        self.scan_images(target, slots, after, limit).await?.decode(target.schema())
+    }
+
+    /// As [`Store::scan`], without decoding the items.
+    pub async fn scan_images(
+        &self,
+        target: Target<'_>,
+        slots: Range<u16>,
+        after: Option<&Key>,
+        limit: PageLimit,
+    ) -> Result<Page<Image>, Error> {
         let page = self.0.shared.reader(&self.view()).scan(target, slots, after, limit).await?;
         self.0.shared.view.wait_for_frame();
         Ok(if self.is_there(target.id()) { page } else { Page::default() })

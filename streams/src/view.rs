@@ -46,9 +46,9 @@ pub struct Record {
     /// The key attributes.
     pub keys: Item,
     /// The item after the change, if the view has it and there is one.
-    pub new_image: Option<Item>,
+    pub new_image: Option<Image>,
     /// The item before the change, if the view has it and there was one.
-    pub old_image: Option<Item>,
+    pub old_image: Option<Image>,
     /// Size of keys and images as DynamoDB counts items.
     pub size_bytes: usize,
 }
@@ -80,10 +80,12 @@ impl Record {
         let shows_old = matches!(view, StreamView::OldImage | StreamView::NewAndOldImages);
         let old = if let Old::Image(image) = old { Some(image) } else { None };
         let keys = key.to_item(table)?;
-        let new_image = new.filter(|_| shows_new).map(Image::decode).transpose()?;
-        let old_image = old.filter(|_| shows_old).map(Image::decode).transpose()?;
-        let size_bytes =
-            [Some(&keys), new_image.as_ref(), old_image.as_ref()].into_iter().flatten().map(Item::size).sum();
+        let new_image = new.filter(|_| shows_new).cloned();
+        let old_image = old.filter(|_| shows_old).cloned();
+        let mut size_bytes = keys.size();
+        for image in [&new_image, &old_image].into_iter().flatten() {
+            size_bytes += image.size()?;
+        }
         Ok(Some(Record {
             id: format!("{:08x}{:08x}{:016x}", event.table.0, event.shard.0, event.sequence.0),
             event: name,

@@ -6,7 +6,9 @@ use std::{
     sync::Arc,
 };
 
-use item::{Actor, Item, Key, KeyAttribute, KeyType, Number, Stream, StreamView, Table, TableId, table::Billing};
+use item::{
+    Actor, Image, Item, Key, KeyAttribute, KeyType, Number, Stream, StreamView, Table, TableId, table::Billing,
+};
 use store::{
     Config, Store,
     cache::Cache,
@@ -100,7 +102,8 @@ fn check(records: &[Record]) {
     let mut by_device: BTreeMap<String, Vec<_>> = BTreeMap::new();
     for record in records {
         let Some(item::Value::String(device)) = record.keys.get("device_id") else { panic!("{record:?}") };
-        let told = (record.event, record.old_image.clone(), record.new_image.clone());
+        let item = |image: &Option<Image>| image.as_ref().map(|image| image.decode().expect("what was written"));
+        let told = (record.event, item(&record.old_image), item(&record.new_image));
         by_device.entry(device.clone()).or_default().push(told);
     }
     for device in 0..DEVICES {

@@ -6,6 +6,7 @@ use super::{
     ITEM_ROOM_BYTES,
     metered::{Metered, handed_in},
     next_token::{self, TOKEN_LENGTH_MAX},
+    page::Shown,
     select::{Asked, Selected, select},
     statement::{Given, WriteStatement},
 };
@@ -36,7 +37,7 @@ request! {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Answer {
-    items: Vec<ItemOut>,
+    items: Shown,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_token: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -91,7 +92,7 @@ async fn write(app: &App, statement: WriteStatement, capacity: Detail, room: &mu
     let usage = metered.map(|metered| metered.settle(answer.as_ref()));
     let written = answer.map_err(|rejection| telling.refusal(rejection))?;
     Ok(Answer {
-        items: telling.returned(written).map(ItemOut).into_iter().collect(),
+        items: Shown::Parts(telling.returned(written).map(ItemOut).into_iter().collect()),
         next_token: None,
         last_evaluated_key: None,
         consumed_capacity: usage.and_then(|usage| capacity.consumed(&telling.given_name, usage)),

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use item::{
-    Index, IndexKind, IndexStatus, Key, Slot, Table,
+    Image, Index, IndexKind, IndexStatus, Key, Slot, Table,
     expression::{Condition, Projection},
     table,
 };
 use store::{Page, Target};
 
+use super::page::decode;
 use crate::{
     App, Error,
     capacity::{Usage, read_units},
@@ -97,19 +98,24 @@ impl<'a> MeteredRead<'a> {
     }
 
     /// What the page used. An item that is read whole for the sake of its entry is a read of its own.
-    pub(crate) fn settle(self, page: &Page) -> Usage {
+    pub(crate) fn settle(self, page: &Page<Image>) -> Result<Usage, Error> {
         let index = self.read.map(|read| &read.index);
         let usage = match self.read.filter(|read| read.whole) {
             None => Usage::of_page(index, page.bytes, self.consistent),
             Some(IndexRead { index, .. }) => {
-                let entries = page.items.iter().map(|item| index.project(item, self.table).size()).sum();
+                let (mut entries, mut table) = (0, 0.0);
+                for image in &page.items {
+                    let item = decode(image)?;
+                    entries += index.project(&item, self.table).size();
+                    table += read_units(item.size(), self.consistent);
+                }
                 let mut usage = Usage::of_page(Some(index), entries, self.consistent);
-                usage.table = page.items.iter().map(|item| read_units(item.size(), self.consistent)).sum();
+                usage.table = table;
                 usage
             }
         };
         self.admitted.settle(self.table, &usage, Use::Read);
-        usage
+        Ok(usage)
     }
 }
 

@@ -1,10 +1,10 @@
 //! What Query and Scan have in common: which attributes to show, filtering, and the page's answer.
 
 use item::{
-    Index, Item, Table,
+    Image, Index, Item, Table,
     expression::{Condition, Projection},
 };
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use store::{Page, PageLimit};
 
 use super::{ITEM_ROOM_BYTES, READING_FACTOR};
@@ -14,7 +14,7 @@ use crate::{
     expressions::check_scalar_keys,
     json::Integer,
     validate::{RETURN_CONSUMED_CAPACITY, SELECT, Violations, is_table_name},
-    values::ItemOut,
+    values::{ImageOut, ItemOut},
 };
 
 /// One page of items.
@@ -22,13 +22,40 @@ use crate::{
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Answer {
     #[serde(skip_serializing_if = "Option::is_none")]
-    items: Option<Vec<ItemOut>>,
+    items: Option<Shown>,
     count: usize,
     scanned_count: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_evaluated_key: Option<ItemOut>,
     #[serde(skip_serializing_if = "Option::is_none")]
     consumed_capacity: Option<ConsumedCapacity>,
+}
+
+/// The items of a page as they are shown.
+#[derive(Debug)]
+pub(super) enum Shown {
+    /// All that was read, as it lies in the store.
+    Whole(Vec<Image>),
+    /// Parts of it.
+    Parts(Vec<ItemOut>),
+}
+
+impl Shown {
+    fn len(&self) -> usize {
+        match self {
+            Shown::Whole(images) => images.len(),
+            Shown::Parts(items) => items.len(),
+        }
+    }
+}
+
+impl Serialize for Shown {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Shown::Whole(images) => serializer.collect_seq(images.iter().map(ImageOut)),
+            Shown::Parts(items) => items.serialize(serializer),
+        }
+    }
 }
 
 /// How to show the items of a page.
@@ -85,35 +112,48 @@ impl Showing {
         self.projection.as_ref().map_or(Ok(()), |p| check_scalar_keys(table, &p.nested_attributes()))
     }
 
-    fn matches(&self, item: &Item) -> bool {
-        self.filter.as_ref().is_none_or(|filter| filter.matches(item))
-    }
-
-    /// Filters and projects items of `table`.
-    pub(crate) fn items(&self, table: &Table, items: Vec<Item>) -> Vec<ItemOut> {
-        let matching = items.into_iter().filter(|item| self.matches(item));
-        match (&self.projection, &self.held) {
-            (Some(projection), _) => matching.map(|item| ItemOut(projection.apply(&item))).collect(),
-            (None, Some(index)) => matching.map(|item| ItemOut(index.project(&item, table))).collect(),
-            (None, None) => matching.map(ItemOut).collect(),
+    /// Filters and projects items of `table`. Only what is looked into is decoded.
+    pub(crate) fn items(&self, table: &Table, mut images: Vec<Image>) -> Result<Shown, Error> {
+        if let Some(filter) = &self.filter {
+            let mut matching = Vec::with_capacity(images.len());
+            for image in images {
+                if filter.matches(&decode(&image)?) {
+                    matching.push(image);
+                }
+            }
+            images = matching;
         }
+        let part: &dyn Fn(&Item) -> Item = match (&self.projection, &self.held) {
+            (Some(projection), _) => &|item| projection.apply(item),
+            (None, Some(index)) if !self.count_only => &|item| index.project(item, table),
+            (None, _) => return Ok(Shown::Whole(images)),
+        };
+        let parts: Result<_, Error> = images.iter().map(|image| Ok(ItemOut(part(&decode(image)?)))).collect();
+        Ok(Shown::Parts(parts?))
     }
 
     /// Filters and projects a page that the store gave for `usage`, and whose keys are of `schema`.
-    pub(crate) fn answer(self, table: &Table, schema: &Table, page: Page, usage: Usage) -> Result<Answer, Error> {
+    pub(crate) fn answer(
+        self,
+        table: &Table,
+        schema: &Table,
+        page: Page<Image>,
+        usage: Usage,
+    ) -> Result<Answer, Error> {
         let scanned_count = page.items.len();
-        let (items, count) = if self.count_only {
-            (None, page.items.iter().filter(|item| self.matches(item)).count())
-        } else {
-            let items = self.items(table, page.items);
-            let count = items.len();
-            (Some(items), count)
-        };
+        let items = self.items(table, page.items)?;
+        let count = items.len();
+        let items = (!self.count_only).then_some(items);
         let last_evaluated_key = page.last_key.map(|key| key.to_item(schema)).transpose();
         let last_evaluated_key = last_evaluated_key.map_err(|error| Error::Internal(error.to_string()))?.map(ItemOut);
         let consumed_capacity = self.told.capacity.consumed(&self.told.given_name, usage);
         Ok(Answer { items, count, scanned_count, last_evaluated_key, consumed_capacity })
     }
+}
+
+/// Decodes what the store holds.
+pub(super) fn decode(image: &Image) -> Result<Item, Error> {
+    image.decode().map_err(|error| Error::Internal(error.to_string()))
 }
 
 /// Checks `Select` against the parameter that names attributes, if there is one, and the index; answers whether only the count is

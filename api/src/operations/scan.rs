@@ -113,8 +113,8 @@ pub(crate) async fn run(app: &App, request: Request, room: &mut Room<'_>) -> Res
     let limit = page_limit(request.limit);
     let metered = MeteredRead::admit(app, &table, read.as_ref(), showing.told.consistent)?;
     room.reserve(page_room(limit)).await?;
-    let page = app.store.scan(target, slots, after.as_ref(), limit).await?;
-    let usage = metered.settle(&page);
+    let page = app.store.scan_images(target, slots, after.as_ref(), limit).await?;
+    let usage = metered.settle(&page)?;
     showing.answer(&table, schema, page, usage)
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use item::{
-    Index, IndexKind, Key, Table,
+    Image, Index, IndexKind, Key, Table,
     expression::{KeyCondition, KeyTerms, Projection},
     key::SLOTS,
 };
@@ -12,7 +12,7 @@ use store::{Direction, PageLimit, SortRange, Target};
 use super::{
     index_read::{self, Asked as AskedOfIndex, IndexRead, MeteredRead},
     next_token::{self, NextToken},
-    page::{Showing, Told, page_limit, page_room},
+    page::{Showing, Shown, Told, page_limit, page_room},
     query::check_start,
 };
 use crate::{
@@ -40,7 +40,7 @@ pub(super) struct Asked {
 
 /// One page of it.
 pub(super) struct Selected {
-    pub(super) items: Vec<ItemOut>,
+    pub(super) items: Shown,
     pub(super) next_token: Option<String>,
     pub(super) last_key: Option<ItemOut>,
     pub(super) consumed_capacity: Option<ConsumedCapacity>,
@@ -80,12 +80,12 @@ pub(super) async fn select(app: &App, select: Select, asked: Asked, room: &mut R
         }
         None => reading.everything(start, limit, room).await?,
     };
-    let usage = metered.settle(&page.read);
+    let usage = metered.settle(&page.read)?;
     let last_key = page.next.iter().find_map(|(_, key)| key.as_ref()).map(|key| key.to_item(schema)).transpose();
     let last_key = last_key.map_err(|error| Error::Internal(error.to_string()))?.map(ItemOut);
     let token = |(partition, after)| NextToken { statement: asked.statement, partition, after }.encode();
     Ok(Selected {
-        items: showing.items(&table, page.read.items),
+        items: showing.items(&table, page.read.items)?,
         next_token: page.next.map(token),
         last_key,
         consumed_capacity: asked.capacity.consumed(&given_name, usage),
@@ -95,7 +95,7 @@ pub(super) async fn select(app: &App, select: Select, asked: Asked, room: &mut R
 /// What was read of a page.
 #[derive(Default)]
 struct Page {
-    read: store::Page,
+    read: store::Page<Image>,
     /// The partition to go on in, by its place, and the key to go on after.
     next: Option<(u16, Option<Key>)>,
 }
@@ -132,7 +132,8 @@ impl Reading<'_> {
             let left = PageLimit { items: limit.items - page.read.items.len(), bytes: limit.bytes - page.read.bytes };
             let range = SortRange { from: condition.from.clone(), until: condition.until.clone() };
             let (store, after) = (&self.app.store, after.take());
-            let read = store.query(self.target, &condition.partition, &range, self.sort, after.as_ref(), left).await?;
+            let read =
+                store.query_images(self.target, &condition.partition, &range, self.sort, after.as_ref(), left).await?;
             page.read.bytes += read.bytes;
             page.read.items.extend(read.items);
             if read.last_key.is_some() {
@@ -155,7 +156,7 @@ impl Reading<'_> {
             check_key(after, self.schema)?;
         }
         room.reserve(page_room(limit)).await?;
-        let mut read = self.app.store.scan(self.target, 0..SLOTS, after.as_ref(), limit).await?;
+        let mut read = self.app.store.scan_images(self.target, 0..SLOTS, after.as_ref(), limit).await?;
         let next = read.last_key.take().map(|key| (0, Some(key)));
         Ok(Page { read, next })
     }

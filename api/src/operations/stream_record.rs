@@ -1,11 +1,11 @@
 //! A change as GetRecords and followers tell it.
 
-use item::Actor;
+use item::{Actor, Image};
 use serde::Serialize;
 use streams::Record;
 
 use super::{stream_arn::view_word, table_description::REGION};
-use crate::values::ItemOut;
+use crate::values::{ImageOut, ItemOut};
 
 /// One change.
 #[derive(Debug, Serialize)]
@@ -28,9 +28,9 @@ struct Changed {
     approximate_creation_date_time: f64,
     keys: ItemOut,
     #[serde(skip_serializing_if = "Option::is_none")]
-    new_image: Option<ItemOut>,
+    new_image: Option<ImageOut<Image>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    old_image: Option<ItemOut>,
+    old_image: Option<ImageOut<Image>>,
     sequence_number: String,
     size_bytes: usize,
     stream_view_type: &'static str,
@@ -58,8 +58,8 @@ impl StreamRecord {
                 approximate_creation_date_time: (record.created_at_us / 1_000_000) as f64,
                 sequence_number: record.sequence_text(),
                 keys: ItemOut(record.keys),
-                new_image: record.new_image.map(ItemOut),
-                old_image: record.old_image.map(ItemOut),
+                new_image: record.new_image.map(ImageOut),
+                old_image: record.old_image.map(ImageOut),
                 size_bytes: record.size_bytes,
                 stream_view_type: view_word(record.view),
             },

@@ -135,4 +135,17 @@ proptest::proptest! {
     fn no_bytes_panic(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
         _ = json::parse::<WireItem>(&bytes);
     }
+
+    #[test]
+    fn an_item_is_told_the_same_as_it_lies_in_the_store(item in item::arbitrary::items()) {
+        let image = Image::encode(&item);
+        let decoded = serde_json::to_string(&ItemOut(item)).unwrap();
+        proptest::prop_assert_eq!(serde_json::to_string(&ImageOut(image)).unwrap(), decoded);
+    }
+}
+
+#[test]
+fn an_image_that_is_none_is_told_as_nothing() {
+    let image = Image::from_bytes(Bytes::from_static(b"\x01\x01a\x63"));
+    assert!(serde_json::to_string(&ImageOut(image)).is_err());
 }

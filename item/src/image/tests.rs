@@ -9,6 +9,7 @@ proptest! {
         prop_assert_eq!(item.check(), Ok(()));
         let image = Image::encode(&item);
         prop_assert_eq!(image.decode(), Ok(item.clone()));
+        prop_assert_eq!(image.size(), Ok(item.size()));
         prop_assert!(item.size() as u64 <= Image::SIZE_FACTOR * image.bytes().len() as u64);
         for (name, value) in &item {
             prop_assert_eq!(image.attribute(name), Ok(Some(value.clone())));
@@ -44,6 +45,7 @@ proptest! {
     fn any_bytes_decode_to_what_encodes_to_them(bytes in damaged_images()) {
         let image = Image::from_bytes(Bytes::from(bytes));
         if let Ok(item) = image.decode() {
+            prop_assert_eq!(image.size(), Ok(item.size()));
             prop_assert_eq!(Image::encode(&item), image);
         }
     }

@@ -29,6 +29,8 @@ fn texts_read_and_print_as_dynamodb_normalises_them() {
         (&format!("0.{nines}"), &format!("0.{nines}")),
         ("1E-130", &format!("0.{}1", "0".repeat(129))),
         ("-9E125", &format!("-9{}", "0".repeat(125))),
+        // The longest: sign, zero, point, 129 zeros, 38 digits.
+        (&format!("-9.{}1E-130", "1".repeat(36)), &format!("-0.{}9{}1", "0".repeat(129), "1".repeat(36))),
         (&format!("{}1E2000", "0.".to_owned() + &"0".repeat(1999)), "1"),
     ];
     for (text, expected) in cases {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
-use item::{Change, Event, Image, Item, Number, Old, SequenceNumber, Table, Value};
+use item::{Actor, Change, Event, Image, Item, Number, Old, SequenceNumber, Table, Value};
 
 use super::{Outcome, Ticket, Wish};
 use crate::{Violation, edits::Refused, ensure, workload::Check};
@@ -21,6 +21,18 @@ pub enum KeyPart {
     Bytes(Bytes),
 }
 
+impl KeyPart {
+    /// Of the value of a key attribute.
+    pub fn of(value: Option<&Value>) -> KeyPart {
+        match value {
+            Some(Value::String(text)) => KeyPart::Text(text.clone()),
+            Some(Value::Number(number)) => KeyPart::Number(*number),
+            Some(Value::Binary(bytes)) => KeyPart::Bytes(bytes.clone()),
+            _ => KeyPart::None,
+        }
+    }
+}
+
 /// A primary key: partition, sort.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LogicalKey(pub KeyPart, pub KeyPart);
@@ -28,12 +40,7 @@ pub struct LogicalKey(pub KeyPart, pub KeyPart);
 impl LogicalKey {
     /// The key of an item that has its key attributes.
     pub fn of_item(table: &Table, item: &Item) -> LogicalKey {
-        let part = |name: &str| match item.0.get(name) {
-            Some(Value::String(text)) => KeyPart::Text(text.clone()),
-            Some(Value::Number(number)) => KeyPart::Number(*number),
-            Some(Value::Binary(bytes)) => KeyPart::Bytes(bytes.clone()),
-            _ => KeyPart::None,
-        };
+        let part = |name: &str| KeyPart::of(item.0.get(name));
         let sort = table.sort_key.as_ref().map_or(KeyPart::None, |sort_key| part(&sort_key.name));
         LogicalKey(part(&table.partition_key.name), sort)
     }
@@ -89,6 +96,7 @@ struct Row {
 
 struct Prediction {
     ticket: Ticket,
+    actor: Actor,
     /// The item afterwards, if the write leads to an event.
     change: Option<Option<Item>>,
     /// May have no event after all: nobody needs to look whether it changes anything.
@@ -149,10 +157,10 @@ impl Rows {
     }
 
     /// Lets a write wait with what is foreseen; answers what must be answered.
-    pub(super) fn predict(&mut self, ticket: Ticket, key: &LogicalKey, foreseen: Foreseen) -> Outcome {
+    pub(super) fn predict(&mut self, ticket: Ticket, key: &LogicalKey, actor: Actor, foreseen: Foreseen) -> Outcome {
         let Foreseen { outcome, change, optional, blind } = foreseen;
         let row = self.0.entry(key.clone()).or_default();
-        row.queue.push_back(Prediction { ticket, change, optional, blind, is_used: false });
+        row.queue.push_back(Prediction { ticket, actor, change, optional, blind, is_used: false });
         outcome
     }
 
@@ -189,6 +197,7 @@ impl Rows {
                 Old::Image(image) => row.item.as_ref() == Some(&decode(image)?),
             };
             ensure(before, || format!("the item before was {:?}: {event:?}", row.item))?;
+            ensure(prediction.actor == event.actor, || format!("asked for by {:?}: {event:?}", prediction.actor))?;
             row.item = new;
             if prediction.optional {
                 prediction.is_used = true;

@@ -215,7 +215,7 @@ impl Model {
         let key = wanted.logical_key();
         let outcome = match self.tables.get_mut(&wanted.table.id) {
             None => Outcome::TableNotFound,
-            Some(model) => model.rows.predict(ticket, &key, foreseen),
+            Some(model) => model.rows.predict(ticket, &key, wanted.actor, foreseen),
         };
         self.waiting.insert(ticket, Waiting { table: wanted.table.id, key, outcome });
         ticket

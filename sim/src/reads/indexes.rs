@@ -1,11 +1,15 @@
 //! Reads through secondary indexes, each compared with the model, which knows only the items.
 
-use item::{Index, Item, Key, Value, key::SLOTS, table::Projection};
+use item::{
+    Index, Item, Key, KeyAttribute, KeyType, Value,
+    key::{self, SLOTS},
+    table::Projection,
+};
 use store::{Direction, PageLimit, SortRange, Store, Target};
 
 use super::{PAGES_MAX, Unread, follow_pages, now, page_limit};
 use crate::{
-    Violation, ensure,
+    ensure,
     model::{KeyPart, LogicalKey, TableModel},
     random::Random,
     workload::Workload,
@@ -19,14 +23,16 @@ pub(super) fn query(
     workload: &mut Workload,
     random: &mut Random,
 ) -> Result<(), Unread> {
-    let value = workload.index_partition(index);
-    let partition = item::key::encode_partition_attribute(&index.partition_key, &value);
-    let partition = partition.map_err(|error| Violation(error.to_string()))?;
+    let attributes = workload.index_partition(index);
+    let partition = index.partition_attributes();
+    let partition = key::encode_attributes(partition, |name| attributes.get(name), key::PARTITION_BYTES_MAX);
+    // A time to live may be anything; what is no number is in no index.
+    let Ok(partition) = partition else { return Ok(()) };
     let direction = *random.pick(&[Direction::Forward, Direction::Backward]);
     // Whole items are there for whoever asks.
     let whole = random.percent(30);
     let mut expected = entries(table, index, whole);
-    expected.retain(|(_, item)| item.get(&index.partition_key.name) == Some(&value));
+    expected.retain(|(_, item)| attributes.iter().all(|(name, value)| item.get(name) == Some(value)));
     expected.sort_by(|(a, _), (b, _)| a.cmp(b));
     if direction == Direction::Backward {
         expected.reverse();
@@ -45,7 +51,7 @@ pub(super) fn query(
     let same = found.iter().eq(expected.iter().map(|(_, item)| item));
     ensure(same, || {
         format!(
-            "query {value:?} of {} of {} {direction:?}: {found:?}, expected {expected:?}",
+            "query {attributes:?} of {} of {} {direction:?}: {found:?}, expected {expected:?}",
             index.name, table.table.name
         )
     })?;
@@ -63,11 +69,11 @@ pub(super) fn scan(
     let target = Target::index(&table.table, index, false);
     let pages = |after: Option<&Key>| now(store.scan(target, 0..SLOTS, after, limit));
     let (found, complete) = follow_pages(pages, limit, pages_max)?;
-    let key = |item: &Item| LogicalKey::of_item(&table.table, item);
-    let mut found: Vec<(LogicalKey, Item)> = found.into_iter().map(|item| (key(&item), item)).collect();
+    let of_item = |item: &Item| LogicalKey::of_item(&table.table, item);
+    let mut found: Vec<(LogicalKey, Item)> = found.into_iter().map(|item| (of_item(&item), item)).collect();
     found.sort_by(|(a, _), (b, _)| a.cmp(b));
     let mut expected: Vec<(LogicalKey, Item)> =
-        entries(table, index, false).into_iter().map(|(_, item)| (key(&item), item)).collect();
+        entries(table, index, false).into_iter().map(|(_, item)| (of_item(&item), item)).collect();
     expected.sort_by(|(a, _), (b, _)| a.cmp(b));
     if !complete {
         // Some of them, each once.
@@ -79,21 +85,30 @@ pub(super) fn scan(
     Ok(())
 }
 
+/// Where an entry is in its partition: what the sort key attributes are, and the item's key.
+type EntryPlace = (Vec<KeyPart>, LogicalKey);
+
 /// What the index must hold: the place of each entry in its partition, and its attributes (or, if `whole`, the item's).
-fn entries(TableModel { table, rows }: &TableModel, index: &Index, whole: bool) -> Vec<((KeyPart, LogicalKey), Item)> {
+fn entries(TableModel { table, rows }: &TableModel, index: &Index, whole: bool) -> Vec<(EntryPlace, Item)> {
     let mut entries = Vec::new();
     for (key, item) in rows.items() {
-        let has = |name: &str| item.get(name).is_some();
-        if !has(&index.partition_key.name) || index.sort_key.as_ref().is_some_and(|sort_key| !has(&sort_key.name)) {
+        let fits = |attribute: &KeyAttribute| {
+            matches!(
+                (attribute.key_type, item.get(&attribute.name)),
+                (KeyType::S, Some(Value::String(_)))
+                    | (KeyType::N, Some(Value::Number(_)))
+                    | (KeyType::B, Some(Value::Binary(_)))
+            )
+        };
+        let of_index = || [&index.partition_key].into_iter().chain(&index.further_keys.partition);
+        let sorting = || index.sort_key.iter().chain(&index.further_keys.sort);
+        if !of_index().chain(sorting()).all(fits) {
             continue;
         }
-        let level = match index.sort_key.as_ref().and_then(|sort_key| item.get(&sort_key.name)) {
-            Some(Value::Number(number)) => KeyPart::Number(*number),
-            _ => KeyPart::None,
-        };
+        let sort = sorting().map(|attribute| KeyPart::of(item.get(&attribute.name))).collect();
         let is_key = |name: &str| {
-            let of_index = std::iter::once(&index.partition_key).chain(&index.sort_key);
-            of_index.chain([&table.partition_key]).chain(&table.sort_key).any(|key| key.name == name)
+            let of_table = [&table.partition_key].into_iter().chain(&table.sort_key);
+            of_index().chain(sorting()).chain(of_table).any(|key| key.name == name)
         };
         let is_held = |name: &str| match &index.projection {
             Projection::All => true,
@@ -102,7 +117,7 @@ fn entries(TableModel { table, rows }: &TableModel, index: &Index, whole: bool) 
         };
         let mut entry = item.clone();
         entry.0.retain(|name, _| whole || is_held(name));
-        entries.push(((level, key.clone()), entry));
+        entries.push(((sort, key.clone()), entry));
     }
     entries
 }

@@ -1,9 +1,10 @@
 //! What the clients of a simulation hand in: batches of writes, and transactions.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, mem, sync::Arc};
 
 use bytes::Bytes;
-use item::{Actor, Key, Table};
+use compactor::Expirer;
+use item::{Actor, IndexStatus, Key, Number, ShardId, Table, Value};
 use store::{
     Error,
     env::Clock,
@@ -17,9 +18,13 @@ use crate::{
     Violation, ensure,
     model::{Model, Wanted, Wish},
     random::Random,
+    reads::{Unread, now},
     run::World,
-    workload::Workload,
+    workload::{Check, UNTIL, Workload},
 };
+
+/// What expired longer ago, in seconds, stays.
+const EXPIRED_S: u64 = 5 * 365 * 24 * 60 * 60;
 
 impl Session<'_> {
     /// Hands in a batch or a transaction.
@@ -119,6 +124,90 @@ impl Session<'_> {
     }
 }
 
+impl Session<'_> {
+    /// Hands in the removal of some items that have expired, as the expirer finds them.
+    pub(super) fn remove_some_expired(&mut self) -> Result<(), End> {
+        let World { model, random, .. } = &mut *self.world;
+        let expiring: Vec<Arc<Table>> =
+            model.tables().map(|model| Arc::clone(&model.table)).filter(|table| table.expiry().is_some()).collect();
+        let may_write = self.batches.len() + self.transactions.len() < IN_FLIGHT_MAX && model.may_write();
+        if expiring.is_empty() || !may_write {
+            return Ok(());
+        }
+        if random.percent(10) {
+            // A whole sweep.
+            self.expirer = Expirer::new(self.store.clone());
+        }
+        let (table, shard) = (random.pick(&expiring).clone(), random.below(u64::from(self.store.shards())) as u16);
+        self.submit_expired(&table, ShardId(shard)).map(drop)
+    }
+
+    /// Removes everything that has expired.
+    pub(super) fn remove_expired(&mut self) -> Result<(), End> {
+        self.expirer = Expirer::new(self.store.clone());
+        let tables: Vec<Arc<Table>> = self.world.model.tables().map(|model| Arc::clone(&model.table)).collect();
+        for table in &tables {
+            for shard in (0..self.store.shards()).map(ShardId) {
+                while self.submit_expired(table, shard)? {
+                    self.finish()?;
+                }
+                self.finish()?;
+            }
+            let now_s = self.world.clock.now_us() / 1_000_000;
+            // A disk without room may have kept its index from being filled.
+            let filled = self.world.model.tables().find(|model| model.table.id == table.id);
+            if !filled.and_then(|model| model.table.expiry()).is_some_and(|index| index.status == IndexStatus::Active) {
+                continue;
+            }
+            // What expires meanwhile may stay.
+            let left = self.world.model.expired(table, now_s - EXPIRED_S, now_s.saturating_sub(1));
+            ensure(left.is_empty(), || format!("items of {} have expired and are there: {left:?}", table.name))?;
+        }
+        Ok(())
+    }
+
+    /// Hands in the next removals; answers whether there may be more.
+    fn submit_expired(&mut self, table: &Arc<Table>, shard: ShardId) -> Result<bool, End> {
+        let now_s = self.world.clock.now_us() / 1_000_000;
+        let mut due = match now(self.expirer.due(table, shard, now_s)) {
+            Ok(Some(due)) => due,
+            Ok(None) => return Ok(false),
+            Err(Unread::Failed(_)) if self.world.disk.is_down() => return Err(End::Crash),
+            Err(unread) => return Err(unread.into()),
+        };
+        let Some(index) = table.expiry() else { return Ok(false) };
+        let World { model, report, .. } = &mut *self.world;
+        let mut tickets = Vec::new();
+        for write in &due.writes {
+            // Nothing was applied since the entry was read, so its item is there and says the same.
+            let item = match now(self.store.get(table, &write.key)) {
+                Ok(item) => item.unwrap_or_default(),
+                Err(Unread::Failed(_)) if self.world.disk.is_down() => return Err(End::Crash),
+                Err(unread) => return Err(unread.into()),
+            };
+            let at = item.get(&index.partition_key.name).cloned();
+            let is_over = match &at {
+                Some(Value::Number(at)) => Number::from(now_s - EXPIRED_S) <= *at && *at <= Number::from(now_s),
+                _ => false,
+            };
+            ensure(is_over, || format!("an item is to be removed at {now_s}, but expires at {at:?}: {item:?}"))?;
+            let key = write.key.to_item(table).map_err(|error| Violation(error.to_string()))?;
+            let check = at.map(|at| Check::Is(UNTIL, at));
+            let (table, wish, actor) = (Arc::clone(table), Wish::Remove, Actor::Ttl);
+            tickets.push(model.write(Wanted { table, key, wish, check, return_old: false, actor }).0);
+        }
+        let writes = mem::take(&mut due.writes);
+        report.expired += writes.len() as u64;
+        self.expirer.done(&due);
+        if !writes.is_empty() {
+            let refused = |error: Error| Violation(format!("removals were refused: {error}"));
+            let answers = self.store.submit(writes).map_err(refused)?;
+            self.batches.push(Batch { tickets, answers });
+        }
+        Ok(!due.is_last)
+    }
+}
+
 fn want_some(model: &Model, workload: &mut Workload, random: &mut Random, table: &Arc<Table>) -> Wanted {
     // A few items are asked for again and again, so that requests on an item that must be looked up meet.
     let popular = match random.percent(25) {
@@ -136,5 +225,5 @@ fn want_some(model: &Model, workload: &mut Workload, random: &mut Random, table:
     };
     let check = random.percent(25).then(|| workload.check());
     let return_old = random.percent(20);
-    Wanted { table: Arc::clone(table), key, wish, check, return_old }
+    Wanted { table: Arc::clone(table), key, wish, check, return_old, actor: Actor::User }
 }

@@ -90,7 +90,7 @@ fn each_view_shows_its_part() {
         );
         let shows_new = matches!(view, StreamView::NewImage | StreamView::NewAndOldImages);
         let shows_old = matches!(view, StreamView::OldImage | StreamView::NewAndOldImages);
-        let part = |shown: bool| shown.then(|| reading(7));
+        let part = |shown: bool| shown.then(|| item::Image::encode(&reading(7)));
         assert_eq!(
             records.iter().map(|record| record.new_image.clone()).collect::<Vec<_>>(),
             [part(shows_new), part(shows_new), None]
