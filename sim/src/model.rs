@@ -20,7 +20,7 @@ use crc_fast::{CrcAlgorithm, Digest};
 use item::{
     Actor, Change, Event, Index, IndexKind, IndexStatus, Item, Number, SequenceNumber, ShardId, Stream, Table, TableId,
     Value,
-    table::{Billing, TableSettings, system},
+    table::{Billing, CapacityChange, TableSettings, system},
 };
 use store::{
     log::{Frame, FrameNumber, Log},
@@ -316,8 +316,7 @@ impl Model {
             (
                 Ok(table),
                 TableWrite::SetStream(name, _)
-                | TableWrite::SetDeletionProtection(name, _)
-                | TableWrite::SetCapacity(name, _)
+                | TableWrite::Update(name, _)
                 | TableWrite::Tag(name, _)
                 | TableWrite::Untag(name, _),
             ) if written.is_none() => by_name(name) == Some(table) && is_so(table, &asked),
@@ -338,13 +337,15 @@ impl Model {
             (Err(TableRejection::IndexNotFound), TableWrite::DropIndex(name, index)) => {
                 by_name(name).is_some_and(|table| table.index(index).is_none())
             }
+            (Err(TableRejection::Changed), TableWrite::Update(name, update)) => {
+                by_name(name).is_some_and(|table| (table.id, table.version) != (update.table, update.version))
+            }
             (Err(TableRejection::Exists(table)), TableWrite::Create(asked)) => by_name(&asked.name) == Some(table),
             (
                 Err(TableRejection::NotFound),
                 TableWrite::Delete(name)
                 | TableWrite::SetStream(name, _)
-                | TableWrite::SetDeletionProtection(name, _)
-                | TableWrite::SetCapacity(name, _)
+                | TableWrite::Update(name, _)
                 | TableWrite::SetExpiry(name, _)
                 | TableWrite::Tag(name, _)
                 | TableWrite::Untag(name, _)
@@ -476,14 +477,18 @@ impl Model {
 fn altered_name(write: &TableWrite) -> Option<&String> {
     match write {
         TableWrite::SetStream(name, _)
-        | TableWrite::SetDeletionProtection(name, _)
-        | TableWrite::SetCapacity(name, _)
+        | TableWrite::Update(name, _)
         | TableWrite::AddIndex(name, _)
         | TableWrite::DropIndex(name, _)
         | TableWrite::SetExpiry(name, _)
         | TableWrite::Tag(name, _)
         | TableWrite::Untag(name, _) => Some(name),
-        TableWrite::Create(_) | TableWrite::Delete(_) | TableWrite::ActivateIndex(_) => None,
+        TableWrite::Create(_)
+        | TableWrite::Delete(_)
+        | TableWrite::ActivateIndex(_)
+        | TableWrite::SetRecovery(..)
+        | TableWrite::Open(_)
+        | TableWrite::Discard(_) => None,
     }
 }
 
@@ -495,44 +500,60 @@ fn named<'t>(table: &'t Table, name: &str) -> Option<&'t Index> {
 /// What a change makes of `old`; numbers and times that nobody can foresee are those of `new`.
 fn altered(old: &Table, write: &TableWrite, new: &Table) -> Table {
     let mut table = Table { version: old.version + 1, ..old.clone() };
-    let mut add = |index: Index| {
-        let id = named(new, &index.name).map_or(TableId(0), |index| index.id);
-        table.indexes.push(Index { id, status: IndexStatus::Filling, ..index });
-        table.indexes.sort_by(|a, b| a.name.cmp(&b.name));
-    };
     match write {
-        TableWrite::SetStream(_, stream) => {
-            let enabled_at_us = new.stream.as_ref().map_or(0, |stream| stream.enabled_at_us);
-            table.stream = stream.as_ref().map(|stream| Stream { enabled_at_us, ..stream.clone() });
-            table.settings.ended_streams = new.settings.ended_streams.clone();
-        }
-        TableWrite::SetDeletionProtection(_, protected) => table.deletion_protection = *protected,
-        TableWrite::SetCapacity(_, change) => {
-            table.billing = change.table.billing.unwrap_or(table.billing);
-            table.settings = TableSettings {
-                class: change.class.or(table.settings.class),
-                ended_streams: table.settings.ended_streams,
-                ..new.settings.clone()
-            };
-            for index in table.indexes.iter_mut().filter(|index| index.kind == IndexKind::Global) {
-                if table.billing == Billing::OnDemand {
-                    index.billing = Billing::OnDemand;
-                }
-                let asked = change.indexes.get(&index.name).and_then(|change| change.billing);
-                index.billing = asked.unwrap_or(index.billing);
-                let known = new.index(&index.name).map(|index| index.throughput.clone());
-                index.throughput = known.unwrap_or_default();
+        TableWrite::SetStream(_, stream) => set_stream(&mut table, stream.as_ref(), new),
+        TableWrite::Update(_, update) => {
+            set_capacity(&mut table, &update.capacity, new);
+            if let Some(stream) = &update.stream {
+                set_stream(&mut table, stream.as_ref(), new);
             }
+            table.deletion_protection = update.deletion_protection.unwrap_or(table.deletion_protection);
+            table.indexes.retain(|index| Some(&index.name) != update.drop_index.as_ref());
         }
-        TableWrite::AddIndex(_, index) => add(index.clone()),
-        TableWrite::SetExpiry(_, Some(attribute)) => add(Index::expiry(attribute)),
+        TableWrite::AddIndex(_, index) => add_index(&mut table, index.clone(), new),
+        TableWrite::SetExpiry(_, Some(attribute)) => add_index(&mut table, Index::expiry(attribute), new),
         TableWrite::DropIndex(_, index) => table.indexes.retain(|other| other.name != *index),
         TableWrite::SetExpiry(_, None) => table.indexes.retain(|index| index.kind != IndexKind::Expiry),
         TableWrite::Tag(_, tags) => table.tags.extend(tags.clone()),
         TableWrite::Untag(_, keys) => table.tags.retain(|key, _| !keys.contains(key)),
-        TableWrite::Create(_) | TableWrite::Delete(_) | TableWrite::ActivateIndex(_) => {}
+        TableWrite::Create(_)
+        | TableWrite::Delete(_)
+        | TableWrite::ActivateIndex(_)
+        | TableWrite::SetRecovery(..)
+        | TableWrite::Open(_)
+        | TableWrite::Discard(_) => {}
     }
     table
+}
+
+fn add_index(table: &mut Table, index: Index, new: &Table) {
+    let id = named(new, &index.name).map_or(TableId(0), |index| index.id);
+    table.indexes.push(Index { id, status: IndexStatus::Filling, ..index });
+    table.indexes.sort_by(|a, b| a.name.cmp(&b.name));
+}
+
+fn set_stream(table: &mut Table, stream: Option<&Stream>, new: &Table) {
+    let enabled_at_us = new.stream.as_ref().map_or(0, |stream| stream.enabled_at_us);
+    table.stream = stream.map(|stream| Stream { enabled_at_us, ..stream.clone() });
+    table.settings.ended_streams = new.settings.ended_streams.clone();
+}
+
+fn set_capacity(table: &mut Table, change: &CapacityChange, new: &Table) {
+    table.billing = change.table.billing.unwrap_or(table.billing);
+    table.settings = TableSettings {
+        class: change.class.or(table.settings.class),
+        ended_streams: std::mem::take(&mut table.settings.ended_streams),
+        ..new.settings.clone()
+    };
+    for index in table.indexes.iter_mut().filter(|index| index.kind == IndexKind::Global) {
+        if table.billing == Billing::OnDemand {
+            index.billing = Billing::OnDemand;
+        }
+        let asked = change.indexes.get(&index.name).and_then(|change| change.billing);
+        index.billing = asked.unwrap_or(index.billing);
+        let known = new.index(&index.name).map(|index| index.throughput.clone());
+        index.throughput = known.unwrap_or_default();
+    }
 }
 
 /// Is a table already what it was to become?

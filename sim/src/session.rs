@@ -5,14 +5,14 @@ mod ask;
 use std::{sync::Arc, time::Duration};
 
 use compactor::{Compactor, Expirer, Job, Step, Task};
-use item::{Index, IndexStatus, Table};
+use item::{Index, IndexStatus, Table, TableId, table::CapacityChange};
 use store::{
     Config, Error, Stepper, Store,
     env::{Clock, Disk, Space},
     log::Preparation,
     room::{Room, RoomLimits},
     transaction::Transacted,
-    write::{Answers, TableRejection, TableWrite},
+    write::{Answers, TableRejection, TableUpdate, TableWrite},
 };
 use tokio::sync::oneshot::{self, error::TryRecvError};
 
@@ -290,12 +290,25 @@ impl<'w> Session<'w> {
             10 => TableWrite::DropIndex(table.name, workload.index().name),
             11..=12 => TableWrite::SetStream(table.name, table.stream.filter(|_| random.percent(50))),
             13..=15 => TableWrite::SetExpiry(table.name, random.percent(75).then(|| UNTIL.to_owned())),
-            16 => TableWrite::SetCapacity(table.name, workload.capacity()),
+            16 | 18 => {
+                let known = model.tables().find(|known| known.table.name == table.name);
+                let (id, version) = known.map_or((TableId(0), 0), |known| (known.table.id, known.table.version));
+                let update = TableUpdate {
+                    table: id,
+                    // Sometimes it was checked against an older schema.
+                    version: version - u32::from(version > 1 && random.percent(10)),
+                    capacity: if random.percent(60) { workload.capacity() } else { CapacityChange::default() },
+                    stream: random.percent(20).then(|| table.stream.filter(|_| random.percent(50))),
+                    deletion_protection: random.percent(40).then(|| random.percent(30)),
+                    add_index: None,
+                    drop_index: random.percent(20).then(|| workload.index().name),
+                };
+                TableWrite::Update(table.name, Box::new(update))
+            }
             17 => match random.percent(70) {
                 true => TableWrite::Tag(table.name, workload.tags()),
                 false => TableWrite::Untag(table.name, workload.tags().into_keys().collect()),
             },
-            18 => TableWrite::SetDeletionProtection(table.name, random.percent(30)),
             _ => TableWrite::Delete(table.name),
         };
         report.table_writes += 1;
