@@ -5,12 +5,14 @@ mod support;
 
 use std::{
     collections::BTreeMap,
+    path::Path,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use api::{App, Config};
 use jobs::Runner;
 use serde_json::{Value, json};
+use store::{Error, env::OsDisk};
 use support::{Served, app, serve_app};
 use tokio::{sync::watch, task::JoinHandle};
 
@@ -91,6 +93,15 @@ async fn wait_until_active(served: &Served, table: &str) {
     }
 }
 
+/// What was cut off ends a step on the disk, and holds the directory until then.
+async fn wait_until_free(directory: &Path) {
+    let began = Instant::now();
+    while matches!(OsDisk::open(directory), Err(Error::InUse { .. })) {
+        assert!(began.elapsed() < Duration::from_secs(120), "somebody holds {}", directory.display());
+        tokio::task::yield_now().await;
+    }
+}
+
 #[expect(clippy::disallowed_methods, reason = "the server under test has the system's clock")]
 fn now_us() -> u128 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros()
@@ -146,6 +157,7 @@ async fn a_restore_goes_on_wherever_it_was_cut_off() {
             // All of it begins anew, as after a restart.
             app.store.close().await.unwrap();
             drop((app, served));
+            wait_until_free(directory.path()).await;
             app = support::app(directory.path(), Config::default());
             served = serve_app(app.clone());
         }

@@ -6,7 +6,8 @@
 //! ```sh
 //! THALWEG_FIXTURE_INTO=compactor/tests/fixtures/format-N cargo test -p compactor --test fixture made_again
 //! ```
-//! and never changed: what a later version makes of the same writes may look different on disk.
+//! and never changed: what a later version makes of the same writes may look different on disk. (The order in which the
+//! text lists the items of global indexes is that of scans, which is no part of the format, and has changed once.)
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
