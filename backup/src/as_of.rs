@@ -15,10 +15,11 @@ use std::{
 use bytes::Bytes;
 use item::{Change, CodecError, Event, Image, Key, SequenceNumber, ShardId, Table, TableId};
 use store::{
-    Error,
+    Error, Store,
     env::{Disk, remove_if_present},
     files::{ColumnTypes, FileId, FileWriter, NewFile, Row},
     manifest::{FileEntry, Manifest, Place, RUNS_DIR},
+    room::Room,
 };
 
 use crate::{
@@ -43,7 +44,7 @@ type Gathered = BTreeMap<Key, (SequenceNumber, Option<Image>)>;
 
 /// A base as of a time, under way.
 pub struct AsOf {
-    disk: Arc<dyn Disk>,
+    store: Store,
     tree: Subtree,
     manifest: Manifest,
     table: Arc<Table>,
@@ -57,15 +58,16 @@ pub struct AsOf {
 
 impl AsOf {
     /// Begins a base at `dir` of what `past` was at `until_us`, or is as far as it is recorded, for whom `note` says. None if the
-    /// past does not go back so far. What it needs must stay until this returns, and may go then. Blocks on the disk.
+    /// past does not go back so far. Without a time it is as of `recorded_us`. What it needs must stay until this returns, and may go then. Blocks on the disk.
     pub(crate) fn begin(
-        disk: &Arc<dyn Disk>,
+        store: &Store,
         past: &Past,
         until_us: Option<u64>,
         dir: &str,
         (name, kind): (String, Kind),
-        now_us: u64,
+        (now_us, recorded_us): (u64, u64),
     ) -> Result<Option<AsOf>, Error> {
+        let disk = store.disk();
         let Some(base) = past.base_at(until_us) else { return Ok(None) };
         let manifest = base.manifest()?;
         let mut draft = Draft::begin(disk, dir)?;
@@ -83,7 +85,7 @@ impl AsOf {
             kind,
             table: past.table.0,
             frame: past.recorded.0,
-            as_of_us: until_us.unwrap_or(now_us),
+            as_of_us: until_us.unwrap_or(recorded_us),
             created_at_us: now_us,
             expires_at_us: (kind == Kind::System).then(|| now_us.saturating_add(SYSTEM_BACKUP_US)),
             items: 0,
@@ -91,11 +93,12 @@ impl AsOf {
             until_us,
         };
         draft.write(&manifest, &note, note::PENDING)?;
-        AsOf::resume(disk, dir)
+        AsOf::resume(store, dir)
     }
 
     /// Goes on with what was begun at `dir`; none if nothing was. Blocks on the disk.
-    pub(crate) fn resume(disk: &Arc<dyn Disk>, dir: &str) -> Result<Option<AsOf>, Error> {
+    pub(crate) fn resume(store: &Store, dir: &str) -> Result<Option<AsOf>, Error> {
+        let disk = store.disk();
         let tree = Subtree::new(Arc::clone(disk), dir);
         if Note::read(&tree, dir, note::FILE)?.is_some() {
             return Ok(None);
@@ -113,7 +116,7 @@ impl AsOf {
             }
         }
         Ok(Some(AsOf {
-            disk: Arc::clone(disk),
+            store: store.clone(),
             files: HistoryFile::list(&tree, HISTORY_DIR)?.into(),
             tree,
             types: Arc::new(manifest.types_of(&table)),
@@ -126,8 +129,13 @@ impl AsOf {
         }))
     }
 
-    /// Does a little of it; answers the base when it is done, and then is not to be called again. Blocks on the disk.
+    /// Does a little of it; answers the base when it is done, and then is not to be called again. While the disk is full nothing is
+    /// done, and it may be called again after [`Error::Full`]. Blocks on the disk.
     pub fn step(&mut self) -> Result<Option<Base>, Error> {
+        // Runs are as large as what is restored: they must not take the reserve.
+        if self.store.check_room() == Room::Full {
+            return Err(self.store.full());
+        }
         let Some(reader) = &mut self.reader else {
             let Some(file) = self.files.pop_front() else { return self.finish().map(Some) };
             self.reader = Some(HistoryReader::open(&self.tree, HISTORY_DIR, &file, self.table.id)?);
@@ -211,13 +219,13 @@ impl AsOf {
         self.write()?;
         (self.note.items, self.note.bytes) = draft::size(&self.manifest);
         self.manifest.number += 1;
-        let base = Draft::resume(&self.disk, &self.tree.path("")).finish(&self.manifest, self.note.clone())?;
+        let base = Draft::resume(self.store.disk(), &self.tree.path("")).finish(&self.manifest, self.note.clone())?;
         remove_if_present(&self.tree, note::PENDING).map_err(Error::io("remove", self.tree.path(note::PENDING)))?;
         for name in self.tree.list(HISTORY_DIR).map_err(Error::io("list", self.tree.path(HISTORY_DIR)))? {
             let path = format!("{HISTORY_DIR}/{name}");
             self.tree.remove(&path).map_err(Error::io("remove", self.tree.path(&path)))?;
         }
-        remove_dir(self.disk.as_ref(), &self.tree.path(HISTORY_DIR))?;
+        remove_dir(self.store.disk().as_ref(), &self.tree.path(HISTORY_DIR))?;
         Ok(base)
     }
 }

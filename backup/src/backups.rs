@@ -31,8 +31,8 @@ pub struct Backups(Arc<Inner>);
 struct Inner {
     store: Store,
     state: Mutex<State>,
-    /// The backup of a deleted table that is being made.
-    preserving: Mutex<Option<(TableId, AsOf)>>,
+    /// The backups of deleted tables that are being made.
+    preserving: Mutex<BTreeMap<TableId, Preserving>>,
 }
 
 #[derive(Default)]
@@ -42,7 +42,18 @@ struct State {
     pasts: BTreeMap<TableId, Past>,
     /// Counts backups that were begun.
     begun: u32,
+    /// Tables of which something failed, and when that was: others are not to wait for them.
+    failed: BTreeMap<TableId, u64>,
 }
+
+/// A backup of a deleted table under way. Its directory stays the same however often it is begun, so failures do not pile up.
+struct Preserving {
+    dir: String,
+    as_of: Option<AsOf>,
+}
+
+/// So long, microseconds, nothing is tried again of a table of which something failed.
+const BACK_OFF_US: u64 = 60_000_000;
 
 /// What is to be done for pasts and backups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,9 +117,11 @@ impl Backups {
 
     /// Removes a backup; answers what it was. Blocks on the disk.
     pub fn delete(&self, id: &str) -> Result<Option<Arc<Base>>, Error> {
-        let Some(base) = self.state().backups.remove(id) else { return Ok(None) };
+        let Some(base) = self.get(id) else { return Ok(None) };
         base.remove()?;
         self.sync(BACKUPS_DIR)?;
+        // Last: what could not be removed can be asked for again.
+        self.state().backups.remove(id);
         Ok(Some(base))
     }
 
@@ -137,13 +150,16 @@ impl Backups {
         self.state().pasts.values().map(|past| past.recorded.next()).min()
     }
 
-    /// What is most urgent, if anything is due as of `manifest`, the one in force.
+    /// What is most urgent, if anything is due as of `manifest`, the one in force. A table of which something failed has no needs for a
+    /// minute, but to be recorded.
     pub fn need(&self, manifest: &Manifest, now_us: u64) -> Option<Need> {
         let state = self.state();
+        // The clock may have been set back since.
+        let waits = |table: TableId| state.failed.get(&table).is_some_and(|at_us| at_us.abs_diff(now_us) < BACK_OFF_US);
         if state.pasts.values().any(|past| past.recorded < manifest.flushed) {
             return Some(Need::Record);
         }
-        for past in state.pasts.values() {
+        for past in state.pasts.values().filter(|past| !waits(past.table)) {
             let Some(table) = manifest.catalog.by_id(past.table) else {
                 let is_preserved = state.backups.values().any(|base| is_of_deleted(base, past.table));
                 return Some(if is_preserved { Need::Forget(past.table) } else { Need::Preserve(past.table) });
@@ -161,7 +177,7 @@ impl Backups {
                 _ => return Some(Need::Forget(past.table)),
             }
         }
-        let without = |table: TableId| !state.pasts.contains_key(&table);
+        let without = |table: TableId| !state.pasts.contains_key(&table) && !waits(table);
         let mut continuous = manifest.catalog.user_tables().filter(|table| table.settings.recovery.is_some());
         if let Some(table) = continuous.find(|table| without(table.id)) {
             return Some(Need::Begin(table.id));
@@ -172,21 +188,64 @@ impl Backups {
     /// Does what [`Backups::need`] says, or a part of it: what is left is needed still. Answers false if nothing is needed. Only for
     /// whoever holds the compactor's work. Blocks on the disk.
     pub fn meet_need(&self) -> Result<bool, Error> {
-        let Inner { store, .. } = &*self.0;
-        let (disk, now_us) = (store.disk(), store.clock().now_us());
-        let manifest = store.manifest();
+        let now_us = self.0.store.clock().now_us();
+        let manifest = self.0.store.manifest();
         let Some(need) = self.need(&manifest, now_us) else { return Ok(false) };
+        self.meet(need, &manifest, now_us)?;
+        Ok(true)
+    }
+
+    /// Begins or ends the pasts of tables whose continuous backups were turned on or off, as the manifest in force has them; bases,
+    /// and backups of deleted tables, are left to [`Backups::meet_need`]. A table that fails does not keep the others from it; the
+    /// first error is answered. Only for whoever holds the compactor's work. Blocks on the disk.
+    pub fn switch(&self) -> Result<(), Error> {
+        let now_us = self.0.store.clock().now_us();
+        let manifest = self.0.store.manifest();
+        let since_us = |table: TableId| {
+            let recovery = manifest.catalog.by_id(table).and_then(|table| table.settings.recovery);
+            recovery.map(|recovery| recovery.since_us)
+        };
+        let mut outcome = Ok(());
+        let pasts: Vec<(TableId, Option<u64>)> =
+            self.state().pasts.values().map(|past| (past.table, past.since_us())).collect();
+        for (table, past_since_us) in pasts {
+            if manifest.catalog.by_id(table).is_some() && since_us(table) != past_since_us {
+                outcome = outcome.and(self.meet(Need::Forget(table), &manifest, now_us));
+            }
+        }
+        for table in manifest.catalog.user_tables().filter(|table| table.settings.recovery.is_some()) {
+            if self.past(table.id).is_none() {
+                outcome = outcome.and(self.meet(Need::Begin(table.id), &manifest, now_us));
+            }
+        }
+        outcome
+    }
+
+    fn meet(&self, need: Need, manifest: &Manifest, now_us: u64) -> Result<(), Error> {
+        let met = self.try_to_meet(need, manifest, now_us);
+        if let Some(table) = need.table() {
+            match &met {
+                Ok(()) => _ = self.state().failed.remove(&table),
+                Err(_) => _ = self.state().failed.insert(table, now_us),
+            }
+        }
+        met
+    }
+
+    fn try_to_meet(&self, need: Need, manifest: &Manifest, now_us: u64) -> Result<(), Error> {
+        let disk = self.0.store.disk();
         match need {
-            Need::Record => self.record(&manifest)?,
+            Need::Record => self.record(manifest)?,
             Need::Begin(table) => {
-                if let Some(past) = Past::begin(disk, &manifest, table, now_us)? {
+                let times = (now_us, self.time_of(manifest.flushed, now_us)?);
+                if let Some(past) = Past::begin(disk, manifest, table, times)? {
                     metrics::counter!("thalweg_backup_bases_total").increment(1);
                     self.state().pasts.insert(table, past);
                 }
             }
             Need::Base(table) => {
                 if let Some(mut past) = self.past(table) {
-                    past.add_base(disk, &manifest, now_us)?;
+                    past.add_base(disk, manifest, (now_us, self.time_of(manifest.flushed, now_us)?))?;
                     metrics::counter!("thalweg_backup_bases_total").increment(1);
                     self.state().pasts.insert(table, past);
                 }
@@ -200,9 +259,9 @@ impl Backups {
             }
             Need::Preserve(table) => self.preserve(table, now_us)?,
             Need::Forget(table) => {
-                self.state().pasts.remove(&table);
                 past::remove(disk, table)?;
                 self.sync(PASTS_DIR)?;
+                self.state().pasts.remove(&table);
             }
             Need::Expire => {
                 for base in self.list().into_iter().filter(|base| is_over(base, now_us)) {
@@ -210,27 +269,49 @@ impl Backups {
                 }
             }
         }
-        Ok(true)
+        Ok(())
+    }
+
+    /// Now, or when `frame` was committed if the clock was set back since: the log's times never go back. What is later than that
+    /// but before the first frame that is kept is as good.
+    fn time_of(&self, frame: FrameNumber, now_us: u64) -> Result<u64, Error> {
+        let log = self.0.store.log();
+        let frames = log.read(frame.max(log.trim_point()), 1)?;
+        Ok(frames.first().map_or(now_us, |frame| frame.committed_at_us.max(now_us)))
     }
 
     /// Does a little of the backup of a deleted table.
     fn preserve(&self, table: TableId, now_us: u64) -> Result<(), Error> {
         let mut preserving = self.0.preserving.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut as_of = match preserving.take() {
-            Some((of, as_of)) if of == table => as_of,
-            _ => {
-                let Some(past) = self.past(table) else { return Ok(()) };
-                let what = (format!("{}$DeletedTableBackup", past.schema().name), Kind::System);
-                let dir = format!("{BACKUPS_DIR}/{}", self.new_id());
-                let as_of = AsOf::begin(self.0.store.disk(), &past, None, &dir, what, now_us)?;
-                as_of.expect("a past has a base")
+        let under_way = preserving
+            .entry(table)
+            .or_insert_with(|| Preserving { dir: format!("{BACKUPS_DIR}/{}", self.new_id()), as_of: None });
+        match self.preserve_in(under_way, table, now_us) {
+            Ok(false) => {}
+            Ok(true) => _ = preserving.remove(&table),
+            // It goes on where it is.
+            Err(error @ Error::Full { .. }) => return Err(error),
+            Err(error) => {
+                under_way.as_of = None;
+                draft::tidy(self.0.store.disk(), &under_way.dir);
+                return Err(error);
             }
-        };
-        match as_of.step()? {
-            Some(base) => self.add(base),
-            None => *preserving = Some((table, as_of)),
         }
         Ok(())
+    }
+
+    /// Answers whether it is done.
+    fn preserve_in(&self, under_way: &mut Preserving, table: TableId, now_us: u64) -> Result<bool, Error> {
+        if under_way.as_of.is_none() {
+            let Some(past) = self.past(table) else { return Ok(true) };
+            let what = (format!("{}$DeletedTableBackup", past.schema().name), Kind::System);
+            let times = (now_us, self.time_of(past.recorded, now_us)?);
+            under_way.as_of = AsOf::begin(&self.0.store, &past, None, &under_way.dir, what, times)?;
+        }
+        let as_of = under_way.as_of.as_mut().expect("a past has a base");
+        let Some(base) = as_of.step()? else { return Ok(false) };
+        self.add(base);
+        Ok(true)
     }
 
     /// Makes a backup of a table as the manifest in force has it; none if it has no such table. Only for whoever holds the
@@ -239,7 +320,9 @@ impl Backups {
         let store = &self.0.store;
         let now_us = store.clock().now_us();
         let dir = format!("{BACKUPS_DIR}/{}", self.new_id());
-        let base = Base::make(store.disk(), &dir, &store.manifest(), table, name.to_owned(), Kind::User, now_us)?;
+        let manifest = store.manifest();
+        let times = (now_us, self.time_of(manifest.flushed, now_us)?);
+        let base = Base::make(store.disk(), &dir, &manifest, table, name.to_owned(), Kind::User, times)?;
         let Some(base) = base else { return Ok(None) };
         self.add(base.clone());
         Ok(Some(Arc::new(base)))
@@ -251,12 +334,13 @@ impl Backups {
         let Some(past) = self.past(table) else { return Ok(None) };
         let now_us = self.0.store.clock().now_us();
         let what = (name.to_owned(), Kind::Scratch);
-        AsOf::begin(self.0.store.disk(), &past, at_us, &scratch_dir(name), what, now_us)
+        let times = (now_us, self.time_of(past.recorded, now_us)?);
+        AsOf::begin(&self.0.store, &past, at_us, &scratch_dir(name), what, times)
     }
 
     /// Goes on with what [`Backups::as_of`] began; none if it is done, or nothing was begun. Blocks on the disk.
     pub fn resume(&self, name: &str) -> Result<Option<AsOf>, Error> {
-        AsOf::resume(self.0.store.disk(), &scratch_dir(name))
+        AsOf::resume(&self.0.store, &scratch_dir(name))
     }
 
     /// Makes a base, for a restore or an export to read, of a backup: that may go then. Blocks on the disk.
@@ -277,13 +361,13 @@ impl Backups {
         let bytes = recorded.files.values().map(|file| file.bytes).sum();
         metrics::counter!("thalweg_backup_history_bytes_total").increment(bytes);
         let mut state = self.state();
-        for table in positions.keys() {
+        for table in positions.keys().filter(|table| recorded.error.is_none() || recorded.files.contains_key(table)) {
             if let Some(past) = state.pasts.get_mut(table) {
                 past.recorded = past.recorded.max(recorded.through);
                 past.history.extend(recorded.files.get(table));
             }
         }
-        Ok(())
+        recorded.error.map_or(Ok(()), Err)
     }
 
     fn add(&self, base: Base) {
@@ -312,21 +396,48 @@ impl Backups {
     }
 }
 
-/// The bases under `dir`. What is none goes.
+/// The bases under `dir`. What was to become one goes; what is not named like one is not ours.
 fn bases(disk: &Arc<dyn Disk>, dir: &str) -> Result<Vec<Base>, Error> {
     let mut bases = Vec::new();
     for name in disk.list(dir).map_err(Error::io("list", dir))? {
         let path = format!("{dir}/{name}");
+        if !is_id(&name) {
+            tracing::warn!(path, "what is no backup is passed over");
+            continue;
+        }
         match Base::open_or_tell(disk, &path)? {
             Opened::Whole(base) => bases.push(base),
-            Opened::Damaged => {}
+            Opened::Damaged | Opened::Stranger => {}
             Opened::Unfinished => {
                 tracing::info!(path, "removing an unfinished backup");
-                draft::remove(disk, &path)?;
+                draft::tidy(disk, &path);
             }
         }
     }
     Ok(bases)
+}
+
+/// Is it an id, as [`Backups::new_id`] makes them?
+pub(crate) fn is_id(name: &str) -> bool {
+    let is_hexadecimal = |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    name.split_once('-').is_some_and(|(millis, count)| {
+        let is_number = millis.len() >= 14 && millis.bytes().all(|byte| byte.is_ascii_digit());
+        is_number && count.len() == 8 && is_hexadecimal(count)
+    })
+}
+
+impl Need {
+    /// The table that it is about, if it is one.
+    fn table(self) -> Option<TableId> {
+        match self {
+            Need::Begin(table)
+            | Need::Base(table)
+            | Need::Trim(table)
+            | Need::Preserve(table)
+            | Need::Forget(table) => Some(table),
+            Need::Record | Need::Expire => None,
+        }
+    }
 }
 
 fn is_of_deleted(base: &Base, table: TableId) -> bool {

@@ -1,6 +1,6 @@
 //! A table as of one frame or time.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, io::ErrorKind, sync::Arc};
 
 use item::{Table, TableId};
 use store::{Error, env::Disk, log::FrameNumber, manifest::Manifest};
@@ -31,11 +31,13 @@ pub(crate) enum Opened {
     Damaged,
     /// No base: a crash cut its making or its removal off.
     Unfinished,
+    /// No directory: not ours.
+    Stranger,
 }
 
 impl Base {
     /// Makes one at `dir` of a table as `manifest`, the one in force, has it; none if it has no such table. The files that the
-    /// manifest names must stay until this returns. Blocks on the disk.
+    /// manifest names must stay until this returns. No event in it may have been committed after `as_of_us`. Blocks on the disk.
     pub(crate) fn make(
         disk: &Arc<dyn Disk>,
         dir: &str,
@@ -43,25 +45,29 @@ impl Base {
         table: TableId,
         name: String,
         kind: Kind,
-        now_us: u64,
+        (now_us, as_of_us): (u64, u64),
     ) -> Result<Option<Base>, Error> {
         let Some(manifest) = draft::of_table(manifest, table) else { return Ok(None) };
-        let mut draft = Draft::begin(disk, dir)?;
-        draft.link("", &manifest)?;
         let (items, bytes) = draft::size(&manifest);
         let note = Note {
             name,
             kind,
             table: table.0,
             frame: manifest.flushed.0,
-            as_of_us: now_us,
+            as_of_us,
             created_at_us: now_us,
             expires_at_us: None,
             items,
             bytes,
             until_us: None,
         };
-        draft.finish(&manifest, note).map(Some)
+        let make = || {
+            let mut draft = Draft::begin(disk, dir)?;
+            draft.link("", &manifest)?;
+            draft.finish(&manifest, note)
+        };
+        // Nobody knows of it, so nobody would remove it before the next open.
+        make().map(Some).inspect_err(|_| draft::tidy(disk, dir))
     }
 
     /// The base at `dir`; none if there is none.
@@ -78,14 +84,19 @@ impl Base {
         Ok(Some(Base { disk: Arc::clone(disk), dir: dir.to_owned(), table, note }))
     }
 
-    /// What lies at `dir`. Damage is told, and is no reason not to serve: `thalweg verify` says more.
+    /// What lies at `dir`. Damage is told, and is no reason not to serve: `thalweg verify` says more. A newer format is one: an older
+    /// version must not tidy what it cannot read.
     pub(crate) fn open_or_tell(disk: &Arc<dyn Disk>, dir: &str) -> Result<Opened, Error> {
         match Base::open(disk, dir) {
             Ok(Some(base)) => Ok(Opened::Whole(base)),
             Ok(None) => Ok(Opened::Unfinished),
-            Err(error @ (Error::Corrupt { .. } | Error::NewerFormat { .. })) => {
+            Err(error @ Error::Corrupt { .. }) => {
                 tracing::error!(dir, %error, "a backup is damaged and left out");
                 Ok(Opened::Damaged)
+            }
+            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotADirectory => {
+                tracing::warn!(dir, "what is no directory is passed over");
+                Ok(Opened::Stranger)
             }
             Err(error) => Err(error),
         }

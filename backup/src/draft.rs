@@ -133,6 +133,13 @@ pub(crate) fn remove(disk: &Arc<dyn Disk>, dir: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// Removes it as far as that goes: what is left, somebody else's file say, is told and is no reason to stop.
+pub(crate) fn tidy(disk: &Arc<dyn Disk>, dir: &str) {
+    if let Err(error) = remove(disk, dir) {
+        tracing::warn!(dir, %error, "an unfinished backup could not be removed");
+    }
+}
+
 /// Gone already is as good. Which names a crash brings back, the next open removes.
 pub(crate) fn remove_dir(disk: &dyn Disk, dir: &str) -> Result<(), Error> {
     match disk.remove_dir(dir) {

@@ -89,9 +89,9 @@ pub(crate) struct HistoryWriter {
 }
 
 impl HistoryWriter {
-    /// Begins a file of `table` in the directory `dir`, which is made if it is missing. An earlier one that was not finished goes.
+    /// Begins a file of `table` in the directory `dir`. An earlier one that was not finished goes. A directory that is missing is not made:
+    /// it is part of a past from its beginning on, and its name is durable.
     pub(crate) fn create(disk: &Arc<dyn Disk>, dir: &str, table: TableId) -> Result<HistoryWriter, Error> {
-        disk.create_dir(dir).map_err(Error::io("create directory", dir))?;
         let path = format!("{dir}/{UNFINISHED}");
         remove_if_present(disk.as_ref(), &path).map_err(Error::io("remove", path.as_str()))?;
         let file = disk.create(&path).map_err(Error::io("create", path.as_str()))?;

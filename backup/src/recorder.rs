@@ -38,6 +38,8 @@ pub(crate) struct Recorded {
     pub(crate) through: FrameNumber,
     /// The files that were written.
     pub(crate) files: BTreeMap<TableId, HistoryFile>,
+    /// Why not all files could be ended: then only the tables of those that were are so far.
+    pub(crate) error: Option<Error>,
 }
 
 /// Records what happened to `tables`, each from where it is, up to at most the frame `to`.
@@ -81,9 +83,13 @@ pub(crate) fn record(
     let through = FrameNumber(next.0.saturating_sub(1)).min(to);
     let mut files = BTreeMap::new();
     for (table, writer) in writers {
-        files.insert(table, writer.finish(tables[&table].covered.next(), through)?);
+        match writer.finish(tables[&table].covered.next(), through) {
+            Ok(file) => _ = files.insert(table, file),
+            // What is ended is not to be recorded again.
+            Err(error) => return Ok(Recorded { through, files, error: Some(error) }),
+        }
     }
-    Ok(Recorded { through, files })
+    Ok(Recorded { through, files, error: None })
 }
 
 /// The first frame from `from` on that may hold something of one of the tables, or the tail.

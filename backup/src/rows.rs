@@ -36,8 +36,9 @@ impl Rows {
         if from.shard.0 >= self.view.shards() {
             return Ok(None);
         }
-        let row_bytes = self.view.files.files(self.table.id, from.shard).iter().map(|file| file.row_bytes()).max();
-        let rows_max = (STEP_BYTES / row_bytes.unwrap_or(1).max(1)).clamp(STEP_ROWS_MIN, STEP_ROWS_MAX) as usize;
+        // As many rows are read of each file as are wanted of all, so what is read at a time is all of theirs.
+        let row_bytes: u64 = self.view.files.files(self.table.id, from.shard).iter().map(|file| file.row_bytes()).sum();
+        let rows_max = (STEP_BYTES / row_bytes.max(1)).clamp(STEP_ROWS_MIN, STEP_ROWS_MAX) as usize;
         let mut rows = self.view.rows(self.table.id, from.shard, from.after.as_ref(), rows_max)?;
         let next = match rows.last() {
             Some(last) if rows.len() == rows_max => Cursor { shard: from.shard, after: Some(last.key.clone()) },

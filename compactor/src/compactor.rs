@@ -227,8 +227,7 @@ impl Compactor {
                 }
                 Err(error) if task == Task::Protect => {
                     // Merges go on, and the log is kept, until it can be done.
-                    metrics::counter!("thalweg_compactor_failures_total").increment(1);
-                    tracing::error!(%error, "continuous backups wait, and the log with them");
+                    protection_waits(&error);
                     with_protection = false;
                     Report::default()
                 }
@@ -242,7 +241,10 @@ impl Compactor {
             flushed |= task == Task::Flush;
             if task == Task::Flush && self.site.store.check_room() > Room::Fine {
                 // The next flush needs what this one lets the log give up.
-                self.record()?;
+                if let Err(error) = self.record() {
+                    protection_waits(&error);
+                    with_protection = false;
+                }
                 self.trim()?;
             }
         }
@@ -386,6 +388,12 @@ fn is_for_room(error: &Error) -> bool {
         Error::Store(store::Error::Io { source, .. }) => source.kind() == io::ErrorKind::StorageFull,
         _ => false,
     }
+}
+
+/// Tells of what continuous backups could not have done.
+fn protection_waits(error: &Error) {
+    metrics::counter!("thalweg_compactor_failures_total").increment(1);
+    tracing::error!(%error, "continuous backups wait, and the log with them");
 }
 
 /// Waits until told to stop, or until nobody is left to tell.

@@ -7,7 +7,7 @@ use item::TableId;
 use store::Error as StoreError;
 use tokio::runtime::Handle;
 
-use crate::{Compactor, Error, Task};
+use crate::{Compactor, Error};
 
 impl Compactor {
     /// Makes a backup of a table with every change acknowledged before the call; none if there is no such table any more.
@@ -20,12 +20,14 @@ impl Compactor {
         self.send(back_up).await?
     }
 
-    /// Begins or ends the pasts of tables whose continuous backups were turned on or off before the call.
+    /// Begins or ends the pasts of tables whose continuous backups were turned on or off before the call. Whatever else they need is
+    /// left to the background: whoever asks waits for no base of another table.
     pub async fn protect(&self) -> Result<(), Error> {
         let runtime = Handle::current();
         let protect = move |compactor: &Compactor| {
             compactor.flush(&runtime)?;
-            compactor.meet_needs()
+            compactor.record()?;
+            Ok(compactor.site.backups.switch()?)
         };
         self.send(protect).await?
     }
@@ -60,15 +62,5 @@ impl Compactor {
             Ok(compactor.site.backups.as_of(table, at_us, &name)?.is_some())
         };
         self.send(begin).await?
-    }
-
-    /// Does what continuous backups need. For whoever holds the work.
-    fn meet_needs(&self) -> Result<(), Error> {
-        while self.site.backups.meet_need()? {
-            while !self.site.store.view().sealed.is_empty() {
-                self.finish(&Task::Flush)?;
-            }
-        }
-        Ok(())
     }
 }

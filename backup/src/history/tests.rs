@@ -17,6 +17,7 @@ fn disk(dir: &Path) -> Arc<dyn Disk> {
 }
 
 fn write(disk: &Arc<dyn Disk>, events: &[(u64, Event)]) -> HistoryFile {
+    disk.create_dir(DIR).unwrap();
     let mut writer = HistoryWriter::create(disk, DIR, TABLE).unwrap();
     events.iter().for_each(|(at_us, event)| writer.push(*at_us, event).unwrap());
     writer.finish(FrameNumber(3), FrameNumber(9)).unwrap()
@@ -120,6 +121,7 @@ fn a_file_that_is_cut_is_told() {
 fn what_was_not_finished_is_no_history() {
     let root = tempfile::tempdir().unwrap();
     let disk = disk(root.path());
+    disk.create_dir(DIR).unwrap();
     let mut writer = HistoryWriter::create(&disk, DIR, TABLE).unwrap();
     writer.push(1, &put(1, 300_000)).unwrap();
     drop(writer);

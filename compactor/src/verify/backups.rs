@@ -27,6 +27,7 @@ impl Verified {
             }
         }
         self.notes.extend(survey.unfinished.into_iter().map(|dir| format!("{dir} is unfinished")));
+        self.notes.extend(survey.strangers.into_iter().map(|path| format!("{path} is no backup and is passed over")));
         Ok(())
     }
 }
