@@ -50,5 +50,5 @@ pub use metrics::METRICS;
 pub use serve::serve;
 pub use signature::Credentials;
 pub use throttle::Throttle;
-pub use transfer::{Buckets, with_transfers};
+pub use transfer::{Buckets, tidy_transfers, with_transfers};
 pub use wire::Payload;

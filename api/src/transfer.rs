@@ -16,7 +16,8 @@ pub use bucket::Buckets;
 
 use std::io;
 
-use jobs::{Runner, Stopped};
+use backup::Backups;
+use jobs::{Jobs, Runner, Stopped};
 
 /// The kinds of jobs.
 pub(crate) const IMPORT: &str = "import";
@@ -28,6 +29,11 @@ pub fn with_transfers(runner: Runner, buckets: &Buckets, compactor: &compactor::
     runner
         .with(IMPORT, move |work| import::run(work, from.clone()))
         .with(EXPORT, move |work| export::run(work, to.clone(), compactor.clone()))
+}
+
+/// Removes bases that no export needs. Before anything is asked for.
+pub async fn tidy_transfers(jobs: &Jobs, backups: &Backups) -> Result<(), store::Error> {
+    export::tidy(jobs, backups).await
 }
 
 /// May a bucket be called so? As in DynamoDB's model.

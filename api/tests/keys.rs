@@ -140,6 +140,11 @@ async fn every_entrance_knows_every_principal() {
     let get = format!(r#"{{"TransactItems":[{{"Get":{key}}}]}}"#);
     let transaction = format!(r#"{{"TransactItems":[{{"Put":{item}}}]}}"#);
     let rows = r#"{"t":1767225600000,"v":1}"#;
+    let table_arn = "arn:aws:dynamodb:ddblocal:000000000000:table/plant-1";
+    let export = json!({ "TableArn": table_arn, "S3Bucket": "bucket" }).to_string();
+    let import = r#"{"TableCreationParameters":{"TableName":"plant-1"}}"#;
+    let (export_arn, import_arn) = (format!("{table_arn}/export/1"), format!("{table_arn}/import/1"));
+    let described = json!({ "ExportArn": export_arn, "ImportArn": import_arn }).to_string();
     //       none, wrong, made-up token, revoked | read, write, metrics, dynamodb:*, admin of another table | admin
     for (method, path, body, expected) in [
         ("GET", "/", "", "+++++ +++++"),
@@ -186,6 +191,12 @@ async fn every_entrance_knows_every_principal() {
         ("", "DescribeStream", &stream, "????+ --+-+"),
         ("", "GetShardIterator", &place, "????+ --+-+"),
         ("", "GetRecords", &iterator, "????+ --+-+"),
+        ("", "ExportTableToPointInTime", &export, "????- --+-+"),
+        ("", "ImportTable", import, "????- --+-+"),
+        ("", "DescribeExport", &described, "????+ --+-+"),
+        ("", "DescribeImport", &described, "????+ --+-+"),
+        ("", "ListExports", "{}", "????+ --+-+"),
+        ("", "ListImports", "{}", "????+ --+-+"),
         ("", "DeleteTable", table, "????- --+-+"),
     ] {
         let mut outcomes = String::new();
@@ -307,6 +318,90 @@ async fn a_key_of_some_devices_sees_no_others() {
             ),
         })
     );
+}
+
+/// Who named an export of a table of its own beside an import of another table was told of that import: one name was checked, and
+/// the other one used.
+#[tokio::test]
+async fn what_is_checked_is_what_is_told() {
+    let served = support::serve();
+    let told = |answer: &Answer| String::from_utf8_lossy(&answer.body).into_owned();
+    for name in ["plant-1", "secret"] {
+        assert_eq!(served.call("CreateTable", TABLE.replace("plant-1", name)).await.status, 200);
+        let on = json!({"TableName": name, "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": true}});
+        let on = served.call("UpdateContinuousBackups", on.to_string()).await;
+        assert_eq!(on.status, 200, "{}", told(&on));
+    }
+    let arn = |name: &str| format!("arn:aws:dynamodb:ddblocal:000000000000:table/{name}");
+    let export = async |name: &str| {
+        let wanted = json!({"TableArn": arn(name), "S3Bucket": "bucket"}).to_string();
+        let made: Value = serde_json::from_slice(&served.call("ExportTableToPointInTime", wanted).await.body).unwrap();
+        made["ExportDescription"]["ExportArn"].as_str().unwrap_or_else(|| panic!("{made}")).to_owned()
+    };
+    let (ours, theirs) = (export("plant-1").await, export("secret").await);
+    let import = json!({"S3BucketSource": {"S3Bucket": "bucket"}, "InputFormat": "CSV", "TableCreationParameters": {
+        "TableName": "secret-2", "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
+        "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}]}});
+    let import: Value = serde_json::from_slice(&served.call("ImportTable", import.to_string()).await.body).unwrap();
+    let import = import["ImportTableDescription"]["ImportArn"].as_str().unwrap_or_else(|| panic!("{import}"));
+    let backup = async |name: &str| {
+        let wanted = json!({"TableName": name, "BackupName": "now"}).to_string();
+        let made: Value = serde_json::from_slice(&served.call("CreateBackup", wanted).await.body).unwrap();
+        made["BackupDetails"]["BackupArn"].as_str().unwrap_or_else(|| panic!("{made}")).to_owned()
+    };
+    let (our_backup, their_backup) = (backup("plant-1").await, backup("secret").await);
+    let admin = create(&served, None, &json!({})).await;
+    let some = json!({ "permissions": [
+        { "action": "read", "table": "plant-*" },
+        { "action": "dynamodb:*Table*", "table": "plant-*" },
+    ] });
+    let some = create(&served, Some(&admin), &some).await;
+    for (operation, body) in [
+        ("DescribeExport", json!({ "ExportArn": ours })),
+        ("DescribeExport", json!({ "ExportArn": ours, "ImportArn": import })),
+        ("ListExports", json!({ "TableArn": arn("plant-1") })),
+        ("ListImports", json!({ "TableArn": arn("plant-1") })),
+    ] {
+        let answer = call(&served, &some, operation, &body.to_string()).await;
+        assert_eq!(answer.status, 200, "{operation} {body}: {}", told(&answer));
+    }
+    let to = "plant-2";
+    for (operation, body) in [
+        ("DescribeExport", json!({ "ExportArn": theirs })),
+        ("DescribeExport", json!({ "ExportArn": theirs, "ImportArn": ours })),
+        ("DescribeImport", json!({ "ImportArn": import })),
+        ("DescribeImport", json!({ "ExportArn": ours, "ImportArn": import })),
+        ("ListExports", json!({})),
+        ("ListExports", json!({ "TableArn": arn("secret") })),
+        ("ListImports", json!({})),
+        ("ExportTableToPointInTime", json!({ "TableArn": arn("secret"), "S3Bucket": "bucket" })),
+        ("ImportTable", json!({ "TableName": to, "TableCreationParameters": { "TableName": "secret-3" } })),
+        (
+            "RestoreTableFromBackup",
+            json!({ "TargetTableName": to, "BackupArn": their_backup,
+            "SourceTableName": "plant-1", "SourceTableArn": arn("plant-1") }),
+        ),
+        (
+            "RestoreTableToPointInTime",
+            json!({ "TargetTableName": to, "SourceTableName": "secret",
+            "SourceTableArn": arn("plant-1"), "BackupArn": our_backup, "UseLatestRestorableTime": true }),
+        ),
+        (
+            "RestoreTableToPointInTime",
+            json!({ "TargetTableName": to, "SourceTableArn": arn("secret"),
+            "BackupArn": our_backup, "UseLatestRestorableTime": true }),
+        ),
+    ] {
+        let answer = call(&served, &some, operation, &body.to_string()).await;
+        let told = told(&answer);
+        assert!(told.contains("AccessDeniedException"), "{operation} {body}: {told}");
+    }
+    // Two names of two tables are refused, whichever of them is checked.
+    let both = json!({ "TargetTableName": to, "SourceTableName": "plant-1", "SourceTableArn": arn("secret"),
+        "UseLatestRestorableTime": true });
+    let both = told(&call(&served, &some, "RestoreTableToPointInTime", &both.to_string()).await);
+    assert!(both.contains("must name the same table"), "{both}");
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use std::{
 };
 
 use api::{App, Config};
+use futures::FutureExt;
 use jobs::Runner;
 use serde_json::{Value, json};
 use store::{Error, env::OsDisk};
@@ -25,10 +26,12 @@ struct Background {
 impl Background {
     async fn of(app: &App) -> Background {
         restore::tidy(&app.jobs, app.compactor.backups()).await.unwrap();
+        api::tidy_transfers(&app.jobs, app.compactor.backups()).await.unwrap();
         let stop = watch::Sender::new(false);
         let backups = app.compactor.backups().clone();
         let runner =
             Runner::new(app.jobs.clone()).with(restore::KIND, move |work| restore::attempt(work, backups.clone()));
+        let runner = api::with_transfers(runner, &app.buckets, &app.compactor);
         let runner = tokio::spawn(runner.run(stop.subscribe()));
         Background { stop, runner }
     }
@@ -129,6 +132,83 @@ async fn a_backup_is_restored_after_its_table_and_itself_are_gone() {
     assert!(app.compactor.backups().scratches().unwrap().is_empty());
 }
 
+/// The request ended where it waited, after the base was linked and before the job that would need it: nobody knew of the base, nor
+/// removed it, until a restart.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_hangs_up_leaves_nothing_but_the_restore() {
+    let directory = tempfile::tempdir().unwrap();
+    let app = app(directory.path(), Config::default());
+    let served = serve_app(app.clone());
+    make_table(&served).await;
+    put(&served, 0..500, "before").await;
+    ask(&served, "UpdateContinuousBackups", on()).await;
+    let before = items(&served, "fleet").await;
+    let made = ask(&served, "CreateBackup", json!({"TableName": "fleet", "BackupName": "before"})).await;
+    let background = Background::of(&app).await;
+    let arn = &made["BackupDetails"]["BackupArn"];
+    for (operation, target, body) in [
+        ("RestoreTableFromBackup", "one", json!({"TargetTableName": "one", "BackupArn": arn})),
+        (
+            "RestoreTableToPointInTime",
+            "other",
+            json!({"SourceTableName": "fleet", "TargetTableName": "other", "UseLatestRestorableTime": true}),
+        ),
+    ] {
+        let request = Box::pin(served.call(operation, body.to_string()));
+        // As far as it gets without waiting.
+        assert!(request.now_or_never().is_none(), "{operation} waits for nothing");
+        let began = Instant::now();
+        while app.store.catalog().by_name(target).is_none() {
+            assert!(began.elapsed() < Duration::from_secs(60), "{operation} was cut off");
+            tokio::task::yield_now().await;
+        }
+        wait_until_active(&served, target).await;
+        assert_eq!(items(&served, target).await, before);
+    }
+    let began = Instant::now();
+    while !app.compactor.backups().scratches().unwrap().is_empty() {
+        assert!(began.elapsed() < Duration::from_secs(60), "a base is left");
+        tokio::task::yield_now().await;
+    }
+    background.end().await;
+}
+
+/// The base of an export whose attempt ended by a panic was never removed.
+#[tokio::test(flavor = "multi_thread")]
+async fn bases_that_no_job_needs_go_at_the_next_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let app = app(directory.path(), Config::default());
+    let served = serve_app(app.clone());
+    make_table(&served).await;
+    ask(&served, "UpdateContinuousBackups", on()).await;
+    let made = ask(&served, "CreateBackup", json!({"TableName": "fleet", "BackupName": "before"})).await;
+    let arn = made["BackupDetails"]["BackupArn"].as_str().unwrap();
+    let table_arn = arn.split("/backup/").next().unwrap();
+    let wanted = json!({"TableArn": table_arn, "S3Bucket": "bucket"});
+    let export = ask(&served, "ExportTableToPointInTime", wanted).await;
+    let export = export["ExportDescription"]["ExportArn"].as_str().unwrap().to_owned();
+    let id = export.rsplit('/').next().unwrap();
+    let backups = app.compactor.backups();
+    let backup = backups.list().remove(0);
+    let needed = format!("export-{id}");
+    for name in ["export-0", "restore-0", "other-0", &needed] {
+        backups.copy(&backup, name).unwrap();
+    }
+    restore::tidy(&app.jobs, backups).await.unwrap();
+    api::tidy_transfers(&app.jobs, backups).await.unwrap();
+    let mut left = backups.scratches().unwrap();
+    left.sort();
+    assert_eq!(left, [needed, "other-0".to_owned()]);
+    // Its bucket is not there: it fails, and takes its base along.
+    let background = Background::of(&app).await;
+    let began = Instant::now();
+    while backups.scratches().unwrap().len() > 1 {
+        assert!(began.elapsed() < Duration::from_secs(60), "the base is left");
+        tokio::task::yield_now().await;
+    }
+    background.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restore_goes_on_wherever_it_was_cut_off() {
     let directory = tempfile::tempdir().unwrap();
@@ -198,6 +278,9 @@ async fn a_time_between_two_writes_comes_back() {
     assert_eq!(items(&served, "then").await, second);
     let third = items(&served, "fleet").await;
     ask(&served, "DeleteTable", json!({"TableName": "fleet"})).await;
+    let stop = watch::Sender::new(false);
+    let (compactor, until) = (app.compactor.clone(), stop.subscribe());
+    let compacting = tokio::spawn(async move { compactor.run(until).await });
     let began = Instant::now();
     let kept = loop {
         let listed = ask(&served, "ListBackups", json!({"BackupType": "SYSTEM"})).await;
@@ -207,6 +290,8 @@ async fn a_time_between_two_writes_comes_back() {
         assert!(began.elapsed() < Duration::from_secs(60), "the deleted table has left no backup");
         tokio::task::yield_now().await;
     };
+    stop.send_replace(true);
+    compacting.await.unwrap();
     assert_eq!(kept["BackupName"], "fleet$DeletedTableBackup");
     let body = json!({"TargetTableName": "fleet", "BackupArn": kept["BackupArn"]});
     ask(&served, "RestoreTableFromBackup", body).await;

@@ -58,4 +58,9 @@ impl Stopped {
     pub fn failed(code: impl Into<String>, message: impl ToString) -> Stopped {
         Stopped::Failed(Failure::new(code, message))
     }
+
+    /// Is no other attempt made after it? Then the attempt leaves nothing behind.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Stopped::Failed(_) | Stopped::Store(store::Error::Corrupt { .. }))
+    }
 }

@@ -14,3 +14,7 @@ pub const METRICS: &[Metric] = &[
 pub(crate) const RUNNING: &str = "thalweg_jobs_running";
 pub(crate) const ENDED: &str = "thalweg_jobs_ended_total";
 pub(crate) const RETRIES: &str = "thalweg_jobs_retries_total";
+
+/// Outcomes of [`ENDED`].
+pub(crate) const COMPLETED: &str = "completed";
+pub(crate) const FAILED: &str = "failed";

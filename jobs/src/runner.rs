@@ -9,7 +9,7 @@ use std::{
 
 use tokio::{
     sync::watch,
-    task::{Id, JoinSet},
+    task::{Id, JoinError, JoinSet},
     time::{MissedTickBehavior, timeout},
 };
 
@@ -56,10 +56,16 @@ impl Runner {
     pub async fn run(self, mut shutdown: watch::Receiver<bool>) {
         let mut forget = tokio::time::interval(FORGET_INTERVAL);
         forget.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut tasks = JoinSet::new();
-        let mut at_work: BTreeMap<Id, Job> = BTreeMap::new();
+        for kind in self.kinds.keys() {
+            // Most servers never have one, and an alert needs something to look at.
+            ::metrics::counter!(metrics::RETRIES, "kind" => *kind).increment(0);
+            for outcome in [metrics::COMPLETED, metrics::FAILED] {
+                ::metrics::counter!(metrics::ENDED, "kind" => *kind, "outcome" => outcome).increment(0);
+            }
+        }
+        let mut turns = Turns::default();
         loop {
-            if let Err(error) = self.begin(&mut tasks, &mut at_work).await {
+            if let Err(error) = self.begin(&mut turns).await {
                 tracing::warn!(%error, retry_in_s = BACK_OFF_MAX.as_secs(), "background jobs could not be read");
                 if timeout(BACK_OFF_MAX, stopped(&mut shutdown)).await.is_ok() {
                     return;
@@ -68,18 +74,13 @@ impl Runner {
             }
             tokio::select! {
                 () = self.jobs.news() => {}
-                Some(ended) = tasks.join_next_with_id(), if !tasks.is_empty() => match ended {
-                    Ok((id, ())) => _ = at_work.remove(&id),
-                    Err(error) => {
-                        let Some(job) = at_work.remove(&error.id()) else { continue };
-                        // Its next attempt would most likely end in the same way.
-                        let failure = Failure::new(INTERNAL, format_args!("the job ended by a mistake of ours: {error}"));
-                        tracing::error!(kind = job.kind, id = job.id, %error, "a background job ended by a panic");
-                        let (jobs, name) = (self.jobs.clone(), name_of(&job));
-                        let handle = tasks.spawn(async move { fail(&jobs, &name, failure).await });
-                        at_work.insert(handle.id(), job);
-                    }
-                },
+                Some(ended) = turns.at_work.join_next_with_id(), if !turns.at_work.is_empty() => {
+                    turns.end(&self.jobs, ended);
+                }
+                Some(rested) = turns.resting.join_next_with_id(), if !turns.resting.is_empty() => {
+                    let id = rested.map_or_else(|error| error.id(), |(id, ())| id);
+                    turns.names.remove(&id);
+                }
                 _ = forget.tick() => {
                     if let Err(error) = self.jobs.forget().await {
                         tracing::warn!(%error, "old background jobs were not forgotten");
@@ -91,41 +92,77 @@ impl Runner {
     }
 
     /// Begins as many of the jobs that wait as may be at work, oldest first.
-    async fn begin(&self, tasks: &mut JoinSet<()>, at_work: &mut BTreeMap<Id, Job>) -> Result<(), store::Error> {
+    async fn begin(&self, turns: &mut Turns) -> Result<(), store::Error> {
         let mut waiting: Vec<Job> = self.jobs.all().await?.into_iter().filter(|job| !job.is_over()).collect();
         ::metrics::gauge!(metrics::RUNNING).set(waiting.len() as f64);
         waiting.sort_by(|one, other| one.id.cmp(&other.id));
-        let busy: BTreeSet<Name> = at_work.values().map(name_of).collect();
-        for job in waiting.into_iter().filter(|job| !busy.contains(&name_of(job))) {
-            if tasks.len() >= AT_ONCE {
+        let busy: BTreeSet<Name> = turns.names.values().cloned().collect();
+        for name in waiting.iter().map(name_of).filter(|name| !busy.contains(name)) {
+            if turns.at_work.len() >= AT_ONCE {
                 break;
             }
             // A kind that an older server does not know waits for a newer one.
-            let Some(attempt) = self.kinds.get(job.kind.as_str()) else { continue };
-            let (jobs, attempt, name) = (self.jobs.clone(), Arc::clone(attempt), name_of(&job));
-            let handle = tasks.spawn(async move { finish(&jobs, &attempt, &name).await });
-            at_work.insert(handle.id(), job);
+            let Some(attempt) = self.kinds.get(name.0.as_str()) else { continue };
+            let (jobs, attempt, job) = (self.jobs.clone(), Arc::clone(attempt), name.clone());
+            let handle = match turns.failures.get(&name).cloned() {
+                Some(failure) => turns.at_work.spawn(async move { fail(&jobs, &job, failure).await }),
+                None => turns.at_work.spawn(async move { attempt_once(&jobs, &attempt, &job).await }),
+            };
+            turns.names.insert(handle.id(), name);
         }
         Ok(())
     }
 }
 
-/// Attempts a job until it is over.
-async fn finish(jobs: &Jobs, attempt: &Attempt, name: &Name) {
-    let mut back_off = BACK_OFF;
-    loop {
-        let stopped = match attempt_once(jobs, attempt, name).await {
-            Ok(()) => return,
-            Err(stopped) => stopped,
+/// The jobs that have begun since the runner has, and are not over.
+#[derive(Default)]
+struct Turns {
+    at_work: JoinSet<Result<(), Stopped>>,
+    /// Those that stopped, until they may go on. They hold up nobody else meanwhile.
+    resting: JoinSet<()>,
+    /// Which job a task of either is of.
+    names: BTreeMap<Id, Name>,
+    /// How long jobs that stopped rest the next time.
+    back_offs: BTreeMap<Name, Duration>,
+    /// How jobs end that ended by a panic, until that is durable.
+    failures: BTreeMap<Name, Failure>,
+}
+
+impl Turns {
+    /// A job's turn is over, and so is the job, unless something stopped it.
+    fn end(&mut self, jobs: &Jobs, ended: Result<(Id, Result<(), Stopped>), JoinError>) {
+        let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+        let Some(name) = self.names.remove(&id) else { return };
+        let (kind, id) = &name;
+        let stopped = match ended {
+            Ok((_, Ok(()))) => {
+                self.back_offs.remove(&name);
+                self.failures.remove(&name);
+                return;
+            }
+            Ok((_, Err(stopped))) => stopped,
+            Err(error) => {
+                tracing::error!(kind, id, %error, "a background job ended by a panic");
+                // Its next attempt would most likely end in the same way.
+                let failure = Failure::new(INTERNAL, format_args!("the job ended by a mistake of ours: {error}"));
+                if self.failures.insert(name.clone(), failure).is_none() {
+                    return;
+                }
+                Stopped::Later("it could not be ended".to_owned())
+            }
         };
-        let (kind, id) = name;
+        let back_off = self.back_offs.get(&name).copied().unwrap_or(BACK_OFF);
         ::metrics::counter!(metrics::RETRIES, "kind" => kind.clone()).increment(1);
         tracing::warn!(kind, id, %stopped, retry_in_s = back_off.as_secs(), "a background job stopped and will go on");
-        wait(back_off).await;
-        if let Stopped::Store(store::Error::Full { .. }) = stopped {
-            jobs.store().wait_for_room().await;
-        }
-        back_off = (back_off * 2).min(BACK_OFF_MAX);
+        let jobs = jobs.clone();
+        let handle = self.resting.spawn(async move {
+            wait(back_off).await;
+            if let Stopped::Store(store::Error::Full { .. }) = stopped {
+                jobs.store().wait_for_room().await;
+            }
+        });
+        self.back_offs.insert(name.clone(), (back_off * 2).min(BACK_OFF_MAX));
+        self.names.insert(handle.id(), name);
     }
 }
 
@@ -138,7 +175,7 @@ async fn attempt_once(jobs: &Jobs, attempt: &Attempt, (kind, id): &Name) -> Resu
             Ok(()) => match attempt(Work::new(jobs.clone(), job.clone())).await {
                 Ok(()) => Ok(()),
                 Err(Stopped::Failed(failure)) => Err(failure),
-                Err(Stopped::Store(error @ store::Error::Corrupt { .. })) => Err(Failure::new(INTERNAL, error)),
+                Err(stopped) if stopped.is_final() => Err(Failure::new(INTERNAL, stopped)),
                 Err(stopped) => return Err(stopped),
             },
             Err(Error::Store(error)) => return Err(error.into()),
@@ -153,15 +190,10 @@ async fn attempt_once(jobs: &Jobs, attempt: &Attempt, (kind, id): &Name) -> Resu
 }
 
 /// Ends a job as failed.
-async fn fail(jobs: &Jobs, (kind, id): &Name, failure: Failure) {
-    let ended = async {
-        match jobs.get(kind, id).await? {
-            Some(mut job) if !job.is_over() => jobs.end(&mut job, Err(failure)).await,
-            _ => Ok(()),
-        }
-    };
-    if let Err(error) = ended.await {
-        tracing::error!(kind, id, %error, "a background job could not be ended");
+async fn fail(jobs: &Jobs, (kind, id): &Name, failure: Failure) -> Result<(), Stopped> {
+    match jobs.get(kind, id).await? {
+        Some(mut job) if !job.is_over() => Ok(jobs.end(&mut job, Err(failure)).await?),
+        _ => Ok(()),
     }
 }
 

@@ -205,7 +205,7 @@ impl Jobs {
         }
         job.is_settled = true;
         self.save(job).await?;
-        let outcome = if job.state == State::Completed { "completed" } else { "failed" };
+        let outcome = if job.state == State::Completed { metrics::COMPLETED } else { metrics::FAILED };
         ::metrics::counter!(metrics::ENDED, "kind" => job.kind.clone(), "outcome" => outcome).increment(1);
         match &job.state {
             State::Failed(failure) => tracing::warn!(kind = job.kind, id = job.id, %failure, "a background job failed"),

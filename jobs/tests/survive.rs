@@ -176,6 +176,27 @@ async fn what_may_pass_is_attempted_again() {
     store.close().await.unwrap();
 }
 
+/// A job that stopped kept its place at work while it waited for its next attempt: two of them held up all others for ever.
+#[tokio::test]
+async fn jobs_that_do_not_get_on_hold_up_no_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let jobs = Jobs::new(store.clone());
+    for at in 0..3 {
+        let stuck = NewJob { kind: "stuck", fills: None, ..count("") };
+        jobs.start(NewJob { spec: at.to_string(), ..stuck }, PATIENCE).await.unwrap();
+    }
+    let job = jobs.start(count("filled"), PATIENCE).await.unwrap().into_job();
+    let runner = Runner::new(jobs.clone())
+        .with("stuck", |_| async { Err(Stopped::Later("never".into())) })
+        .with("count", |work| count_up(work, None));
+    let running = run(runner);
+    assert_eq!(until(&store, &jobs, &job, Job::is_over).await.state, State::Completed);
+    assert!(jobs.list("stuck").await.unwrap().iter().all(|job| job.state == State::Running));
+    running.end().await;
+    store.close().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_table_is_filled_by_one_job_and_a_token_is_of_one_request() {
     let dir = tempfile::tempdir().unwrap();

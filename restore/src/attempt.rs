@@ -5,6 +5,7 @@ use item::Actor;
 use jobs::{Stopped, Work};
 use store::{
     files::Row,
+    room::Room,
     write::{Action, Write},
 };
 
@@ -19,7 +20,7 @@ pub async fn attempt(mut work: Work, backups: Backups) -> Result<(), Stopped> {
     let progress: Option<Progress> = work.progress()?;
     if progress.as_ref().is_none_or(|progress| !progress.is_done) {
         let restored = restore(&mut work, &backups, &name, progress).await;
-        if let Err(Stopped::Failed(_)) = &restored {
+        if restored.as_ref().is_err_and(Stopped::is_final) {
             remove(&backups, &name).await?;
         }
         restored?;
@@ -29,7 +30,7 @@ pub async fn attempt(mut work: Work, backups: Backups) -> Result<(), Stopped> {
 
 async fn restore(work: &mut Work, backups: &Backups, name: &str, progress: Option<Progress>) -> Result<(), Stopped> {
     let table = work.table()?;
-    let base = base(backups, name).await?;
+    let base = base(work, backups, name).await?;
     let mut rows = blocking(move || base.rows()).await?;
     let mut items = progress.as_ref().map_or(0, |progress| progress.items);
     let mut cursor = progress.map_or(Ok(Cursor::default()), |progress| progress.cursor())?;
@@ -62,7 +63,7 @@ async fn restore(work: &mut Work, backups: &Backups, name: &str, progress: Optio
 }
 
 /// The base of that name, made a little at a time if it is not one yet.
-async fn base(backups: &Backups, name: &str) -> Result<Base, Stopped> {
+async fn base(work: &Work, backups: &Backups, name: &str) -> Result<Base, Stopped> {
     let (found, wanted) = (backups.clone(), name.to_owned());
     let begun = move || match found.scratch(&wanted)? {
         Some(base) => Ok((Some(base), None)),
@@ -74,6 +75,10 @@ async fn base(backups: &Backups, name: &str) -> Result<Base, Stopped> {
         (None, None) => return Err(Stopped::failed("InternalError", "what was to be restored is gone")),
     };
     loop {
+        // It may be large, and the reserve is for what makes room.
+        if work.store().room().0 == Room::Full {
+            return Err(work.store().full().into());
+        }
         let (done, rest) = blocking(move || as_of.step().map(|done| (done, as_of))).await?;
         if let Some(base) = done {
             return Ok(base);

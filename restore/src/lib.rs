@@ -15,7 +15,7 @@ mod start;
 
 pub use attempt::attempt;
 pub use error::Error;
-pub use start::{from_backup, tidy, to_time};
+pub use start::{from_backup, keep_only, tidy, to_time};
 
 /// The kind of these jobs.
 pub const KIND: &str = "restore";

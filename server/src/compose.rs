@@ -151,6 +151,7 @@ impl Running {
         background.tasks.spawn(expirer.run(stop));
         let jobs = Jobs::new(store.clone());
         restore::tidy(&jobs, compactor.backups()).await.context("bases of restores")?;
+        api::tidy_transfers(&jobs, compactor.backups()).await.context("bases of exports")?;
         let restorer = compactor.clone();
         let runner = Runner::new(jobs.clone())
             .with(restore::KIND, move |work| restore::attempt(work, restorer.backups().clone()));

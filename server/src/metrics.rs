@@ -64,7 +64,7 @@ const REFERENCE_HEAD: &str = "\
 
 Names are stable: one may be added, none changes its meaning. They end in their unit, counters in `_total`; the unit of what is only
 counted is 1. No label has a device's words in it, so their number does not grow with the fleet. A metric without labels is there
-from the start; one with labels is there for each of their values once that has happened.
+from the start; one with labels is there for each of their values once that has happened, those of background jobs from the start.
 ";
 
 /// The same for programs.

@@ -34,9 +34,9 @@ fn parts<'a>(kind: &str, arn: &'a str) -> Option<(String, &'a str)> {
     Some((table, rest))
 }
 
-/// The table of a job that an ARN names, for who must be allowed to ask for it.
-pub(crate) fn table_of_job(arn: &str) -> Option<String> {
-    parts(EXPORT, arn).or_else(|| parts(IMPORT, arn)).map(|(table, _)| table)
+/// The table of a job of `kind` that an ARN names, for who must be allowed to ask for it.
+pub(crate) fn table_of_job(kind: &str, arn: &str) -> Option<String> {
+    parts(kind, arn).map(|(table, _)| table)
 }
 
 /// The job of `kind` that the member `place` names; `missing` makes the refusal if there is none.
@@ -158,7 +158,7 @@ mod tests {
     fn a_job_is_named_by_table_and_id() {
         let arn = export_arn("a.b-c", "01-2");
         assert_eq!(parts(EXPORT, &arn), Some(("a.b-c".to_owned(), "01-2")));
-        assert_eq!((parts(IMPORT, &arn), table_of_job(&arn)), (None, Some("a.b-c".to_owned())));
+        assert_eq!((table_of_job(IMPORT, &arn), table_of_job(EXPORT, &arn)), (None, Some("a.b-c".to_owned())));
         assert_eq!(parts(EXPORT, "table/abc/export/1"), None);
     }
 }

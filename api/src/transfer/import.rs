@@ -12,6 +12,7 @@ mod json_lines;
 mod lines;
 
 use std::{
+    borrow::Cow,
     fs::File,
     io::{self, BufRead, BufReader, Read},
     sync::Arc,
@@ -41,6 +42,9 @@ const CHECKPOINT_BYTES: u64 = 8 << 20;
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
 /// Bad records that the log tells of one attempt; all are counted.
 const TOLD_MAX: usize = 100;
+/// Characters that are told of a field, and of what is wrong with a record: it may be megabytes.
+const FIELD_CHARACTERS: usize = 100;
+const PROBLEM_CHARACTERS: usize = 400;
 /// Largest window of Zstandard, as a power of two: it is held in memory. What `zstd -1` to `-19` write has no larger one.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
@@ -157,7 +161,8 @@ pub(crate) async fn run(mut work: Work, buckets: Buckets) -> Result<(), Stopped>
         }
         for Problem { line, text } in problems.iter().take(told) {
             let (job, line) = (&work.job().id, line.map(|line| line.to_string()).unwrap_or_default());
-            tracing::warn!(import = job, %object, line, problem = text, "a record was not imported");
+            let text = shown(text, PROBLEM_CHARACTERS);
+            tracing::warn!(import = job, %object, line, problem = %text, "a record was not imported");
         }
         told = told.saturating_sub(problems.len());
         if progress.object != *object {
@@ -174,6 +179,14 @@ pub(crate) async fn run(mut work: Work, buckets: Buckets) -> Result<(), Stopped>
         }
     }
     work.checkpoint(&progress).await
+}
+
+/// The beginning of `text`, if there is more of it than so many characters.
+fn shown(text: &str, characters_max: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(characters_max) {
+        None => text.into(),
+        Some((end, _)) => format!("{}...", &text[..end]).into(),
+    }
 }
 
 /// Reads the objects from where `done` ends.

@@ -13,6 +13,7 @@ use item::{CodecError, ShardId, Table};
 use jobs::Stopped;
 use serde::Serialize;
 use store::{
+    Store,
     env::{Disk, remove_if_present},
     files::{ColumnTypes, FileId, FileWriter, NewFile},
     manifest::{self, RUNS_DIR},
@@ -51,7 +52,14 @@ struct Line {
 }
 
 /// Writes the items of `base` after `from`, by shard and key. As DynamoDB has it, there is an object of lines for every shard.
-pub(super) fn write(base: &Base, place: &Place, format: Format, from: Cursor, out: &Out<Step>) -> Result<(), Stopped> {
+pub(super) fn write(
+    store: &Store,
+    base: &Base,
+    place: &Place,
+    format: Format,
+    from: Cursor,
+    out: &Out<Step>,
+) -> Result<(), Stopped> {
     let rows = base.rows()?;
     let tree: Arc<dyn Disk> = Arc::new(base.tree());
     let types = match format {
@@ -64,6 +72,8 @@ pub(super) fn write(base: &Base, place: &Place, format: Format, from: Cursor, ou
     let (mut items, mut bytes) = (0, 0);
     while let Some((found, next)) = rows.next(&cursor)? {
         out.check()?;
+        // Columns are written beside the base first, and a bucket may be on the same disk.
+        super::check_room(store)?;
         for row in found {
             let Some(image) = &row.image else { continue };
             let item = image.decode().map_err(|error| corrupt(base, &error))?;

@@ -2,6 +2,7 @@
 //! key's type: a number as DynamoDB writes it, bytes in base64. An empty field is no attribute.
 
 use std::{
+    borrow::Cow,
     cell::Cell,
     collections::BTreeMap,
     io::{self, Read},
@@ -11,7 +12,7 @@ use std::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use item::{EncodedItem, ItemEncoder, Key, KeyType, Table, Value};
 
-use super::lines::LINE_BYTES_MAX;
+use super::{FIELD_CHARACTERS, lines::LINE_BYTES_MAX, shown};
 use crate::validate;
 
 /// Records of CSV, and what their fields are.
@@ -104,7 +105,7 @@ pub(crate) fn check_header(names: &[String]) -> Result<(), String> {
             return Err("the header has an empty name".to_owned());
         }
         if !seen.insert(name) {
-            return Err(format!("the header has the name {name:?} twice"));
+            return Err(format!("the header has the name {:?} twice", cut(name)));
         }
     }
     Ok(())
@@ -136,13 +137,18 @@ fn value(name: &str, text: &str, key_type: Option<&KeyType>) -> Result<Value, St
         None | Some(KeyType::S) => Ok(Value::String(text.to_owned())),
         Some(KeyType::N) => match text.trim().parse() {
             Ok(number) => Ok(Value::Number(number)),
-            Err(error) => Err(format!("{name}: {text:?} is no number: {error}")),
+            Err(error) => Err(format!("{}: {:?} is no number: {error}", cut(name), cut(text))),
         },
         Some(KeyType::B) => match STANDARD.decode(text) {
             Ok(bytes) => Ok(Value::Binary(bytes.into())),
-            Err(_) => Err(format!("{name}: {text:?} is no base64")),
+            Err(_) => Err(format!("{}: {:?} is no base64", cut(name), cut(text))),
         },
     }
+}
+
+/// As much of a field as is told.
+fn cut(text: &str) -> Cow<'_, str> {
+    shown(text, FIELD_CHARACTERS)
 }
 
 #[cfg(test)]
@@ -165,6 +171,15 @@ mod tests {
             read.push((line, item(fields, &header, &table()).map(|(_, item)| item.decode())));
         }
         read
+    }
+
+    #[test]
+    fn of_a_long_field_the_beginning_is_told() {
+        let long = "é".repeat(1 << 20);
+        let read = read(format!("id,at\nx,{long}\n").as_bytes(), b',');
+        let problem = read[0].1.as_ref().unwrap_err();
+        assert!(problem.starts_with("at: \"éé") && problem.contains("is no number"), "{problem:.100}");
+        assert!(problem.chars().count() < 200);
     }
 
     #[test]
