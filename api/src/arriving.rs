@@ -2,8 +2,8 @@
 //! it can only be checked when all of it is here.
 //!
 //! Whoever knows the name of a key can send such bodies. So they have a budget of their own, and take from it what has
-//! arrived, not what was announced: who sends nothing or little holds nothing, and who has signed before on the same connection, or
-//! signs the body's hash in a header, does not meet them there. When the budget is used up one of them at a time may go on
+//! arrived, not what was announced: who sends nothing or little holds nothing, and who signs the body's hash in a header does not
+//! meet them there. When the budget is used up one of them at a time may go on
 //! without it, so that bodies which are nearly here never wait for each other.
 
 use std::time::Duration;

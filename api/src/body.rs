@@ -7,7 +7,7 @@ use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use http_body_util::BodyExt;
 use hyper::{HeaderMap, body::Body, header, http::request::Parts};
 
-use crate::{Error, Service, access::Caller, arriving::Arriving, budget::Share, client::Client};
+use crate::{Error, Service, access::Caller, arriving::Arriving, budget::Share};
 
 /// A whole request body. While it is held, it and what it becomes count against the bounds of all of them.
 pub(crate) struct WholeBody {
@@ -39,9 +39,9 @@ where
         return Err(Error::BodyTooLarge { bytes_max });
     }
     let late = |_| Error::BodyIncomplete("the request body did not arrive in time".into());
-    let client = Client::of(head);
     let is_large = size.exact().is_none_or(|bytes| bytes > SMALL_BYTES);
-    let is_sure = caller.key().is_none() || client.is_some_and(Client::has_signed) || is_large && caller.is_sure();
+    // Others have shown nothing yet: not even who signed the request before on the same connection has signed this one.
+    let is_sure = caller.key().is_none() || is_large && caller.is_sure();
     let (bytes, mut share) = if is_sure {
         // What may become larger than it says is admitted at its largest.
         let bytes = match (encoding, size.exact()) {
@@ -60,11 +60,6 @@ where
         let admitted = if encoding == Encoding::Identity { bytes.len() } else { bytes_max };
         (bytes, service.bodies.take(admitted).await?)
     };
-    if caller.key().is_some()
-        && let Some(client) = client
-    {
-        client.signed();
-    }
     let bytes = match encoding {
         Encoding::Identity => bytes,
         Encoding::Gzip => inflate("gzip", MultiGzDecoder::new(bytes.as_ref()), bytes_max)?,

@@ -138,7 +138,9 @@ impl Coding {
         for coding in listed.flat_map(|value| value.split(',')) {
             let (name, quality) = coding.split_once(';').unwrap_or((coding, ""));
             let quality = match quality.trim().split_once('=') {
-                Some((name, text)) if name.trim().eq_ignore_ascii_case("q") => text.trim().parse().unwrap_or(0.0),
+                Some((name, text)) if name.trim().eq_ignore_ascii_case("q") => {
+                    text.trim().parse().ok().filter(|quality| (0.0..=1.0).contains(quality)).unwrap_or(0.0)
+                }
                 _ => 1.0,
             };
             match name.trim().to_ascii_lowercase().as_str() {

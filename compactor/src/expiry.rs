@@ -46,13 +46,16 @@ pub struct Expirer {
     store: Store,
     /// The last entry of each shard of an expiry index up to which nothing is left, but for what was written since.
     done: BTreeMap<(TableId, ShardId), Key>,
+    /// When the next whole sweep begins.
     whole_at: Instant,
+    /// How long the whole sweep under way has taken so far.
+    whole_took: Option<Duration>,
 }
 
 impl Expirer {
     /// Of the tables in `store`.
     pub fn new(store: Store) -> Expirer {
-        Expirer { store, done: BTreeMap::new(), whole_at: Instant::now() }
+        Expirer { store, done: BTreeMap::new(), whole_at: Instant::now(), whole_took: None }
     }
 
     /// Removes items as they expire, until `shutdown` is true.
@@ -79,23 +82,33 @@ impl Expirer {
 
     async fn sweep_when_due(&mut self) -> Result<(), Error> {
         let began = Instant::now();
-        let is_whole = began >= self.whole_at;
-        if is_whole {
+        if began >= self.whole_at && self.whole_took.is_none() {
             self.done.clear();
+            self.whole_took = Some(Duration::ZERO);
         }
-        let removed = self.sweep(self.store.clock().now_us() / 1_000_000).await?;
+        // What expires meanwhile does not wait until all that has is gone.
+        let swept = self.sweep_for(self.store.clock().now_us() / 1_000_000, Some(INTERVAL)).await;
+        let whole_took = self.whole_took.take().map(|before| before + began.elapsed());
+        let Swept { removed, is_last } = swept?;
         if removed > 0 {
             metrics::counter!("thalweg_compactor_expired_items_total").increment(removed);
             tracing::debug!(removed, "items expired");
         }
-        if is_whole {
-            self.whole_at = Instant::now() + began.elapsed() * WHOLE_SWEEP_SHARE;
+        match whole_took {
+            Some(took) if is_last => self.whole_at = Instant::now() + took * WHOLE_SWEEP_SHARE,
+            unfinished => self.whole_took = unfinished,
         }
         Ok(())
     }
 
     /// Removes what has expired at `now_s` since the last call, or ever; answers how many items.
     pub async fn sweep(&mut self, now_s: u64) -> Result<u64, Error> {
+        Ok(self.sweep_for(now_s, None).await?.removed)
+    }
+
+    /// Removes what has expired at `now_s` since the last call, or ever, and begins no further round of turns after so long.
+    async fn sweep_for(&mut self, now_s: u64, time: Option<Duration>) -> Result<Swept, Error> {
+        let began = Instant::now();
         let catalog = self.store.catalog();
         let expiring: BTreeSet<TableId> = catalog.tables().filter_map(|table| Some(table.expiry()?.id)).collect();
         self.done.retain(|(index, _), _| expiring.contains(index));
@@ -105,7 +118,7 @@ impl Expirer {
         let mut left: Vec<_> =
             expiring.flat_map(|table| shards.clone().map(move |shard| (table, ShardId(shard)))).collect();
         // They take turns, so that one of which much expires at once does not delay the others.
-        while !left.is_empty() {
+        while !left.is_empty() && time.is_none_or(|time| began.elapsed() < time) {
             let mut unfinished = Vec::new();
             for (table, shard) in left {
                 match self.sweep_some(table, shard, now_s).await {
@@ -119,7 +132,7 @@ impl Expirer {
             }
             left = unfinished;
         }
-        failure.map_or(Ok(removed), Err)
+        failure.map_or(Ok(Swept { removed, is_last: left.is_empty() }), Err)
     }
 
     /// Removes the next items of a shard of a table that have expired, so many at most.
@@ -177,11 +190,11 @@ pub struct Due {
     last: Key,
 }
 
-/// What a turn came to.
+/// What a turn or a sweep came to.
 struct Swept {
     /// Items that were removed.
     removed: u64,
-    /// Is nothing left of the shard that has expired?
+    /// Is nothing left that had expired?
     is_last: bool,
 }
 

@@ -15,6 +15,7 @@ use crate::{
     json::{self, Members, request},
     operations,
     partiql::{self, Statement},
+    transfer,
     validate::{self, Violations},
     values::{WireEncoded, WireItem, WireValue},
 };
@@ -277,8 +278,9 @@ pub(crate) fn needs(app: &App, key: &AccessKey, operation: &str, body: &[u8]) ->
         "RestoreTableFromBackup" | "RestoreTableToPointInTime" => {
             // Who may restore a table sees all of it, under another name.
             let OfRestore { target, backup, source_name, source_arn } = json::parse(body)?;
-            let source = match &backup {
-                Some(_) if operation == "RestoreTableFromBackup" => operations::table_of_backup(backup.as_ref())?,
+            // Names of another table than the one that is restored would open any: only those count that the operation reads.
+            let source = match operation {
+                "RestoreTableFromBackup" => operations::table_of_backup(backup.as_ref())?,
                 _ => validate::table_name(source_name.or(source_arn))?,
             };
             let tables = [Scope::One(source), named(target)?].into_iter();
@@ -291,16 +293,20 @@ pub(crate) fn needs(app: &App, key: &AccessKey, operation: &str, body: &[u8]) ->
         }
         "DescribeExport" | "DescribeImport" => {
             let OfJob { export_arn, import_arn } = json::parse(body)?;
-            let table = export_arn.or(import_arn).and_then(|arn| operations::table_of_job(&arn));
+            // The member and the kind that the operation reads, whatever else the request names.
+            let (kind, arn) = match operation {
+                "DescribeExport" => (transfer::EXPORT, export_arn),
+                _ => (transfer::IMPORT, import_arn),
+            };
+            let table = arn.and_then(|arn| operations::table_of_job(kind, &arn));
             one(table.map_or(Scope::Every, Scope::One), Scope::Any)
         }
         "ListExports" | "ListImports" => {
             let OfTableArn { table_arn } = json::parse(body)?;
             one(table_arn.map_or(Ok(Scope::Every), |arn| named(Some(arn)))?, Scope::Any)
         }
-        "ListTagsOfResource" | "TagResource" | "UntagResource" => {
-            one(named(json::parse::<OfResource>(body)?.arn)?, Scope::Any)
-        }
+        "ListTagsOfResource" => one(named(json::parse::<OfResource>(body)?.arn)?, Scope::Any),
+        "TagResource" | "UntagResource" => one(named(json::parse::<OfResource>(body)?.arn)?, Scope::Every),
         "DescribeLimits" | "DescribeEndpoints" => one(Scope::Any, Scope::Any),
         "ListTables" => one(Scope::Every, Scope::Any),
         "ListStreams" => {

@@ -22,6 +22,9 @@ use parquet::{
 
 use super::footer::BLOCK_ROWS;
 
+/// A file of more columns has the usual layouts: each column that is tried takes about a megabyte while it is.
+const TRIED_COLUMNS_MAX: usize = 128;
+
 /// The ways of laying out one column.
 type Layout = (Dictionary, Encoding);
 
@@ -66,6 +69,9 @@ impl Layouts {
         compression: Compression,
     ) -> Result<Layouts, ParquetError> {
         let descriptor = descriptor(schema)?;
+        if descriptor.num_columns() > TRIED_COLUMNS_MAX {
+            return Ok(Layouts::candidates(&descriptor, 0));
+        }
         let candidates_of = |leaf: usize| candidates(descriptor.column(leaf).physical_type());
         let mut layouts = Layouts::candidates(&descriptor, 0);
         let mut least: Vec<i64> = vec![i64::MAX; descriptor.num_columns()];
