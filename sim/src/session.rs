@@ -181,7 +181,10 @@ impl<'w> Session<'w> {
 
     /// Fills every index, and removes everything that has expired; answers a checksum of what is then read.
     pub(crate) fn expire(&mut self) -> Result<u64, End> {
-        // An index is filled from files.
+        // An index is filled from files, if there is room for more of them, and nothing is sealed while enough waits to be flushed.
+        self.world.disk.tell_space(None);
+        self.store.check_room();
+        self.work_all()?;
         let sealed = self.store.submit_seal();
         self.drive()?;
         drop(sealed);

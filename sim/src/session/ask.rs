@@ -154,11 +154,11 @@ impl Session<'_> {
                 self.finish()?;
             }
             let now_s = self.world.clock.now_us() / 1_000_000;
-            // A disk without room may have kept its index from being filled.
             let filled = self.world.model.tables().find(|model| model.table.id == table.id);
-            if !filled.and_then(|model| model.table.expiry()).is_some_and(|index| index.status == IndexStatus::Active) {
-                continue;
-            }
+            let expiry = filled.and_then(|model| model.table.expiry());
+            ensure(expiry.is_none_or(|index| index.status == IndexStatus::Active), || {
+                format!("the expiry of {} is never filled", table.name)
+            })?;
             // What expires meanwhile may stay.
             let left = self.world.model.expired(table, now_s - EXPIRED_S, now_s.saturating_sub(1));
             ensure(left.is_empty(), || format!("items of {} have expired and are there: {left:?}", table.name))?;
