@@ -1,7 +1,7 @@
 //! Removes items whose time to live is over, each by an event of its own.
 //!
 //! A table with a time to live has an expiry index: its entries, in order, are the items in the order of their expiry. A
-//! [`Sweep`] reads those that are over, from where the last one ended, and removes their items if they still say so. What
+//! [`Expirer`] reads those that are over, from where the last one ended, and removes their items if they still say so. What
 //! was written since then with a time before that point is found by a whole sweep, which begins at the start again; whole
 //! sweeps are as far apart as bounds their cost.
 //!
